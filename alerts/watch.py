@@ -1,0 +1,280 @@
+"""The watch over the rain: one slot after the other becomes warnings, their events and bulletins.
+
+Owns Warning, WarningStreet, WarningEvent and WatchMark. Woken by a nudge after each frame and by a sweep. It is
+driven by slot time (END of the 5-minute slot), not by the clock: a slot is assessed once, in order, as soon as
+every source that has spoken in the last hour has spoken for it, or GRACE after its first word. So the same
+frames give the same warnings, posted twice, late within the grace, or in reverse.
+"""
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Min
+
+from alerts.assessment import lifecycle, rules, wording
+from alerts.bulletins import issue
+from alerts.models import (
+    BulletinKind,
+    Hazard,
+    Requires,
+    RuleTable,
+    Warning,
+    WarningAction,
+    WarningEvent,
+    WarningLevel,
+    WarningStreet,
+    WatchMark,
+)
+from alerts.rain import SLOT, RainPicture, picture
+from foundation.clock import local
+from hydrology.models import GridRun, Level, Observation, Region
+from hydrology.science.readings import Element
+
+log = logging.getLogger(__name__)
+
+GRACE = timedelta(seconds=20)  # how long a slot waits for what is missing before it
+VALIDITY = timedelta(hours=2)  # nowcast horizon: old storm news is harm
+DUTIES = ["flood", "reporter"]
+CHASED_FROM = WarningLevel.ALERT
+POLICY = lifecycle.Policy()
+
+
+def assess_due(*, now: datetime) -> int:
+    """Assess every slot that is ready, oldest first; returns how many. One assessor at a time."""
+    done = 0
+    while True:
+        with transaction.atomic():
+            mark = _mark()
+            slot = _next_slot(mark, now) if mark else None
+            if mark is None or slot is None:
+                return done
+            slot_at, caused_at, fresh = slot
+            if fresh:
+                _assess(mark, slot_at, caused_at, now)
+            mark.slot_at = slot_at
+            mark.save()
+            done += 1
+
+
+def _mark() -> WatchMark | None:
+    """The mark, locked; None when another assessor holds it."""
+    WatchMark.objects.get_or_create(hazard=Hazard.RAINSTORM)
+    return WatchMark.objects.select_for_update(skip_locked=True).filter(hazard=Hazard.RAINSTORM).first()
+
+
+def _sources(after: datetime | None, until: datetime | None) -> Iterator[tuple[str, datetime, datetime, int]]:
+    """(source, slot END, first received, the feed's max_age_s) of rain in (after, until]."""
+    bounds = {}
+    if after is not None:
+        bounds["__gt"] = after
+    if until is not None:
+        bounds["__lte"] = until
+    grids = (
+        GridRun.objects.filter(**{f"issued_at{op}": at for op, at in bounds.items()})
+        .values_list("product", "issued_at", "post__feed__max_age_s")
+        .annotate(first=Min("received_at"))
+    )
+    yield from ((product, at, first, age) for product, at, age, first in grids)
+    gauges = (
+        Observation.objects.filter(
+            element=Element.RAIN, **{f"observed_at{op}": at for op, at in bounds.items()}
+        )
+        .values_list("observed_at", "post__feed__max_age_s")
+        .annotate(first=Min("received_at"))
+    )
+    yield from (("gauges", at, first, age) for at, age, first in gauges)
+
+
+def _next_slot(mark: WatchMark, now: datetime) -> tuple[datetime, datetime, bool] | None:
+    """The earliest unassessed slot if it is ready: (END, when its last frame came in, whether it is fresh)."""
+    waiting: dict[datetime, dict[str, tuple[datetime, int]]] = {}
+    for source, at, first, age in _sources(mark.slot_at, None):
+        end = datetime.fromtimestamp(-(-at.timestamp() // SLOT.seconds) * SLOT.seconds, at.tzinfo)
+        if end > (mark.slot_at or end - SLOT):
+            waiting.setdefault(end, {})[source] = (first, age)
+    if not waiting:
+        return None
+    slot_at = min(waiting)
+    spoken = waiting[slot_at]
+    expected = {source for source, *_ in _sources(slot_at - timedelta(hours=1), slot_at - timedelta(seconds=1))}
+    follows = mark.slot_at is not None and slot_at - mark.slot_at == SLOT
+    complete = follows and expected <= set(spoken)
+    if not complete and now - max(first for first, _ in spoken.values()) < GRACE:
+        return None
+    oldest_s = max(age for _, age in spoken.values())
+    caused_at = max(first for first, _ in spoken.values())
+    return slot_at, caused_at, now - slot_at <= timedelta(seconds=oldest_s)
+
+
+def table_in_force(at: datetime) -> rules.Table:
+    """The newest rule table valid at the instant; the built-in defaults before the first row."""
+    row = RuleTable.objects.filter(valid_from__lte=at).order_by("-valid_from").first()
+    return rules.Table(row.version, row.rows) if row else rules.Table("default-1", rules.DEFAULT_ROWS)
+
+
+def _assess(mark: WatchMark, slot_at: datetime, caused_at: datetime, now: datetime) -> None:
+    seen = picture(slot_at)
+    table = table_in_force(slot_at)
+    districts = {
+        code: (name, district)
+        for code, name, district in Region.objects.filter(level=Level.STREET).values_list(
+            "code", "name", "parent_id"
+        )
+    }
+    assessments: dict[str, rules.Assessment] = {}
+    changes: dict[str, list[lifecycle.Change]] = {}
+    for street, (_, district) in districts.items():
+        figures = seen.figures.get(street)
+        before = mark.states.get(street)
+        found = rules.assess(street, figures, table) if figures else None
+        held = rules.low_water(figures, table) if figures else 0
+        if before is None and (found is None or found.level == 0):
+            continue
+        state, change = lifecycle.advance(
+            lifecycle.StreetState.from_json(before) if before else None, found, held, slot_at, POLICY
+        )
+        if state.level == 0 and state.pending == 0:
+            mark.states.pop(street, None)
+        else:
+            mark.states[street] = state.to_json()
+        if found is not None:
+            assessments[street] = found
+        if change is not None:
+            changes.setdefault(district, []).append(change)
+    names = {code: name for code, (name, _) in districts.items()}
+    for district, its_changes in sorted(changes.items()):
+        _apply(district, its_changes, seen, assessments, table.version, names, caused_at, now)
+
+
+def _apply(
+    district: str,
+    changes: list[lifecycle.Change],
+    seen: RainPicture,
+    assessments: dict[str, rules.Assessment],
+    version: str,
+    names: dict[str, str],
+    caused_at: datetime,
+    now: datetime,
+) -> None:
+    """One district's changes of one slot: rows moved, one event a step, at most one bulletin a step."""
+    region = Region.objects.get(pk=district)
+    warning = Warning.objects.open().select_for_update().filter(
+        hazard=Hazard.RAINSTORM, region=region
+    ).first()
+    steps = lifecycle.gather(changes, warning.level if warning else 0)
+    if warning is None:
+        top = max(change.after for change in changes)
+        warning = Warning.objects.create(
+            hazard=Hazard.RAINSTORM, region=region, level=top, peak_level=top, raised_at=seen.slot_at
+        )
+    WarningStreet.objects.bulk_create(
+        [WarningStreet(warning=warning, region_id=change.street, level=change.after) for change in changes],
+        update_conflicts=True,
+        unique_fields=["warning", "region"],
+        update_fields=["level"],
+    )
+    warning.level = max(warning.streets.values_list("level", flat=True), default=0)
+    warning.peak_level = max(warning.peak_level, warning.level)
+    warning.ended_at = seen.slot_at if warning.level == 0 else None
+    warning.save()
+    for step in steps:
+        reasons = _reasons(seen, assessments, version, step.streets)
+        WarningEvent.objects.create(
+            warning=warning,
+            at=seen.slot_at,
+            created_at=now,
+            action=WarningAction(step.action),
+            level=step.level,
+            areas=list(step.streets),
+            reasons=reasons,
+        )
+        if step.speak:
+            _speak(warning, region.name, step, seen, assessments, names, reasons, caused_at, now)
+    log.info(
+        "warning.moved id=%s slot=%s level=%s steps=%s", warning.pk, seen.slot_at, warning.level, len(steps)
+    )
+
+
+def _speak(
+    warning: Warning,
+    district_name: str,
+    step: lifecycle.Step,
+    seen: RainPicture,
+    assessments: dict[str, rules.Assessment],
+    names: dict[str, str],
+    reasons: dict[str, object],
+    caused_at: datetime,
+    now: datetime,
+) -> None:
+    told = step.streets
+    if step.action == WarningAction.CANCEL:
+        told = tuple(warning.streets.order_by("region_id").values_list("region_id", flat=True))
+    gravest = [assessments[s].reasons[0] for s in told if s in assessments and assessments[s].reasons]
+    ahead = [f.value_mm for s in told for f in seen.figures.get(s, ()) if f.window == "nowcast_60min"]
+    words = wording.warning_words(
+        step,
+        district_name,
+        [names[street] for street in told],
+        gravest,
+        max(ahead, default=None),
+        local(seen.slot_at),
+        local(now + VALIDITY),
+        warning.drill,
+    )
+    chased = step.action != WarningAction.CANCEL and step.level >= CHASED_FROM
+    issue(
+        words,
+        now=now,
+        kind=BulletinKind.WARNING,
+        urgency=step.level if step.action != WarningAction.CANCEL else 0,
+        level=WarningLevel(step.level).name.lower(),
+        areas=list(told),
+        duties=DUTIES,
+        reasons=reasons,
+        requires=Requires.CONFIRM if chased else Requires.OPEN,
+        deadline_at=now + timedelta(minutes=10) if chased else None,
+        valid_until=now + VALIDITY,
+        drill=warning.drill,
+        caused_at=caused_at,
+        warning=warning,
+        supersedes=warning.bulletins.order_by("-id").first(),
+    )
+
+
+def _reasons(
+    seen: RainPicture, assessments: dict[str, rules.Assessment], version: str, streets: tuple[str, ...]
+) -> dict[str, object]:
+    """What a reader needs to check the decision: rule version, fields, nowcast run, the 5-minute values."""
+    explained: dict[str, object] = {}
+    for street in streets:
+        if found := assessments.get(street):
+            source = next((r.source for r in found.reasons if r.window.startswith("rain")), "")
+            explained[street] = {
+                "level": int(found.level),
+                "corroborated": found.corroborated,
+                "reasons": [
+                    {
+                        "window": r.window,
+                        "level": int(r.level),
+                        "value_mm": r.value_mm,
+                        "threshold_mm": r.threshold_mm,
+                        "source": r.source,
+                        "share": r.share,
+                        "agree_mm": r.agree_mm,
+                    }
+                    for r in found.reasons
+                ],
+                "values_mm": {"source": source, "slots": seen.series(source)},
+            }
+    run = seen.nowcast
+    return {
+        "rule_version": version,
+        "slot_at": seen.slot_at.isoformat(),
+        "grids": seen.grids,
+        "nowcast": {"id": run.pk, "issued_at": run.issued_at.isoformat()} if run else None,
+        "missing_share": seen.missing_share,
+        "excluded": seen.excluded,
+        "streets": explained,
+    }

@@ -1,0 +1,7 @@
+"""Django app registration."""
+
+from django.apps import AppConfig
+
+
+class BackendConfig(AppConfig):
+    name = "backend"

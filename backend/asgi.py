@@ -1,0 +1,18 @@
+"""HTTP and WebSocket, one ASGI application."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
+http = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  needs the app registry
+from django.urls import path  # noqa: E402
+
+import backend.celery  # noqa: E402, F401  nudges from this process go through the app's broker
+from notifications.consumers import OfficerSocket  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {"http": http, "websocket": URLRouter([path("ws/v1/", OfficerSocket.as_asgi())])}
+)

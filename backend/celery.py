@@ -1,0 +1,31 @@
+"""The Celery app: three queues and the beat table. Jobs themselves stand in backend/tasks.py.
+
+urgent: dispatch, delivery, escalation. ingest: assessment and snapshots. routine: everything that can wait.
+Every sweep is listed in PERIODS_S; a beat or a nudge that is lost costs at most one period.
+"""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
+
+PERIODS_S = {
+    "dispatch.sweep": 5.0,
+    "delivery.send": 2.0,
+    "escalation.sweep": 5.0,
+    "watch.assess": 10.0,
+    "live.refresh": 10.0,
+    "routine.tidy": 3600.0,
+}
+QUEUES = {"dispatch": "urgent", "delivery": "urgent", "escalation": "urgent", "watch": "ingest", "live": "ingest"}
+
+app = Celery("backend")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.task_routes = {f"{room}.*": {"queue": queue} for room, queue in QUEUES.items()}
+app.conf.beat_schedule = {
+    # a sweep that could not run in its period is dropped, not piled up
+    name: {"task": name, "schedule": period, "options": {"expires": max(period, 5.0)}}
+    for name, period in PERIODS_S.items()
+}
+app.autodiscover_tasks(["backend"])

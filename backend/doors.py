@@ -1,0 +1,100 @@
+"""What every HTTP door has in common: how an error is said, and that a POST sent twice is done once."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from backend.models import KeptAnswer
+from foundation.clock import now
+from foundation.errors import Refusal
+from officers.auth import subject_of
+
+STATUS_TEXT = {
+    400: ("请求有误，请按字段提示修改后重试。", "The request is wrong; mend the named fields and try again."),
+    401: ("请先登录。", "Sign in first."),
+    403: ("您没有执行此操作的权限。", "You may not do this."),
+    404: ("没有找到。请核对编号。", "Not found. Check the number."),
+    405: ("此地址不支持该方法。", "This address does not take that method."),
+    415: ("不支持的内容类型，请用 application/json。", "Unsupported content type; send application/json."),
+    429: ("请求过于频繁，请稍后再试。", "Too many requests; try again later."),
+}
+
+
+def language_of(request: HttpRequest) -> str:
+    """"en" only when the caller asks for English first; Chinese otherwise."""
+    return "en" if request.headers.get("Accept-Language", "").lower().startswith("en") else "zh"
+
+
+def answer_error(error: Exception, context: dict[str, object]) -> Response | None:
+    """DRF's exception handler: `{code, message, fields}` with the right status; None lets Django log a 500."""
+    language = language_of(context["request"])  # type: ignore[arg-type]
+    if isinstance(error, Refusal):
+        body = {"code": error.code, "message": error.message(language), "fields": error.fields}
+        return Response(body, status=error.status)
+    response = exception_handler(error, context)
+    if response is None:
+        return None
+    zh, en = STATUS_TEXT.get(response.status_code, STATUS_TEXT[400])
+    fields = response.data if isinstance(error, exceptions.ValidationError) else {}
+    code = getattr(error, "default_code", "error") if not fields else "invalid"
+    response.data = {"code": code, "message": en if language == "en" else zh, "fields": fields}
+    return response
+
+
+ABANDONED = timedelta(minutes=1)  # the process that began it was killed: whoever asks again may run it
+
+
+class SameAnswerTwice:
+    """Middleware for `Idempotency-Key`: the same key and body gets the first answer, another body 409.
+
+    The row is written before the view runs, in its own transaction, so two at once cannot both run; it is
+    removed again when the view fails with 5xx. Keys belong to the bearer's token subject, never shared.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        key = request.headers.get("Idempotency-Key")
+        if request.method != "POST" or not key:
+            return self.get_response(request)
+        owner = hashlib.sha256(_subject(request).encode()).hexdigest()
+        digest = hashlib.sha256(request.path.encode() + b"\n" + request.body).hexdigest()
+        try:
+            with transaction.atomic():
+                kept = KeptAnswer.objects.create(owner=owner, key=key[:128], digest=digest, at=now())
+        except IntegrityError:
+            kept = KeptAnswer.objects.get(owner=owner, key=key[:128])
+            if kept.status is not None or kept.digest != digest or now() - kept.at < ABANDONED:
+                return self._again(kept, digest, language_of(request))
+        response = self.get_response(request)
+        if response.status_code < 500 and not response.streaming:
+            kept.status, kept.body = response.status_code, response.content
+            kept.save(update_fields=["status", "body"])
+        else:
+            kept.delete()
+        return response
+
+    def _again(self, kept: KeptAnswer, digest: str, language: str) -> HttpResponse:
+        if kept.digest != digest:
+            zh, en = "同一个 Idempotency-Key 已用于另一请求，请换一个新键。", "This Idempotency-Key belongs to another request; use a new one."
+            return JsonResponse(
+                {"code": "key_reused", "message": en if language == "en" else zh, "fields": {}}, status=409
+            )
+        if kept.status is None:
+            zh, en = "同一请求正在执行，请稍候重试。", "The same request is still running; try again shortly."
+            return JsonResponse(
+                {"code": "in_progress", "message": en if language == "en" else zh, "fields": {}}, status=409
+            )
+        return HttpResponse(kept.body, status=kept.status, content_type="application/json")
+
+
+def _subject(request: HttpRequest) -> str:
+    """Who the key belongs to: the officer of a valid bearer token, else the raw header (answered 401 anyway)."""
+    return subject_of(request.headers.get("Authorization", ""))

@@ -1,0 +1,173 @@
+"""Every setting, typed, from the environment; all faults are reported at once. No thresholds live here."""
+
+import os
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+RUN_DIR = Path(os.environ.get("RUN_DIR") or BASE_DIR / ".run")
+_faults: list[str] = []
+
+
+def _text(name: str, default: str = "") -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def _number(name: str, default: int) -> int:
+    raw = _text(name, str(default))
+    if raw.isdigit():
+        return int(raw)
+    _faults.append(f"{name}={raw!r} is not a whole number; leave it unset for {default}.")
+    return default
+
+
+def _flag(name: str) -> bool:
+    return _text(name).lower() in {"1", "true", "yes", "on"}
+
+
+def _database(url: str) -> dict[str, object]:
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"}:
+        _faults.append("DATABASE_URL must start with postgresql:// (PostgreSQL is the only database).")
+    query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.path.lstrip("/"),
+        "USER": parts.username or "",
+        "PASSWORD": parts.password or "",
+        "HOST": query.get("host") or parts.hostname or "",
+        "PORT": parts.port or "",
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {"pool": {"min_size": 0, "max_size": _number("DB_POOL_SIZE", 16), "timeout": 10}},
+    }
+
+
+def _redis(number: int) -> str:
+    return f"{REDIS_URL}?db={number}" if REDIS_URL.startswith("unix:") else f"{REDIS_URL}/{number}"
+
+
+def _broker(number: int) -> str:
+    if REDIS_URL.startswith("unix:"):
+        return f"redis+socket://{REDIS_URL.removeprefix('unix://')}?virtual_host={number}"
+    return f"{REDIS_URL}/{number}"
+
+
+# Who may ask, and what keeps secrets
+DEBUG = False
+SECRET_KEY = _text("SECRET_KEY")
+if len(SECRET_KEY) < 32:
+    _faults.append("SECRET_KEY must be set to at least 32 random characters (`make run` makes one).")
+PHONE_KEY = _text("PHONE_KEY", SECRET_KEY)  # seals phone numbers and feed secrets at rest
+ALLOWED_HOSTS = _text("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+OTP_TRANSPORT = _text("OTP_TRANSPORT", "none")  # "console" prints the code: demo and tests only
+if OTP_TRANSPORT not in {"none", "console"}:
+    _faults.append("OTP_TRANSPORT must be none or console.")
+
+# PostgreSQL is the truth; Redis is wire and cache
+DATABASE_URL = _text("DATABASE_URL", "postgresql://127.0.0.1/unset")
+REDIS_URL = _text("REDIS_URL", "redis://127.0.0.1:6379").rstrip("/")
+DATABASES = {"default": _database(DATABASE_URL)}
+REDIS_DATA_URL = _redis(1)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Vendors
+FCM_ENDPOINT = _text("FCM_ENDPOINT", "https://fcm.googleapis.com")
+FCM_CA_FILE = _text("FCM_CA_FILE") or None
+FCM_RATE_PER_S = _number("FCM_RATE_PER_S", 10_000)  # Google's default quota: 600,000 a minute
+FIREBASE_CREDENTIALS = _text("FIREBASE_CREDENTIALS") or None
+
+# Celery: three queues; due times live in tables, so no task carries a countdown
+CELERY_BROKER_URL = _broker(0)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_DEFAULT_QUEUE = "routine"
+CELERY_TASK_QUEUES = [Queue("urgent"), Queue("ingest"), Queue("routine")]
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # kombu's defaults redeliver a killed worker's task only after about 107 s
+    "visibility_timeout": 120,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+}
+
+# Django
+RAW_KEEP_DAYS = _number("RAW_KEEP_DAYS", 30)  # how long the raw bytes of feed posts are kept
+
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "channels",
+    "hydrology",
+    "officers",
+    "alerts",
+    "notifications",
+    "escalation",
+    "console",
+    "replay",
+    "backend",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "backend.doors.SameAnswerTwice",
+]
+AUTH_USER_MODEL = "officers.Officer"
+ROOT_URLCONF = "backend.urls"
+ASGI_APPLICATION = "backend.asgi.application"
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "zh-hans"
+STATIC_URL = "static/"
+STATIC_ROOT = RUN_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024 * 1024
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["officers.auth.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "backend.doors.answer_error",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "一键通 Yijiantong",
+    "VERSION": "1",
+    "DESCRIPTION": "Storm warnings, response orders and receipts for Shenzhen's flood-control officers.",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": _text("LOG_LEVEL", "INFO")},
+    "loggers": {"django.request": {"level": "ERROR"}, "httpx": {"level": "WARNING"}},
+}
+
+if _faults:
+    raise ImproperlyConfigured("Settings from the environment are wrong:\n- " + "\n- ".join(_faults))

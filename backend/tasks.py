@@ -1,0 +1,45 @@
+"""Every background job: its name gives its queue (backend/celery.py), its body is one call with `now`.
+
+Tasks are idempotent and short; what is due stands in the tables, so a task may be lost, doubled or killed.
+"""
+
+from celery import shared_task
+from django.conf import settings
+
+from alerts import watch
+from escalation import climb
+from foundation import clock
+from hydrology import ingest, live
+from notifications import delivery, dispatch
+from officers import auth
+
+
+@shared_task(name="watch.assess")
+def assess() -> None:
+    watch.assess_due(now=clock.now())
+
+
+@shared_task(name="live.refresh")
+def refresh_live() -> None:
+    live.refresh(now=clock.now())
+
+
+@shared_task(name="dispatch.sweep")
+def sweep_dispatch() -> None:
+    dispatch.take_up(now=clock.now())
+
+
+@shared_task(name="delivery.send")
+def send_deliveries() -> None:
+    delivery.send_due(clock=clock.now)
+
+
+@shared_task(name="escalation.sweep")
+def sweep_escalation() -> None:
+    climb.sweep(now=clock.now())
+
+
+@shared_task(name="routine.tidy")
+def tidy() -> None:
+    auth.forget_expired(now=clock.now())
+    ingest.forget_raw(now=clock.now(), keep_days=settings.RAW_KEEP_DAYS)

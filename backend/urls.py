@@ -1,0 +1,18 @@
+"""Every HTTP door on one screen."""
+
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from backend import health
+
+urlpatterns = [
+    path("healthz", health.alive),
+    path("readyz", health.ready),
+    path("api/v1/", include("officers.urls")),
+    path("api/v1/", include("hydrology.urls")),
+    path("api/v1/", include("alerts.urls")),
+    path("api/v1/", include("notifications.urls")),
+    path("", include("console.urls")),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+]

@@ -1,0 +1,35 @@
+"""One error for everything a caller may do wrong: a stable code, a text in two languages, what to do next."""
+
+from collections.abc import Mapping
+
+
+class Refusal(Exception):
+    """What was asked cannot be done, and nothing was changed.
+
+    `code` is stable English for programs; `zh` and `en` are for people and say what to do next;
+    `fields` names the faulty fields; `status` is the HTTP status a door answers with.
+    """
+
+    def __init__(
+        self, code: str, *, zh: str, en: str, status: int = 400, fields: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(f"{code}: {en}")
+        self.code = code
+        self.zh = zh
+        self.en = en
+        self.status = status
+        self.fields = dict(fields or {})
+
+    def message(self, language: str) -> str:
+        """The text in the reader's language; Chinese unless English is asked for."""
+        return self.en if language.startswith("en") else self.zh
+
+
+def not_found(what_zh: str, what_en: str) -> Refusal:
+    """404: it does not exist or lies outside the caller's regions; the two look alike on purpose."""
+    return Refusal(
+        "not_found",
+        zh=f"{what_zh}不存在，或不在您的管辖范围内。请核对编号。",
+        en=f"No such {what_en}, or it lies outside your regions. Check the number.",
+        status=404,
+    )

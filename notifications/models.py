@@ -1,0 +1,137 @@
+"""The ledger: who is to hear which bulletin, what became of each delivery, what came back.
+
+Single writers: dispatch.py (Dispatch, Delivery at PENDING), delivery.py (PENDING -> SENT / FAILED_*),
+receipts.py (Receipt, DELIVERED -> OPENED -> CONFIRMED). `Delivery.id` is the inbox's `seq`: dispatch.py inserts
+under one advisory lock, so ids become visible in order and "since seq" misses nothing.
+"""
+
+from datetime import datetime
+from typing import Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from alerts.models import Bulletin
+from hydrology.models import Region
+from officers.models import Officer
+
+
+class Errand(models.TextChoices):
+    """Why a dispatch goes out."""
+
+    FIRST = "first", "首发"
+    REPEAT = "repeat", "重发"  # same person, same bulletin, rings again
+    DEPUTY = "deputy", "转B角"
+    SUPERIOR = "superior", "报上级值班"
+
+
+class Dispatch(models.Model):
+    """A bulletin and the snapshot of its audience."""
+
+    bulletin = models.ForeignKey(Bulletin, models.PROTECT, related_name="dispatches")
+    errand = models.CharField(max_length=16, choices=Errand, default=Errand.FIRST)
+    drill = models.BooleanField()
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    recipients = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["bulletin"], condition=Q(errand="first"), name="dispatch_first_once"
+            )
+        ]
+
+
+class State(models.TextChoices):
+    """Where one person's delivery stands; forward only in this order of arrival."""
+
+    PENDING = "pending", "待发"  # nobody has tried
+    SENDING = "sending", "发送中"  # a sender holds it until due_at; then it is anybody's again
+    FAILED_TEMP = "failed_temp", "待重试"  # the vendor said later; due_at says when
+    FAILED_PERM = "failed_perm", "未送达"  # no live device, or refused for good; `reason` says why
+    SENT = "sent", "已推送"  # a vendor accepted it for at least one device
+    DELIVERED = "delivered", "已送达"  # the phone says it has it
+    OPENED = "opened", "已打开"
+    CONFIRMED = "confirmed", "已确认"
+
+
+RANK = {state: rank for rank, state in enumerate(State)}
+UNSENT = (State.PENDING, State.SENDING, State.FAILED_TEMP)
+ANSWERED = (State.OPENED, State.CONFIRMED)
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def inbox(self, officer_id: int, since: int) -> Self:
+        """What this officer has been told after `since`, oldest first; repeats ring but are not new items."""
+        return (
+            self.filter(officer_id=officer_id, id__gt=since)
+            .exclude(dispatch__errand=Errand.REPEAT)
+            .select_related("dispatch__bulletin")
+            .order_by("id")
+        )
+
+    def due(self, now: datetime) -> Self:
+        return self.filter(state__in=UNSENT, due_at__lte=now)
+
+
+class Delivery(models.Model):
+    """One officer's line in the ledger for one dispatch."""
+
+    dispatch = models.ForeignKey(Dispatch, models.PROTECT, related_name="deliveries", db_index=False)
+    officer = models.ForeignKey(Officer, models.PROTECT, related_name="deliveries", db_index=False)
+    region = models.ForeignKey(
+        Region, models.PROTECT, db_index=False, help_text="of the post by which he is addressed"
+    )
+    root = models.ForeignKey(
+        "self", models.PROTECT, null=True, db_index=False, help_text="repeat of this one; the id the phone knows"
+    )
+    transport = models.CharField(max_length=16, default="fcm")
+    state = models.CharField(max_length=16, choices=State, default=State.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(help_text="next try, or end of the sender's lease")
+    accepted_devices = ArrayField(models.BigIntegerField(), default=list, help_text="settled; not tried again")
+    reason = models.CharField(max_length=64, blank=True)
+    sent_at = models.DateTimeField(null=True)
+    delivered_at = models.DateTimeField(null=True)
+    opened_at = models.DateTimeField(null=True)
+    confirmed_at = models.DateTimeField(null=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["dispatch", "officer"], name="delivery_once")]
+        indexes = [
+            models.Index(fields=["officer", "id"], name="delivery_inbox"),
+            models.Index(
+                fields=["due_at"],
+                condition=Q(state__in=["pending", "sending", "failed_temp"]),
+                name="delivery_due",
+            ),
+        ]
+
+
+class ReceiptState(models.TextChoices):
+    DELIVERED = "delivered"
+    OPENED = "opened"
+    CONFIRMED = "confirmed"
+    ARRIVED = "arrived"
+    REPORTED = "reported"
+
+
+class Receipt(models.Model):
+    """What came back, as it came: kept even when late, repeated or out of order."""
+
+    delivery = models.ForeignKey(Delivery, models.PROTECT, related_name="receipts", db_index=False)
+    state = models.CharField(max_length=16, choices=ReceiptState)
+    at = models.DateTimeField(help_text="the phone's clock")
+    received_at = models.DateTimeField()
+    source = models.CharField(max_length=16, help_text="http, socket or a vendor's name")
+    lon = models.FloatField(null=True)
+    lat = models.FloatField(null=True)
+    note = models.CharField(max_length=500, blank=True)
+    form = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["delivery", "state"], name="receipt_once")]

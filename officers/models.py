@@ -1,0 +1,202 @@
+"""People and what they answer for: officers, posts, devices, sessions, the audit log.
+
+Phone numbers are sealed at rest, found by a keyed digest, shown masked. Alerts address posts (duty x region),
+then collapse to persons. Single writers: roster.py (officers, posts), auth.py (sessions), devices.py (devices),
+codes.py (one-time codes), audit.py (audit entries).
+"""
+
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import models
+from django.db.models import F, FilteredRelation, Q
+
+from hydrology.models import Region, Station
+
+
+class Duty(models.TextChoices):
+    """What a post is for."""
+
+    COMMAND = "command", "指挥"  # approves orders
+    DESK = "desk", "值班"  # the duty desk: drafts and issues, watches the reach, is called last
+    FLOOD = "flood", "三防责任人"
+    REPORTER = "reporter", "灾害信息员"
+    FOREST = "forest", "森防人员"
+
+
+class Rank(models.TextChoices):
+    """A is called first, B is the deputy (AB 角)."""
+
+    A = "A", "A角"
+    B = "B", "B角"
+
+
+class OfficerQuerySet(models.QuerySet["Officer"]):
+    def known(self, phone_digest: str) -> Self:
+        """The active officer with this number, if any."""
+        return self.filter(phone_digest=phone_digest, is_active=True)
+
+
+class Officer(AbstractBaseUser):
+    """A person. Signs in by one-time code to his phone; there is no password."""
+
+    password = None
+    last_login = None
+    name = models.CharField(max_length=64)
+    phone_digest = models.CharField(max_length=64, unique=True, help_text="HMAC of the E.164 number")
+    sealed_phone = models.BinaryField(help_text="the number, encrypted")
+    masked_phone = models.CharField(max_length=20, help_text="138****1234")
+    language = models.CharField(max_length=2, default="zh")
+    is_active = models.BooleanField(default=True)
+    synthetic = models.BooleanField(default=False)
+
+    objects = OfficerQuerySet.as_manager()
+
+    USERNAME_FIELD = "phone_digest"
+    REQUIRED_FIELDS: list[str] = []
+
+
+def in_force(at: datetime, prefix: str = "") -> Q:
+    """The post's term covers the instant: [valid_from, valid_to)."""
+    open_ended = Q(**{f"{prefix}valid_to": None})
+    return Q(**{f"{prefix}valid_from__lte": at}) & (open_ended | Q(**{f"{prefix}valid_to__gt": at}))
+
+
+class PostQuerySet(models.QuerySet["Post"]):
+    def active(self, at: datetime) -> Self:
+        """Posts in force at the instant, of active officers."""
+        return self.filter(in_force(at), officer__is_active=True)
+
+
+class Post(models.Model):
+    """Officer x duty x region (or a managed station in it), with a rank and a term."""
+
+    officer = models.ForeignKey(Officer, models.CASCADE, related_name="posts")
+    duty = models.CharField(max_length=16, choices=Duty)
+    region = models.ForeignKey(Region, models.PROTECT, related_name="posts")
+    station = models.ForeignKey(Station, models.PROTECT, null=True, related_name="posts")
+    rank = models.CharField(max_length=1, choices=Rank, default=Rank.A)
+    valid_from = models.DateTimeField()
+    valid_to = models.DateTimeField(null=True)
+
+    objects = PostQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["region", "duty", "rank"], name="post_region_duty")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["officer", "duty", "region", "station"], name="post_once", nulls_distinct=False
+            )
+        ]
+
+
+class Platform(models.TextChoices):
+    ANDROID = "android"
+    IOS = "ios"
+    HARMONY = "harmony"
+    WEB = "web"
+
+
+class DeviceQuerySet(models.QuerySet["Device"]):
+    def holding(self, provider: str, token: str) -> Self:
+        """The live device with this push token; an empty token is held by none."""
+        return self.filter(provider=provider, token=token, retired_at=None).exclude(token="")
+
+
+class Device(models.Model):
+    """A phone or browser. A push token belongs to one live device: it moves with the phone."""
+
+    officer = models.ForeignKey(Officer, models.CASCADE, related_name="devices")
+    platform = models.CharField(max_length=16, choices=Platform)
+    name = models.CharField(max_length=64, blank=True)
+    provider = models.CharField(max_length=16, blank=True, help_text="fcm, …; empty: socket only")
+    token = models.CharField(max_length=512, blank=True)
+    registered_at = models.DateTimeField()
+    retired_at = models.DateTimeField(null=True)
+    retired_reason = models.CharField(max_length=64, blank=True)
+
+    objects = DeviceQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider", "token"],
+                condition=Q(retired_at=None) & ~Q(token=""),
+                name="device_token_once",
+            )
+        ]
+        indexes = [models.Index(fields=["officer"], condition=Q(retired_at=None), name="device_live")]
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    def live(self, at: datetime) -> Self:
+        """Neither revoked nor expired, of an active officer."""
+        return self.filter(revoked_at=None, expires_at__gt=at, officer__is_active=True)
+
+    def admitted(self, session_id: UUID, officer_id: int, at: datetime) -> Self:
+        """The live session with its officer, one row per post in force as `duty` and `path`, in ONE query.
+
+        Every request pays for this. An officer without a post yields one row whose `duty` and `path` are None.
+        """
+        return (
+            self.live(at)
+            .filter(pk=session_id, officer_id=officer_id)
+            .select_related("officer")
+            .defer("officer__sealed_phone")
+            .annotate(
+                post=FilteredRelation("officer__posts", condition=in_force(at, "officer__posts__")),
+                duty=F("post__duty"),
+                path=F("post__region__path"),
+            )
+            .order_by("post__id")
+        )
+
+
+class Session(models.Model):
+    """One sign-in on one device: a family of refresh tokens. Reuse of an old one revokes the family."""
+
+    id = models.UUIDField(primary_key=True)
+    officer = models.ForeignKey(Officer, models.CASCADE)
+    device = models.ForeignKey(Device, models.CASCADE)
+    refresh_digest = models.CharField(max_length=64)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+    revoked_reason = models.CharField(max_length=32, blank=True)
+
+    objects = SessionQuerySet.as_manager()
+
+
+class OneTimeCodeQuerySet(models.QuerySet["OneTimeCode"]):
+    def of(self, phone_digest: str) -> Self:
+        """Codes made for the number, newest first."""
+        return self.filter(phone_digest=phone_digest).order_by("-expires_at", "-id")
+
+
+class OneTimeCode(models.Model):
+    """A sign-in code, digested; used once, few tries."""
+
+    phone_digest = models.CharField(max_length=64)
+    code_digest = models.CharField(max_length=64)
+    expires_at = models.DateTimeField()
+    tries = models.PositiveSmallIntegerField(default=0)
+    used_at = models.DateTimeField(null=True)
+
+    objects = OneTimeCodeQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["phone_digest", "expires_at"], name="code_phone")]
+
+
+class AuditEntry(models.Model):
+    """Who did what to what, when. Append only."""
+
+    at = models.DateTimeField()
+    actor = models.ForeignKey(Officer, models.PROTECT, null=True)
+    act = models.CharField(max_length=48, help_text="room.verb, e.g. order.approve")
+    object = models.CharField(max_length=64)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [models.Index(fields=["at"], name="audit_at")]

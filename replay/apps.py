@@ -1,0 +1,7 @@
+"""Django app registration."""
+
+from django.apps import AppConfig
+
+
+class ReplayConfig(AppConfig):
+    name = "replay"
