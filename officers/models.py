@@ -165,6 +165,9 @@ class Session(models.Model):
     revoked_at = models.DateTimeField(null=True)
     revoked_reason = models.CharField(max_length=32, blank=True)
 
+    duty: str | None  # duty and path are there only on rows of `admitted`
+    path: str | None
+
     objects = SessionQuerySet.as_manager()
 
 

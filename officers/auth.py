@@ -1,0 +1,255 @@
+"""Signing in and staying signed in: sessions, access and refresh tokens, socket tickets.
+
+Owns Session. One session is one family of refresh tokens on one device; each refresh brings the next token, and
+an old one that turns up again ends the session (RFC 9700, 4.14.2). An access token only names the session: every
+request asks the database, in one query, whether it still stands and what its officer answers for.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import orjson
+import redis
+from django.core import signing
+from django.db import transaction
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.request import Request
+
+from foundation import clock, seals
+from foundation.errors import Refusal
+from foundation.scope import Scope
+from foundation.wire import wire
+from officers import audit, codes, devices, directory, roster
+from officers.codes import Verdict
+from officers.devices import DeviceClaim
+from officers.models import Officer, Session
+
+ACCESS_LIFE = timedelta(minutes=15)
+SESSION_LIFE = timedelta(days=30)  # since the last refresh
+TICKET_LIFE_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Who is asking, on which device, and what he may see and do: `request.auth`."""
+
+    officer_id: int
+    session_id: UUID
+    device_id: int
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """access is sent with every request; refresh is used once, for the next pair."""
+
+    access: str
+    refresh: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    officer: Officer
+    tokens: Tokens
+
+
+def sign_in(phone: str, code: str, claim: DeviceClaim, now: datetime) -> SignedIn:
+    """Spend the code, take note of the device and open a session on it.
+
+    Raises Refusal `bad_phone`, or 401 `wrong_code`, which says nothing about whether the number is known.
+    """
+    phone_digest = roster.digest(roster.normalise(phone))
+    with transaction.atomic():  # a wrong try must be counted, so the refusal waits for the commit
+        signed_in = _try_code(phone_digest, code, claim, now)
+    if signed_in is None:
+        raise Refusal(
+            "wrong_code",
+            zh="验证码不正确或已失效。请核对后重试，或重新获取验证码。",
+            en="The code is wrong or no longer valid. Check it, or ask for a new one.",
+            status=401,
+        )
+    return signed_in
+
+
+def refresh(token: str, now: datetime) -> Tokens:
+    """The next pair of tokens. Raises Refusal 401 `signed_out`; an old token ends the session as well."""
+    session_id = UUID(_opened("refresh", token)[0])
+    with transaction.atomic():  # the end of a session must be kept, so the refusal waits for the commit
+        session = Session.objects.live(now).select_for_update(of=("self",)).filter(pk=session_id).first()
+        tokens = _next_tokens(session, token, now) if session else None
+    if tokens is None:
+        raise _signed_out()
+    return tokens
+
+
+@transaction.atomic
+def sign_out(grant: Grant, now: datetime) -> None:
+    """End the session and stop ringing its device."""
+    Session.objects.live(now).filter(pk=grant.session_id).update(revoked_at=now, revoked_reason="signed out")
+    devices.retire(grant.device_id, "signed out", now)
+    audit.record(grant.officer_id, "auth.sign_out", f"session:{grant.session_id}", {}, now)
+
+
+def grant_of(access: str, now: datetime) -> Grant:
+    """What an access token grants at this instant. Raises Refusal 401 `access_expired` or `signed_out`."""
+    return _admitted(access, now)[1]
+
+
+def subject_of(authorization: str) -> str:
+    """A stable name for the caller of this header: the officer of an unexpired access token, else the header.
+
+    Only the signature is asked, not the database: it tells callers apart, it admits nobody.
+    """
+    try:
+        _, officer_id = _opened_access(_bearer(authorization) or "", clock.now())
+    except Refusal:
+        return authorization
+    return f"officer:{officer_id}"
+
+
+def forget_expired(now: datetime) -> None:
+    """Delete sessions that nobody can continue and codes that nobody can use."""
+    codes.forget_codes(now)
+    Session.objects.filter(expires_at__lte=now).delete()
+
+
+def issue_ticket(grant: Grant) -> str:
+    """A one-use pass for the socket, good for TICKET_LIFE_S; raises Refusal 503 while Redis is away."""
+    ticket = secrets.token_urlsafe(24)
+    try:
+        wire().set(_ticket_key(ticket), orjson.dumps(grant), nx=True, ex=TICKET_LIFE_S)
+    except redis.RedisError as error:
+        raise _wire_down() from error
+    return ticket
+
+
+def redeem_ticket(ticket: str) -> Grant | None:
+    """The grant a ticket was issued for, once; None if it is unknown, used or too old.
+
+    Asks Redis only, so that ten thousand phones coming back at once cost the database nothing; the scope is as
+    old as the ticket. Raises Refusal 503 while Redis is away. From a consumer: `database_sync_to_async`.
+    """
+    try:
+        kept = wire().getdel(_ticket_key(ticket))
+    except redis.RedisError as error:
+        raise _wire_down() from error
+    if not isinstance(kept, bytes):
+        return None
+    fields = orjson.loads(kept)
+    scope = Scope(**{name: tuple(paths) for name, paths in fields["scope"].items()})
+    return Grant(fields["officer_id"], UUID(fields["session_id"]), fields["device_id"], scope)
+
+
+class BearerAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <access>` -> `request.user` (Officer), `request.auth` (Grant)."""
+
+    def authenticate(self, request: Request) -> tuple[Officer, Grant] | None:
+        token = _bearer(get_authorization_header(request).decode("latin-1"))
+        return None if token is None else _admitted(token, clock.now())
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+def _try_code(phone_digest: str, code: str, claim: DeviceClaim, now: datetime) -> SignedIn | None:
+    verdict = codes.spend(phone_digest, code, now)
+    officer = Officer.objects.known(phone_digest).first()
+    if verdict is Verdict.WRONG:  # ABSENT leaves no entry: anybody could fill the log with it
+        detail = {"why": "wrong code", "known": officer is not None}
+        audit.record(None, "auth.sign_in_failed", f"number:{phone_digest[:16]}", detail, now)
+    if verdict is not Verdict.RIGHT or officer is None:
+        return None
+    device = devices.register(officer.pk, claim, now)
+    Session.objects.live(now).filter(device=device).update(revoked_at=now, revoked_reason="signed in again")
+    session = Session(id=uuid4(), officer=officer, device=device)
+    tokens = _issue_tokens(session, now)
+    detail = {"device": device.pk, "platform": claim.platform}
+    audit.record(officer.pk, "auth.sign_in", f"session:{session.pk}", detail, now)
+    return SignedIn(officer, tokens)
+
+
+def _next_tokens(session: Session, token: str, now: datetime) -> Tokens | None:
+    if hmac.compare_digest(session.refresh_digest, _refresh_digest(token)):
+        return _issue_tokens(session, now)
+    session.revoked_at, session.revoked_reason = now, "refresh reused"
+    session.save(update_fields=["revoked_at", "revoked_reason"])
+    audit.record(session.officer_id, "auth.refresh_reuse", f"session:{session.pk}", {}, now)
+    return None
+
+
+def _issue_tokens(session: Session, now: datetime) -> Tokens:
+    expires_s = int((now + ACCESS_LIFE).timestamp())
+    access = _signer("access").sign(f"{session.pk.hex}.{session.officer_id}.{expires_s}")
+    token = _signer("refresh").sign(f"{session.pk.hex}.{secrets.token_urlsafe(32)}")
+    session.refresh_digest, session.expires_at = _refresh_digest(token), now + SESSION_LIFE
+    session.save()
+    return Tokens(access, token)
+
+
+def _bearer(authorization: str) -> str | None:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _admitted(access: str, now: datetime) -> tuple[Officer, Grant]:
+    session_id, officer_id = _opened_access(access, now)
+    rows = list(Session.objects.admitted(session_id, officer_id, now))
+    if not rows:
+        raise _signed_out()
+    session = rows[0]
+    scope = directory.scope_from((row.duty, row.path) for row in rows if row.path)
+    return session.officer, Grant(session.officer_id, session.pk, session.device_id, scope)
+
+
+def _opened_access(access: str, now: datetime) -> tuple[UUID, int]:
+    """Session and officer of an access token that we signed; raises Refusal 401."""
+    session_hex, officer_id, expires_s = _opened("access", access)
+    if now >= datetime.fromtimestamp(int(expires_s), UTC):
+        raise Refusal(
+            "access_expired",
+            zh="访问令牌已过期。请用刷新令牌换取新的令牌。",
+            en="The access token has expired. Use the refresh token to get the next one.",
+            status=401,
+        )
+    return UUID(session_hex), int(officer_id)
+
+
+def _signer(kind: str) -> signing.Signer:
+    return signing.Signer(salt=f"officers.{kind}", sep="~")  # ":" may not stand in a bearer token (RFC 6750)
+
+
+def _opened(kind: str, token: str) -> list[str]:
+    """The parts of a token that we signed; raises Refusal 401."""
+    try:
+        return _signer(kind).unsign(token).split(".")
+    except signing.BadSignature:
+        raise _signed_out() from None
+
+
+def _refresh_digest(token: str) -> str:
+    return seals.keyed_digest(token, "refresh token")
+
+
+def _ticket_key(ticket: str) -> str:
+    return f"ticket:{seals.keyed_digest(ticket, 'socket ticket')}"
+
+
+def _signed_out() -> Refusal:
+    return Refusal(
+        "signed_out",
+        zh="登录已失效。请重新登录。",
+        en="You are no longer signed in. Sign in again.",
+        status=401,
+    )
+
+
+def _wire_down() -> Refusal:
+    return Refusal(
+        "try_again",
+        zh="实时通道暂不可用。请稍后重试，收件箱不受影响。",
+        en="The live channel is away. Try again shortly; the inbox is not affected.",
+        status=503,
+    )

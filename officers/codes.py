@@ -1,0 +1,102 @@
+"""One-time sign-in codes: asked for, sent, spent.
+
+Owns OneTimeCode. Unknown numbers are treated exactly like known ones, limits included, so that neither the
+answer nor the work done tells whether a number is on the roster; only the sending is left out. Only the newest
+code of a number counts. Guessing is bounded by TRIES a code and HOURLY codes an hour.
+"""
+
+import hmac
+import logging
+import math
+import secrets
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.conf import settings
+from django.db import transaction
+
+from foundation import seals
+from foundation.errors import Refusal
+from officers import roster
+from officers.models import Officer, OneTimeCode
+from officers.turns import in_turn
+
+LIFE = timedelta(minutes=5)
+TRIES = 5
+HOURLY = 10
+_PAUSE = timedelta(minutes=1)
+_HOUR = timedelta(hours=1)
+
+log = logging.getLogger(__name__)
+
+
+class Verdict(StrEnum):
+    """What became of a code that somebody typed."""
+
+    RIGHT = "right"  # it is spent now
+    WRONG = "wrong"  # a try is gone
+    ABSENT = "absent"  # there is nothing to try against: none asked for, spent, expired or tried too often
+
+
+def request_code(phone: str, now: datetime) -> None:
+    """Make a code for the number and send it if an active officer has it.
+
+    Raises Refusal `bad_phone`, or 429 `too_many_codes` for any number, known or not.
+    """
+    number = roster.normalise(phone)
+    phone_digest = roster.digest(number)
+    code = f"{secrets.randbelow(10**6):06d}"
+    with transaction.atomic():
+        in_turn(f"code {phone_digest}")
+        _require_pace(phone_digest, now)
+        OneTimeCode.objects.create(
+            phone_digest=phone_digest, code_digest=_digest(phone_digest, code), expires_at=now + LIFE
+        )
+    if Officer.objects.known(phone_digest).exists():
+        _send(number, code)
+
+
+def spend(phone_digest: str, code: str, now: datetime) -> Verdict:
+    """Try a code against the number's newest one; call inside a transaction that commits either way."""
+    newest = OneTimeCode.objects.of(phone_digest).select_for_update().first()
+    if newest is None or newest.used_at or newest.expires_at <= now or newest.tries >= TRIES:
+        return Verdict.ABSENT
+    newest.tries += 1
+    right = hmac.compare_digest(newest.code_digest, _digest(phone_digest, code))
+    newest.used_at = now if right else None
+    newest.save(update_fields=["tries", "used_at"])
+    return Verdict.RIGHT if right else Verdict.WRONG
+
+
+def forget_codes(now: datetime) -> int:
+    """Delete the codes that no longer count towards any limit; returns how many."""
+    return OneTimeCode.objects.filter(expires_at__lte=now - _HOUR).delete()[0]
+
+
+def _require_pace(phone_digest: str, now: datetime) -> None:
+    since = now - _HOUR + LIFE  # a code was asked for LIFE before it expires
+    expiries = OneTimeCode.objects.of(phone_digest).filter(expires_at__gt=since)
+    asked = [at - LIFE for at in expiries.values_list("expires_at", flat=True)[:HOURLY]]
+    free_at = max(
+        asked[0] + _PAUSE if asked else now,
+        asked[-1] + _HOUR if len(asked) == HOURLY else now,
+    )
+    if free_at > now:
+        wait_s = math.ceil((free_at - now).total_seconds())
+        raise Refusal(
+            "too_many_codes",
+            zh=f"获取验证码过于频繁。请在{wait_s}秒后重试。",
+            en=f"Too many codes were asked for. Try again in {wait_s} seconds.",
+            status=429,
+        )
+
+
+def _send(number: str, code: str) -> None:
+    if settings.OTP_TRANSPORT == "console":
+        print(f"otp.code phone={roster.mask(number)} code={code}", flush=True)
+    else:
+        log.warning("otp.unsent transport=%s", settings.OTP_TRANSPORT)
+
+
+def _digest(phone_digest: str, code: str) -> str:
+    return seals.keyed_digest(f"{phone_digest} {code}", "one-time code")

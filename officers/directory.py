@@ -1,0 +1,44 @@
+"""What an officer answers for right now: his posts in force, and the scope that follows from them.
+
+Reads only. Who is to hear a bulletin is asked in notifications/audience.py, not here.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from foundation.scope import Scope, below
+from officers.models import Duty, Post, PostQuerySet
+
+
+def posts_of(officer_id: int, now: datetime) -> PostQuerySet:
+    """Posts in force, with region and station, from the top of the tree down."""
+    return (
+        Post.objects.active(now)
+        .filter(officer_id=officer_id)
+        .select_related("region", "station")
+        .order_by("region__path", "duty", "id")
+    )
+
+
+def scope_of(officer_id: int, now: datetime) -> Scope:
+    """The scope of an officer's active posts; empty when he has none or is no longer active."""
+    return scope_from(posts_of(officer_id, now).values_list("duty", "region__path"))
+
+
+def scope_from(posts: Iterable[tuple[str, str]]) -> Scope:
+    """The scope that (duty, region path) pairs amount to."""
+    held = list(posts)
+    return Scope(
+        paths=_outermost(path for _, path in held),
+        desk_paths=_outermost(path for duty, path in held if duty == Duty.DESK),
+        command_paths=_outermost(path for duty, path in held if duty == Duty.COMMAND),
+    )
+
+
+def _outermost(paths: Iterable[str]) -> tuple[str, ...]:
+    """The paths without those that lie under another one: fewer conditions in every query."""
+    outermost: list[str] = []
+    for path in sorted(paths):  # a prefix sorts before what it contains
+        if not below(path, outermost[-1:]):
+            outermost.append(path)
+    return tuple(outermost)
