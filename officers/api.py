@@ -127,7 +127,7 @@ class OtpView(_OpenView):
         responses={202: OpenApiResponse(description="A code is on its way if the number is known.")},
     )
     def post(self, request: Request) -> Response:
-        """Ask for a one-time code. The answer is the same for every number; 429 after one a minute, ten an hour."""
+        """Ask for a one-time code: one a minute, ten an hour. Every number is answered alike."""
         asked = CodeRequestSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         codes.request_code(asked.validated_data["phone"], clock.now())

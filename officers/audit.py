@@ -1,6 +1,7 @@
-"""The audit log: who did what to what, when. Append only; a database trigger refuses changes (migration 0002).
+"""The audit log: who did what to what, when.
 
-Owns AuditEntry. Details carry ids, never phone numbers, codes or tokens.
+Owns AuditEntry: append only, a database trigger refuses changes (migration 0002). Details carry ids, never
+phone numbers, codes or tokens.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,9 @@
 """Signing in and staying signed in: sessions, access and refresh tokens, socket tickets.
 
-Owns Session. One session is one family of refresh tokens on one device; each refresh brings the next token, and
-an old one that turns up again ends the session (RFC 9700, 4.14.2). An access token only names the session: every
-request asks the database, in one query, whether it still stands and what its officer answers for.
+Owns Session. One session is one family of refresh tokens on one device; each refresh brings the next token,
+and an old one that turns up again ends the session (RFC 9700, 4.14.2). An access token only names the
+session: every request asks the database, in one query, whether it still stands and what its officer answers
+for.
 """
 
 import hmac
@@ -129,8 +130,8 @@ def issue_ticket(grant: Grant) -> str:
 def redeem_ticket(ticket: str) -> Grant | None:
     """The grant a ticket was issued for, once; None if it is unknown, used or too old.
 
-    Asks Redis only, so that ten thousand phones coming back at once cost the database nothing; the scope is as
-    old as the ticket. Raises Refusal 503 while Redis is away. From a consumer: `database_sync_to_async`.
+    Asks Redis only, so that ten thousand phones coming back at once cost the database nothing; the scope is
+    as old as the ticket. Raises Refusal 503 while Redis is away. From a consumer: `database_sync_to_async`.
     """
     try:
         kept = wire().getdel(_ticket_key(ticket))

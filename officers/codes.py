@@ -1,8 +1,8 @@
 """One-time sign-in codes: asked for, sent, spent.
 
 Owns OneTimeCode. Unknown numbers are treated exactly like known ones, limits included, so that neither the
-answer nor the work done tells whether a number is on the roster; only the sending is left out. Only the newest
-code of a number counts. Guessing is bounded by TRIES a code and HOURLY codes an hour.
+answer nor the work done tells whether a number is on the roster; only the sending is left out. The newest
+code of a number is the only one that counts. Guessing is bounded by TRIES a code and HOURLY codes an hour.
 """
 
 import hmac

@@ -1,6 +1,6 @@
 """Phones and browsers, and the push tokens they hold.
 
-Owns Device. A token belongs to one live device: when it turns up on another, the old one is retired, because a
+Owns Device. A token belongs to one live device: when it turns up on another, the old one is retired: a
 vendor would otherwise ring the wrong person's phone.
 """
 

@@ -1,8 +1,8 @@
 """People and what they answer for: officers, posts, devices, sessions, the audit log.
 
 Phone numbers are sealed at rest, found by a keyed digest, shown masked. Alerts address posts (duty x region),
-then collapse to persons. Single writers: roster.py (officers, posts), auth.py (sessions), devices.py (devices),
-codes.py (one-time codes), audit.py (audit entries).
+then collapse to persons. Single writers: roster.py (officers, posts), auth.py (sessions), devices.py
+(devices), codes.py (one-time codes), audit.py (audit entries).
 """
 
 from datetime import datetime
@@ -138,7 +138,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
     def admitted(self, session_id: UUID, officer_id: int, at: datetime) -> Self:
         """The live session with its officer, one row per post in force as `duty` and `path`, in ONE query.
 
-        Every request pays for this. An officer without a post yields one row whose `duty` and `path` are None.
+        Every request pays for this. Without a post there is one row whose `duty` and `path` are None.
         """
         return (
             self.live(at)

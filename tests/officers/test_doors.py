@@ -1,0 +1,184 @@
+"""The outside contract of sign-in and `me`, through HTTP."""
+
+import re
+
+import pytest
+from pytest_django import DjangoAssertNumQueries, Settings
+from rest_framework.test import APIClient
+
+from foundation import clock
+from officers import auth
+from officers.models import Device, Officer, Post
+from officers.urls import urlpatterns
+from tests.officers.conftest import NOW, PHONE, STRANGER
+
+DEVICE = {"platform": "android", "name": "phone 1", "push": {"provider": "fcm", "token": "token-1"}}
+
+
+@pytest.fixture
+def console(settings: Settings) -> None:
+    settings.OTP_TRANSPORT = "console"
+
+
+@pytest.fixture
+def session(
+    client: APIClient, console: None, street_post: Post, capsys: pytest.CaptureFixture[str]
+) -> dict[str, str]:
+    """Signs in through the doors; the client then carries the access token."""
+    assert client.post("/api/v1/auth/otp", {"phone": PHONE}, format="json").status_code == 202
+    code = re.search(r"code=(\d{6})", capsys.readouterr().out)
+    assert code
+    body = {"phone": PHONE, "code": code[1], "device": DEVICE}
+    answer = client.post("/api/v1/auth/sessions", body, format="json")
+    assert answer.status_code == 201
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {answer.json()['access']}")
+    return answer.json()
+
+
+def test_asking_for_a_code_answers_202_alike_for_every_number(
+    client: APIClient, officer: Officer, console: None
+) -> None:
+    answers = [client.post("/api/v1/auth/otp", {"phone": p}, format="json") for p in (PHONE, STRANGER)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].content == answers[1].content
+    assert answers[0].headers == answers[1].headers
+
+
+def test_a_second_code_within_a_minute_answers_429_alike_for_every_number(
+    client: APIClient, officer: Officer
+) -> None:
+    for phone in (PHONE, STRANGER):
+        client.post("/api/v1/auth/otp", {"phone": phone}, format="json")
+        again = client.post("/api/v1/auth/otp", {"phone": phone}, format="json")
+        assert (again.status_code, again.json()["code"]) == (429, "too_many_codes")
+
+
+def test_signing_in_answers_tokens_and_the_officer_with_a_masked_number(session: dict[str, object]) -> None:
+    assert set(session) == {"access", "refresh", "officer"}
+    officer = Officer.objects.get()
+    assert session["officer"] == {
+        "id": officer.pk,
+        "name": "officer 1",
+        "phone": "138****1234",
+        "language": "zh",
+    }
+
+
+def test_a_wrong_code_says_what_to_do_in_the_callers_language(client: APIClient, officer: Officer) -> None:
+    body = {"phone": PHONE, "code": "000000", "device": DEVICE}
+    for language, word in (("zh-CN", "重新获取"), ("en", "ask for a new one")):
+        answer = client.post("/api/v1/auth/sessions", body, format="json", HTTP_ACCEPT_LANGUAGE=language)
+        assert (answer.status_code, answer.json()["code"]) == (401, "wrong_code")
+        assert word in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"code": "12345"}, "code"),
+        ({"code": "１２３４５６"}, "code"),
+        ({"device": {"platform": "toaster"}}, "device"),
+        ({"device": {**DEVICE, "push": {"provider": "FCM !", "token": "t"}}}, "device"),
+        ({"phone": "not a phone"}, "phone"),
+    ],
+)
+def test_a_faulty_sign_in_names_the_field(
+    client: APIClient, officer: Officer, change: dict[str, object], field: str
+) -> None:
+    body = {"phone": PHONE, "code": "000000", "device": DEVICE} | change
+    answer = client.post("/api/v1/auth/sessions", body, format="json")
+    assert (answer.status_code, list(answer.json()["fields"])) == (400, [field])
+
+
+def test_a_browser_signs_in_without_a_push_token(
+    client: APIClient, officer: Officer, console: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.post("/api/v1/auth/otp", {"phone": PHONE}, format="json")
+    code = capsys.readouterr().out.strip()[-6:]
+    body = {"phone": PHONE, "code": code, "device": {"platform": "web", "push": None}}
+    assert client.post("/api/v1/auth/sessions", body, format="json").status_code == 201
+    assert Device.objects.get().token == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("get", "/api/v1/me"),
+        ("put", "/api/v1/me/device/push"),
+        ("post", "/api/v1/auth/tickets"),
+        ("delete", "/api/v1/auth/sessions/current"),
+    ],
+)
+def test_without_a_token_every_door_behind_sign_in_answers_401(
+    client: APIClient, db: None, method: str, path: str
+) -> None:
+    for header in ({}, {"HTTP_AUTHORIZATION": "Bearer x"}, {"HTTP_AUTHORIZATION": "Bearer"}):
+        answer = getattr(client, method)(path, {}, format="json", **header)
+        assert answer.status_code == 401
+        assert set(answer.json()) == {"code", "message", "fields"}
+
+
+def test_me_tells_posts_regions_and_duty(
+    client: APIClient, session: dict[str, str], street_post: Post
+) -> None:
+    region = {"code": "440303001", "name": "region 440303001", "level": "street"}
+    me = client.get("/api/v1/me").json()
+    assert me == {
+        "officer": session["officer"],
+        "posts": [
+            {
+                "duty": "flood",
+                "rank": "A",
+                "region": region,
+                "station": None,
+                "valid_from": clock.iso(NOW),
+                "valid_to": None,
+            }
+        ],
+        "regions": [region],
+        "duty": ["flood"],
+    }
+    assert me["posts"][0]["valid_from"].endswith("+08:00")
+
+
+def test_me_costs_two_queries(
+    client: APIClient, session: dict[str, str], django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_num_queries(2):  # who asks, and his posts
+        client.get("/api/v1/me")
+
+
+def test_refreshing_answers_the_next_pair_and_an_old_token_401(
+    client: APIClient, session: dict[str, str]
+) -> None:
+    body = {"refresh": session["refresh"]}
+    first = client.post("/api/v1/auth/refresh", body, format="json")
+    assert (first.status_code, set(first.json())) == (200, {"access", "refresh"})
+    again = client.post("/api/v1/auth/refresh", body, format="json")
+    assert (again.status_code, again.json()["code"]) == (401, "signed_out")
+    assert client.get("/api/v1/me").status_code == 401, "the family is revoked, access tokens included"
+
+
+def test_signing_out_closes_every_door(client: APIClient, session: dict[str, str]) -> None:
+    assert client.delete("/api/v1/auth/sessions/current").status_code == 204
+    assert client.get("/api/v1/me").status_code == 401
+
+
+def test_a_ticket_is_answered_with_its_life(client: APIClient, session: dict[str, str]) -> None:
+    answer = client.post("/api/v1/auth/tickets").json()
+    assert answer["expires_in_s"] == 60
+    grant = auth.redeem_ticket(answer["ticket"])
+    assert grant and grant.officer_id == Officer.objects.get().pk
+    assert auth.redeem_ticket(answer["ticket"]) is None
+
+
+def test_a_device_brings_its_next_push_token(client: APIClient, session: dict[str, str]) -> None:
+    body = {"provider": "fcm", "token": "token-2"}
+    assert client.put("/api/v1/me/device/push", body, format="json").status_code == 204
+    assert Device.objects.get().token == "token-2"
+
+
+def test_no_door_reads_anything_from_its_address(client: APIClient, officer: Officer) -> None:
+    assert not any(pattern.pattern.converters for pattern in urlpatterns)
+    asked = client.post(f"/api/v1/auth/otp?phone={PHONE}", {}, format="json")
+    assert (asked.status_code, list(asked.json()["fields"])) == (400, ["phone"])
