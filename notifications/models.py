@@ -32,6 +32,8 @@ class Dispatch(models.Model):
     bulletin = models.ForeignKey(Bulletin, models.PROTECT, related_name="dispatches")
     errand = models.CharField(max_length=16, choices=Errand, default=Errand.FIRST)
     drill = models.BooleanField()
+    lead_zh = models.CharField(max_length=50, blank=True, help_text="said before the bulletin's own words")
+    lead_en = models.CharField(max_length=160, blank=True)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     recipients = models.PositiveIntegerField(default=0)

@@ -1,0 +1,243 @@
+"""The life of a level in one street, and what the changes of one slot become for a district.
+
+Owns the transition function: raise, upgrade, downgrade, cancel, the hold time, and the gathering into steps
+that people hear of. Does not own the level itself (rules.py), the words, the rows. Time is slot time, the END
+of the 5-minute slot, never a clock: a replay at any speed takes the same steps. Source: project domain notes
+1.4 (hysteresis). Once said, a level in force is never repeated, also not after the hold time: repetition
+teaches people to look away, and whoever has not answered is the escalation's business.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from alerts.assessment.rules import Assessment, Level
+
+_TIMES: Final = ("pending_since", "below_since", "said_at", "seen_at")
+
+
+class Action(StrEnum):
+    """What happens to a level; the same words as alerts.models.WarningAction."""
+
+    RAISE = "raise"
+    """There was nothing; now there is a warning."""
+    EXTEND = "extend"
+    """A warning is open; more of the district is in it, at or below its level."""
+    UPGRADE = "upgrade"
+    """The level has grown."""
+    DOWNGRADE = "downgrade"
+    """The level has fallen, or part of the district is out of it; the warning stays open."""
+    CANCEL = "cancel"
+    """It is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How many slots confirm a level by themselves, and the times of lowering and of silence, in seconds.
+
+    `lapse_s`: after a longer gap between slots with values, a started confirmation or lowering starts anew.
+    """
+
+    confirm_slots: int = 2
+    lower_after_s: int = 1800
+    hold_s: int = 3600
+    lapse_s: int = 900
+
+    def __post_init__(self) -> None:
+        if self.confirm_slots < 1 or min(self.lower_after_s, self.hold_s, self.lapse_s) < 0:
+            raise ValueError(f"{self} has a count below 1 or a negative time")
+
+
+@dataclass(frozen=True, slots=True)
+class StreetState:
+    """Where a street stands. `level` is in force; `said_level`/`said_at` are what its people heard last.
+
+    `pending` is the lowest level seen in each of the last `pending_slots` slots, above `level` and not yet
+    confirmed; `below_peak` is the highest level held since `below_since`; `seen_at` the last slot with
+    values.
+    """
+
+    level: int = 0
+    pending: int = 0
+    pending_since: datetime | None = None
+    below_since: datetime | None = None
+    said_level: int = 0
+    said_at: datetime | None = None
+    pending_slots: int = 0
+    below_peak: int = 0
+    seen_at: datetime | None = None
+
+    def to_json(self) -> dict[str, int | str | None]:
+        """Plain values for a JSON column; times as ISO 8601."""
+        return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """The state as stored; a key of another release is ignored, an absent one takes its default."""
+        names = {field.name for field in fields(cls)}
+        values = {k: v for k, v in stored.items() if k in names}
+        for name in _TIMES:
+            if values.get(name):
+                values[name] = datetime.fromisoformat(values[name])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One street's level changed. `spoken` is False where its people heard it inside the hold time."""
+
+    street: str
+    action: Action
+    before: int
+    after: int
+    why: str
+    spoken: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a district's warning.
+
+    `level`: of a rise, the highest level of the streets addressed; of a fall, the district's level after it
+    (0: cancelled). `streets`: those addressed when `speak`, else those that changed; a cancel names the
+    streets that ended it, and the caller addresses all that had been told. `unsaid`: streets that rose with
+    the others but heard this level inside the hold time.
+    """
+
+    action: Action
+    level: int
+    streets: tuple[str, ...]
+    speak: bool
+    unsaid: tuple[str, ...] = ()
+
+
+def advance(
+    state: StreetState | None,
+    assessment: Assessment | None,
+    held_level: int,
+    slot_at: datetime,
+    policy: Policy = Policy(),
+) -> tuple[StreetState, Change | None]:
+    """The street's next state after the slot that ENDS at `slot_at` (aware), and the change, if any.
+
+    `assessment` None: the slot has no values; the state is held, nothing is lowered by absence. `held_level`
+    comes from rules.low_water. A slot older than the last one seen changes nothing; the same slot may be
+    assessed again (late values), but it never counts twice. Raises ValueError for a naive time.
+    """
+    if slot_at.tzinfo is None:
+        raise ValueError("slot_at needs a time zone")
+    state = state or StreetState()
+    if assessment is None or (state.seen_at is not None and slot_at < state.seen_at):
+        return state, None
+    state = _forget_old_evidence(state, slot_at, policy)
+    reached = int(assessment.level)
+    sure = reached if assessment.corroborated else int(assessment.sure)
+    target, state = _confirm(state, reached, sure, slot_at, policy)
+    change: Change | None
+    if target > state.level:
+        state, change = _rise(state, target, assessment, slot_at, policy)
+    else:
+        state, change = _settle(state, max(held_level, reached), assessment.street, slot_at, policy)
+    return replace(state, seen_at=slot_at), change
+
+
+def _forget_old_evidence(state: StreetState, slot_at: datetime, policy: Policy) -> StreetState:
+    """Across a long gap neither "twice in a row" nor "low for half an hour" has been seen."""
+    if state.seen_at is None or slot_at - state.seen_at <= timedelta(seconds=policy.lapse_s):
+        return state
+    return replace(_unpended(state), below_since=None, below_peak=0)
+
+
+def _unpended(state: StreetState) -> StreetState:
+    return replace(state, pending=0, pending_since=None, pending_slots=0)
+
+
+def _confirm(
+    state: StreetState, reached: int, sure: int, slot_at: datetime, policy: Policy
+) -> tuple[int, StreetState]:
+    """(the level that may be in force now, the state with what still waits for another slot)."""
+    if reached <= state.level:
+        return state.level, _unpended(state)
+    if not state.pending:
+        state = replace(state, pending=reached, pending_since=slot_at, pending_slots=1)
+    elif slot_at != state.seen_at:
+        state = replace(state, pending=min(state.pending, reached), pending_slots=state.pending_slots + 1)
+    confirmed = state.pending if state.pending_slots >= policy.confirm_slots else 0
+    target = max(state.level, sure, confirmed)
+    if state.pending <= target:
+        state = _unpended(state)
+        if reached > target:
+            state = replace(state, pending=reached, pending_since=slot_at, pending_slots=1)
+    return target, state
+
+
+def _rise(
+    state: StreetState, target: int, assessment: Assessment, slot_at: datetime, policy: Policy
+) -> tuple[StreetState, Change]:
+    """A higher level comes into force, said unless the same or a higher one was said inside the hold time."""
+    held = state.said_at is not None and slot_at - state.said_at < timedelta(seconds=policy.hold_s)
+    spoken = target > state.said_level or not held
+    sure = assessment.level if assessment.corroborated else assessment.sure
+    by = "corroborated" if sure >= target else f"seen in {policy.confirm_slots} slots running"
+    top = assessment.reasons[0] if assessment.reasons else None
+    rain = (
+        f"{top.window} {top.value_mm:g} mm, threshold {top.threshold_mm:g} mm, {top.source}; " if top else ""
+    )
+    action = Action.UPGRADE if state.level else Action.RAISE
+    change = Change(assessment.street, action, state.level, target, rain + by, spoken)
+    if spoken:
+        state = replace(state, said_level=target, said_at=slot_at)
+    return replace(state, level=target, below_since=None, below_peak=0), change
+
+
+def _settle(
+    state: StreetState, held: int, street: str, slot_at: datetime, policy: Policy
+) -> tuple[StreetState, Change | None]:
+    """The level stays, or, low for long enough, falls to the highest level held in that time.
+
+    At 0 everything is forgotten, also what was said: rain that comes back after the end is told anew.
+    """
+    if held >= state.level:
+        return replace(state, below_since=None, below_peak=0), None
+    since = state.below_since or slot_at
+    peak = max(held, state.below_peak)
+    if slot_at - since < timedelta(seconds=policy.lower_after_s):
+        return replace(state, below_since=since, below_peak=peak), None
+    action = Action.DOWNGRADE if peak else Action.CANCEL
+    why = f"below the lower mark of {Level(state.level).name.lower()} since {since.isoformat()}"
+    change = Change(street, action, state.level, peak, why, spoken=not peak)
+    if not peak:
+        state = replace(state, said_level=0, said_at=None)
+    low_again = slot_at if held < peak else None
+    return replace(state, level=peak, below_since=low_again, below_peak=held if low_again else 0), change
+
+
+def gather(changes: Iterable[Change], open_warning_level: int, staying_level: int) -> list[Step]:
+    """The steps of one district for the changes of one slot: at most one rise, then at most one fall.
+
+    `open_warning_level`: the district's level before the slot, 0 when no warning is open. `staying_level`:
+    the highest level among its streets that did not change, 0 when there is none; without it nobody can know
+    whether the street that ends is the last. At most one step speaks, so a person hears one message. With no
+    open warning a rise is news to everybody and is said to all; a fall has nothing to end and is no step.
+    """
+    ordered = sorted(changes, key=lambda change: (-change.after, change.street))
+    rose = [change for change in ordered if change.after > change.before]
+    fell = [change for change in ordered if change.after < change.before]
+    steps = []
+    if rose:
+        said = [change for change in rose if change.spoken or not open_warning_level]
+        shown = said or rose
+        top = shown[0].after
+        if not open_warning_level:
+            action = Action.RAISE
+        else:
+            action = Action.UPGRADE if top > open_warning_level else Action.EXTEND
+        unsaid = tuple(change.street for change in rose if change not in shown)
+        steps.append(Step(action, top, tuple(change.street for change in shown), bool(said), unsaid))
+    if fell and open_warning_level:
+        left = max(staying_level, ordered[0].after)
+        action = Action.DOWNGRADE if left else Action.CANCEL
+        steps.append(Step(action, left, tuple(change.street for change in fell), speak=not left))
+    return steps

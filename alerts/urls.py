@@ -1,0 +1,14 @@
+"""Doors of the alerts room, under /api/v1/."""
+
+from django.urls import path, re_path
+
+from alerts import api
+from alerts.orders import TRANSITIONS
+
+urlpatterns = [
+    path("warnings", api.Warnings.as_view()),
+    path("warnings/<int:pk>", api.OneWarning.as_view()),
+    path("orders", api.Orders.as_view()),
+    path("orders/<int:pk>", api.OneOrder.as_view()),
+    re_path(rf"^orders/(?P<pk>\d+)/(?P<verb>{'|'.join(TRANSITIONS)})$", api.OrderAct.as_view()),
+]

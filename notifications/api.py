@@ -1,0 +1,159 @@
+"""Doors of the notifications room: the inbox, receipts, the reach of a message and its preview."""
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from alerts.models import BulletinKind, ResponseOrder, Warning
+from foundation.clock import SHENZHEN, now
+from foundation.errors import Refusal, not_found
+from hydrology.models import Region, path_filter
+from notifications import dispatch, receipts
+from notifications.inbox import item
+from notifications.models import Delivery, ReceiptState
+from notifications.reach import reach_of
+
+PAGE = 100
+MOST_RECEIPTS = 500
+
+
+class InboxItem(serializers.Serializer[object]):
+    seq = serializers.IntegerField()
+    id = serializers.IntegerField()
+    kind = serializers.ChoiceField(choices=["warning", "order", "level", "message"])
+    level = serializers.CharField()
+    title = serializers.CharField()
+    body = serializers.CharField()
+    drill = serializers.BooleanField()
+    requires = serializers.ChoiceField(choices=["none", "open", "confirm", "report"])
+    deadline_at = serializers.DateTimeField(allow_null=True)
+    sent_at = serializers.DateTimeField()
+    ref = serializers.CharField()
+    state = serializers.CharField(help_text="where this delivery stands")
+
+
+class InboxPage(serializers.Serializer[object]):
+    items = InboxItem(many=True)
+    next = serializers.IntegerField(help_text="pass as `since` next time")
+
+
+class Inbox(APIView):
+    @extend_schema(
+        parameters=[OpenApiParameter("since", int), OpenApiParameter("limit", int)], responses=InboxPage
+    )
+    def get(self, request: Request) -> Response:
+        """What the caller has been told after `since`, oldest first. The record; sockets are only hints."""
+        since = _whole(request, "since", 0, 2**62)
+        limit = _whole(request, "limit", PAGE, PAGE)
+        language = request.user.language
+        items = [item(row, language) for row in Delivery.objects.inbox(request.user.pk, since)[:limit]]
+        return Response({"items": items, "next": items[-1]["seq"] if items else since})
+
+
+def _whole(request: Request, name: str, default: int, most: int) -> int:
+    raw = request.query_params.get(name, "")
+    if raw and not raw.isdigit():
+        raise Refusal(
+            "invalid",
+            zh=f"{name} 须为非负整数。",
+            en=f"{name} must be a whole number, 0 or more.",
+            fields={name: raw},
+        )
+    return min(int(raw or default), most)
+
+
+class ReceiptIn(serializers.Serializer[object]):
+    id = serializers.IntegerField()
+    state = serializers.ChoiceField(choices=ReceiptState.choices)
+    at = serializers.DateTimeField(default_timezone=SHENZHEN)
+    lon = serializers.FloatField(min_value=-180, max_value=180, default=None, allow_null=True)
+    lat = serializers.FloatField(min_value=-90, max_value=90, default=None, allow_null=True)
+    note = serializers.CharField(max_length=500, default="", allow_blank=True)
+    form = serializers.DictField(default=None, allow_null=True)
+
+    def answer(self, values: dict[str, object]) -> receipts.Answer:
+        return receipts.Answer(**{**values, "state": ReceiptState(values["state"])})  # type: ignore[arg-type]
+
+
+class ReceiptsIn(serializers.Serializer[object]):
+    receipts = ReceiptIn(many=True)
+
+
+class ReceiptOut(serializers.Serializer[object]):
+    id = serializers.IntegerField()
+    state = serializers.CharField()
+    result = serializers.ChoiceField(choices=["accepted", "repeated", "unknown", "invalid"])
+
+
+class ReceiptsOut(serializers.Serializer[object]):
+    results = ReceiptOut(many=True)
+
+
+def take_receipts(officer_id: int, raw: object, source: str) -> list[dict[str, object]]:
+    """Receipts as a phone sent them, HTTP or socket; a bad one is `invalid` and does not lose the good ones."""
+    if not isinstance(raw, list) or len(raw) > MOST_RECEIPTS:
+        raise Refusal(
+            "invalid",
+            zh=f"receipts 须为不超过 {MOST_RECEIPTS} 条的数组，请分批发送。",
+            en=f"receipts must be an array of at most {MOST_RECEIPTS}; send them in parts.",
+            fields={"receipts": "array"},
+        )
+    good, results = [], []
+    for row in raw:
+        asked = ReceiptIn(data=row)
+        if asked.is_valid():
+            good.append(asked.answer(asked.validated_data))
+        else:
+            known = row if isinstance(row, dict) else {}
+            fields = {name: str(faults[0]) for name, faults in asked.errors.items()}
+            results.append(
+                {"id": known.get("id"), "state": known.get("state"), "result": "invalid", "fields": fields}
+            )
+    return receipts.take(officer_id, good, source=source, now=now()) + results
+
+
+class Receipts(APIView):
+    @extend_schema(request=ReceiptsIn, responses=ReceiptsOut)
+    def post(self, request: Request) -> Response:
+        """Receipts, also late, repeated and out of order; a state never moves back."""
+        raw = request.data.get("receipts") if isinstance(request.data, dict) else None
+        return Response({"results": take_receipts(request.user.pk, raw, "http")})
+
+
+class Reach(APIView):
+    @extend_schema(responses=serializers.DictField(), operation_id="reach")
+    def get(self, request: Request, kind: str, pk: int) -> Response:
+        """Counts per state, per district and street, streets with nobody confirmed, the unanswered."""
+        scope = request.auth.scope
+        model, path = (ResponseOrder, "authority__path") if kind == "orders" else (Warning, "region__path")
+        row = model.objects.filter(path_filter(path, scope.water_paths), pk=pk).first()
+        bulletin = row.bulletins.filter(kind=_KINDS[kind]).order_by("-id").first() if row else None
+        if bulletin is None:
+            raise not_found("消息", "message")
+        return Response(reach_of(bulletin.pk, scope.paths))
+
+
+_KINDS = {"orders": BulletinKind.ORDER, "warnings": BulletinKind.WARNING}
+
+
+class PreviewIn(serializers.Serializer[object]):
+    areas = serializers.ListField(child=serializers.CharField(max_length=32), min_length=1, max_length=1000)
+    duties = serializers.ListField(child=serializers.CharField(max_length=16), min_length=1, max_length=10)
+
+
+class Preview(APIView):
+    @extend_schema(request=PreviewIn, responses=serializers.DictField(), operation_id="preview")
+    def post(self, request: Request, kind: str) -> Response:
+        """How many officers would hear it, by district, before anything is sent."""
+        asked = PreviewIn(data=request.data)
+        asked.is_valid(raise_exception=True)
+        areas, duties = asked.validated_data["areas"], asked.validated_data["duties"]
+        scope = request.auth.scope
+        seen = Region.objects.filter(path_filter("path", scope.paths), code__in=areas)
+        if not scope.desk_paths and not scope.command_paths:
+            scope.require_desk("")
+        if seen.count() != len(set(areas)):
+            raise not_found("区域", "area")
+        return Response(dispatch.preview(areas, duties, now()))

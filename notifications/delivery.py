@@ -1,0 +1,216 @@
+"""From the ledger to the vendor and back: claim a chunk, send it, write what became of it.
+
+Owns Delivery between PENDING and SENT / FAILED_*. A claim is a lease: SENDING until due_at, then anybody's. The
+network is never inside a transaction. Results go in by one UPDATE … FROM unnest a chunk, fenced by the attempt
+number, so a sender that lost its lease cannot overwrite its successor. Woken by nudges and a 2 s sweep.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from foundation.wire import hint
+from notifications.dispatch import SENDERS
+from notifications.models import Dispatch, State
+from notifications.transports.base import Message, Outcome, OutcomeKind, Push, Transport
+from notifications.transports.fcm import FcmTransport
+from officers.devices import retire_tokens
+
+log = logging.getLogger(__name__)
+
+CHUNK = 1000
+LEASE = timedelta(seconds=30)  # longer than any send of one chunk with its time-outs
+SHIFT_S = 20.0  # a task hands over to the next after this long
+BACKOFF_S = (2.0, 4.0, 8.0, 15.0, 30.0)
+UNCONFIGURED_S = 30.0
+PUSH_CHARS = 50
+
+_turns = threading.BoundedSemaphore(SENDERS)  # senders a process; the pool's other threads stay free
+
+_CLAIM = """
+WITH due AS (
+    SELECT id FROM notifications_delivery
+    WHERE state IN ('pending', 'sending', 'failed_temp') AND due_at <= %(now)s
+    ORDER BY due_at, id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE notifications_delivery d
+    SET state = 'sending', attempts = d.attempts + 1, due_at = %(lease)s
+    FROM due WHERE d.id = due.id
+    RETURNING d.id, d.officer_id, d.dispatch_id, d.root_id, d.attempts, d.accepted_devices
+)
+SELECT t.id, t.dispatch_id, coalesce(t.root_id, t.id), t.attempts, t.accepted_devices, o.language, v.id, v.token
+FROM taken t
+JOIN officers_officer o ON o.id = t.officer_id
+LEFT JOIN officers_device v ON v.officer_id = t.officer_id AND v.retired_at IS NULL
+    AND v.provider = 'fcm' AND v.token <> '' AND NOT v.id = ANY(t.accepted_devices)
+ORDER BY t.id, v.id
+"""
+
+_SETTLE = """
+UPDATE notifications_delivery d
+SET state = r.state, due_at = r.due_at, reason = r.reason, accepted_devices = r.accepted::bigint[],
+    sent_at = coalesce(d.sent_at, r.sent_at)
+FROM unnest(%(id)s::bigint[], %(attempt)s::int[], %(state)s::text[], %(due_at)s::timestamptz[],
+            %(reason)s::text[], %(accepted)s::text[], %(sent_at)s::timestamptz[])
+     AS r(id, attempt, state, due_at, reason, accepted, sent_at)
+WHERE d.id = r.id AND d.attempts = r.attempt AND d.state = 'sending'
+"""
+
+
+@dataclass(slots=True)
+class Claim:
+    """One claimed delivery: its attempt, the devices still to be tried and those settled before."""
+
+    id: int
+    dispatch: int
+    message_id: str
+    attempt: int
+    accepted: list[int]
+    language: str
+    devices: dict[int, str] = field(default_factory=dict)
+
+
+@cache
+def _transport() -> Transport | None:
+    """This process's FCM; None when it has no credentials (then deliveries wait, visibly)."""
+    if settings.FIREBASE_CREDENTIALS is None:
+        return None
+    return FcmTransport(
+        endpoint=settings.FCM_ENDPOINT,
+        ca_file=settings.FCM_CA_FILE,
+        credentials_file=settings.FIREBASE_CREDENTIALS,
+        rate_per_s=settings.FCM_RATE_PER_S,
+    )
+
+
+def send_due(*, clock: Callable[[], datetime]) -> int:
+    """Claim and send chunk after chunk until nothing is due or the shift ends; returns deliveries tried."""
+    if not _turns.acquire(blocking=False):
+        return 0
+    try:
+        sent = 0
+        until = time.monotonic() + SHIFT_S
+        while time.monotonic() < until and (claims := claim(clock())):
+            outcomes = _send(claims, clock())
+            settle(claims, outcomes, clock())
+            sent += len(claims)
+        return sent
+    finally:
+        _turns.release()
+
+
+def claim(now: datetime) -> list[Claim]:
+    """Lease up to CHUNK due deliveries with their live devices; other claimers skip them."""
+    claims: dict[int, Claim] = {}
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"now": now, "lease": now + LEASE, "chunk": CHUNK})
+        for id_, dispatch, root, attempt, accepted, language, device, token in cursor:
+            mine = claims.setdefault(id_, Claim(id_, dispatch, str(root), attempt, accepted, language))
+            if device is not None:
+                mine.devices[device] = token
+    return list(claims.values())
+
+
+def _send(claims: list[Claim], now: datetime) -> dict[tuple[int, int], Outcome]:
+    """Outcome by (delivery, device)."""
+    transport = _transport()
+    if transport is None:
+        return {}
+    messages = _messages({one.dispatch for one in claims})
+    pushes, place = [], {}
+    for one in claims:
+        for device, token in one.devices.items():
+            key = len(pushes)
+            place[key] = (one.id, device)
+            pushes.append(Push(key, token, messages[one.dispatch, one.language], one.message_id))
+    return {place[outcome.key]: outcome for outcome in transport.send(pushes, now)}
+
+
+def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
+    """What each dispatch says, in both languages."""
+    said = {}
+    for dispatch in Dispatch.objects.filter(pk__in=dispatches).select_related("bulletin"):
+        bulletin = dispatch.bulletin
+        for language in ("zh", "en"):
+            lead, title, push = (
+                (dispatch.lead_zh, bulletin.title_zh, bulletin.push_zh)
+                if language == "zh"
+                else (dispatch.lead_en, bulletin.title_en, bulletin.push_en)
+            )
+            said[dispatch.pk, language] = Message(
+                id=str(bulletin.pk),
+                title=title,
+                body=f"{lead}{push}"[:PUSH_CHARS] if language == "zh" else f"{lead}{push}"[: 2 * PUSH_CHARS],
+                level=bulletin.level,
+                kind=bulletin.kind,
+                ref=bulletin.ref,
+                drill=dispatch.drill,
+                expires_at=dispatch.expires_at,
+                critical=bulletin.urgency >= 3,
+                data={"requires": bulletin.requires, "errand": dispatch.errand},
+            )
+    return said
+
+
+def settle(claims: list[Claim], outcomes: dict[tuple[int, int], Outcome], now: datetime) -> None:
+    """Write what became of the chunk, retire dead tokens, tell the boards."""
+    configured = bool(outcomes) or _transport() is not None
+    columns: dict[str, list[object]] = defaultdict(list)
+    dead: dict[str, list[str]] = defaultdict(list)
+    for one in claims:
+        by_device = {device: outcomes[one.id, device] for device in one.devices if (one.id, device) in outcomes}
+        for device, outcome in by_device.items():
+            if outcome.kind is OutcomeKind.DEAD_TOKEN:
+                dead[outcome.reason].append(one.devices[device])
+        verdict = _verdict(one, by_device, configured, now)
+        for name, value in verdict.items():
+            columns[name].append(value)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_SETTLE, columns)
+        for reason, tokens in dead.items():
+            retire_tokens("fcm", tokens, reason, now)
+    for dispatch in {one.dispatch for one in claims}:
+        hint("board", dispatch=dispatch)
+    states = columns["state"]
+    retired = sum(map(len, dead.values()))
+    log.info("delivery.settled n=%s sent=%s dead=%s", len(claims), states.count(State.SENT), retired)
+
+
+def _verdict(
+    one: Claim, by_device: dict[int, Outcome], configured: bool, now: datetime
+) -> dict[str, object]:
+    """The delivery's next state from its devices' outcomes: later if any device says later."""
+    accepted = sorted({*one.accepted, *(d for d, o in by_device.items() if o.kind is OutcomeKind.SENT)})
+    later = [o for o in by_device.values() if o.kind is OutcomeKind.TEMPORARY]
+    refused = [o for o in by_device.values() if o.kind in (OutcomeKind.PERMANENT, OutcomeKind.DEAD_TOKEN)]
+    due_at, reason = now, ""
+    if not configured:
+        state, reason, due_at = State.FAILED_TEMP, "fcm_not_configured", now + timedelta(seconds=UNCONFIGURED_S)
+    elif later:
+        state, reason = State.FAILED_TEMP, later[0].reason
+        wait_s = BACKOFF_S[min(one.attempt, len(BACKOFF_S)) - 1] * random.uniform(0.75, 1.25)  # noqa: S311
+        wait_s = max(wait_s, *(o.retry_after_s or 0.0 for o in later))
+        due_at = now + timedelta(seconds=wait_s)
+    elif accepted:
+        state = State.SENT
+    else:
+        state = State.FAILED_PERM
+        reason = refused[0].reason if refused else "no_live_device"
+    return {
+        "id": one.id,
+        "attempt": one.attempt,
+        "state": str(state),
+        "due_at": due_at,
+        "reason": reason[:64],
+        "accepted": "{" + ",".join(map(str, accepted)) + "}",
+        "sent_at": now if accepted else None,
+    }

@@ -1,0 +1,178 @@
+"""How far bulletins have come: people per state, per district and street, and who still owes an answer.
+
+Reads only, and only below the caller's region paths. The figures count the first dispatch (one line an officer
+and bulletin); repeats ring again on the same line, and a deputy's answer covers his street without adding to its
+total. Climbs stand one room higher: escalation rungs are added by console/board.py.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import CharField, Count, F, Func, OuterRef, Q, QuerySet, Subquery, Value
+
+from alerts.models import Requires
+from hydrology.models import Region, path_filter
+from notifications.models import ANSWERED, RANK, UNSENT, Delivery, Errand, State
+from officers.models import Post
+
+UNANSWERED_LIMIT = 200
+OWES_NOTHING = (
+    Q(dispatch__bulletin__requires=Requires.NONE)
+    | Q(dispatch__bulletin__requires=Requires.OPEN, state__in=ANSWERED)
+    | Q(state=State.CONFIRMED)
+)
+
+
+@dataclass(slots=True)
+class Tally:
+    """People of one area by state; `answered` are first-called, `covered` counts deputies' answers as well."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    answered: int = 0
+    covered: int = 0
+
+    def add(self, *, state: str, people: int, answered: int, first: bool) -> None:
+        self.covered += answered
+        if first:
+            self.states[state] += people
+            self.answered += answered
+
+
+def figures(states: Mapping[str, int]) -> dict[str, int]:
+    """Cumulative counts of people: pushed counts everybody the vendor accepted, however far he came since."""
+
+    def reached(state: State) -> int:
+        return sum(people for at, people in states.items() if RANK[State(at)] >= RANK[state])
+
+    return {
+        "total": sum(states.values()),
+        "waiting": sum(states.get(state, 0) for state in UNSENT),
+        "failed": states.get(State.FAILED_PERM, 0),
+        "pushed": reached(State.SENT),
+        "delivered": reached(State.DELIVERED),
+        "opened": reached(State.OPENED),
+        "confirmed": reached(State.CONFIRMED),
+    }
+
+
+def reach_of(
+    bulletin_ids: Sequence[int],
+    paths: Iterable[str],
+    *,
+    after: int = 0,
+    limit: int = UNANSWERED_LIMIT,
+) -> dict[str, Any]:
+    """The reach of these bulletins together, below `paths`; `after` is the cursor of the unanswered list.
+
+    `nobody`: streets where people were called and no one has given what the bulletin requires. Three queries.
+    """
+    lines = Delivery.objects.filter(
+        path_filter("region__path", tuple(paths)), dispatch__bulletin__in=bulletin_ids
+    )
+    whole, districts, streets = _tallies(lines)
+    names = dict(Region.objects.filter(code__in=[*districts, *streets]).values_list("code", "name"))
+    street_rows = [
+        {"code": code, "name": names[code], "district": district, **_row(tally)}
+        for code, (district, tally) in sorted(streets.items(), key=lambda item: _worst_first(*item))
+    ]
+    page = _unanswered(lines, after, limit)
+    return {
+        **figures(whole.states),
+        "unanswered_total": whole.states.total() - whole.answered,
+        "states": {state.value: whole.states.get(state, 0) for state in State},
+        "districts": [{"code": c, "name": names[c], **_row(t)} for c, t in sorted(districts.items())],
+        "streets": street_rows,
+        "nobody": [row for row in street_rows if row["total"] and not row["covered"]],
+        "unanswered": page[:limit],
+        "next": page[limit - 1]["id"] if len(page) > limit else None,
+    }
+
+
+def silent_streets(bulletin_ids: Sequence[int], paths: Iterable[str]) -> dict[int, list[str]]:
+    """Per bulletin the codes of streets where people were called and nobody has answered. One query."""
+    rows = (
+        Delivery.objects.filter(
+            path_filter("region__path", tuple(paths)), dispatch__bulletin__in=bulletin_ids
+        )
+        .exclude(dispatch__errand=Errand.REPEAT)
+        .values(bulletin=F("dispatch__bulletin"), street=_code_at(3))
+        .annotate(answered=Count("id", filter=OWES_NOTHING))
+        .filter(answered=0)
+        .exclude(street="")
+        .order_by("bulletin", "street")
+    )
+    silent: dict[int, list[str]] = {bulletin_id: [] for bulletin_id in bulletin_ids}
+    for row in rows:
+        silent[row["bulletin"]].append(row["street"])
+    return silent
+
+
+def _tallies(
+    lines: QuerySet[Delivery],
+) -> tuple[Tally, dict[str, Tally], dict[str, tuple[str, Tally]]]:
+    """(all, by district code, by street code with its district); posts above a level are not in its rows."""
+    whole, districts = Tally(), defaultdict[str, Tally](Tally)
+    streets: dict[str, tuple[str, Tally]] = {}
+    grouped = (
+        lines.exclude(dispatch__errand=Errand.REPEAT)
+        .values("state", errand=F("dispatch__errand"), district=_code_at(2), street=_code_at(3))
+        .annotate(people=Count("id"), answered=Count("id", filter=OWES_NOTHING))
+        .order_by()
+    )
+    for row in grouped:
+        tallies = [whole]
+        if row["district"]:
+            tallies.append(districts[row["district"]])
+        if row["street"]:
+            tallies.append(streets.setdefault(row["street"], (row["district"], Tally()))[1])
+        for tally in tallies:
+            tally.add(
+                state=row["state"],
+                people=row["people"],
+                answered=row["answered"],
+                first=row["errand"] == Errand.FIRST,
+            )
+    return whole, districts, streets
+
+
+def _unanswered(lines: QuerySet[Delivery], after: int, limit: int) -> list[dict[str, Any]]:
+    """At most limit + 1 lines beyond `after`, oldest first; the extra one says that there is more."""
+    duty = Post.objects.filter(officer=OuterRef("officer"), region=OuterRef("region")).order_by("rank", "id")
+    rows = (
+        lines.filter(dispatch__errand=Errand.FIRST, id__gt=after)
+        .exclude(OWES_NOTHING)
+        .annotate(duty=Subquery(duty.values("duty")[:1]), street=_code_at(3))
+        .order_by("id")
+    )
+    return list(
+        rows.values(
+            "id",
+            "officer",
+            "duty",
+            "region",
+            "street",
+            "state",
+            "reason",
+            bulletin=F("dispatch__bulletin"),
+            name=F("officer__name"),
+            masked_phone=F("officer__masked_phone"),
+            region_name=F("region__name"),
+        )[: limit + 1]
+    )
+
+
+def _code_at(depth: int) -> Func:
+    """The region code at this depth of the path (1 city, 2 district, 3 street); empty above it."""
+    return Func(F("region__path"), Value("/"), Value(depth), function="split_part", output_field=CharField())
+
+
+def _row(tally: Tally) -> dict[str, int]:
+    return {**figures(tally.states), "answered": tally.answered, "covered": tally.covered}
+
+
+def _worst_first(code: str, entry: tuple[str, Tally]) -> tuple[float, str]:
+    """Sort key: the smallest share of answers first, then by code."""
+    tally = entry[1]
+    return tally.covered / max(1, tally.states.total()), code

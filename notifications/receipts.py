@@ -1,0 +1,120 @@
+"""What comes back from the phones: forward only, set-based, from HTTP and socket alike.
+
+Owns Receipt and Delivery from DELIVERED on. Late, repeated and out-of-order receipts are accepted; none moves a
+state back. An answer also settles the repeats of the same delivery, so nothing more is sent for it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection, transaction
+
+from foundation.wire import hint
+from notifications.models import RANK, Delivery, Receipt, ReceiptState, State
+
+# what a receipt says about the delivery; having arrived or reported is more than a confirmation
+MEANS = {
+    ReceiptState.DELIVERED: State.DELIVERED,
+    ReceiptState.OPENED: State.OPENED,
+    ReceiptState.CONFIRMED: State.CONFIRMED,
+    ReceiptState.ARRIVED: State.CONFIRMED,
+    ReceiptState.REPORTED: State.CONFIRMED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One receipt as the phone sent it; `at` is the phone's clock, aware."""
+
+    id: int
+    state: ReceiptState
+    at: datetime
+    lon: float | None = None
+    lat: float | None = None
+    note: str = ""
+    form: dict[str, object] | None = None
+
+
+_FORWARD = """
+UPDATE notifications_delivery d
+SET state = CASE WHEN r.rank > array_position(%(order)s::text[], d.state::text) THEN r.state ELSE d.state END,
+    delivered_at = coalesce(d.delivered_at, %(now)s),
+    opened_at = CASE WHEN r.rank >= %(opened)s THEN coalesce(d.opened_at, %(now)s) ELSE d.opened_at END,
+    confirmed_at = CASE WHEN r.rank >= %(confirmed)s THEN coalesce(d.confirmed_at, %(now)s) ELSE d.confirmed_at END
+FROM unnest(%(id)s::bigint[], %(state)s::text[], %(rank)s::int[]) AS r(id, state, rank)
+WHERE (d.id = r.id OR d.root_id = r.id) AND d.officer_id = %(officer)s
+RETURNING d.dispatch_id
+"""
+
+
+def take(officer_id: int, answers: list[Answer], *, source: str, now: datetime) -> list[dict[str, object]]:
+    """Keep the receipts and move the deliveries forward; per item `accepted`, `repeated` or `unknown`."""
+    asked = {answer.id for answer in answers}
+    with transaction.atomic():
+        # locked in id order, so two requests of one phone cannot wait for each other
+        own = set(
+            Delivery.objects.select_for_update()
+            .filter(officer_id=officer_id, id__in=asked)
+            .order_by("id")
+            .values_list("id", flat=True)
+        )
+        before = set(Receipt.objects.filter(delivery_id__in=own).values_list("delivery_id", "state"))
+        fresh: dict[tuple[int, str], Answer] = {}
+        results = []
+        for answer in answers:
+            key = (answer.id, answer.state.value)
+            if answer.id not in own:
+                result = "unknown"
+            elif key in before or key in fresh:
+                result = "repeated"
+            else:
+                fresh[key] = answer
+                result = "accepted"
+            results.append({"id": answer.id, "state": answer.state.value, "result": result})
+        Receipt.objects.bulk_create(
+            [
+                Receipt(
+                    delivery_id=answer.id,
+                    state=answer.state,
+                    at=answer.at,
+                    received_at=now,
+                    source=source,
+                    lon=answer.lon,
+                    lat=answer.lat,
+                    note=answer.note,
+                    form=answer.form,
+                )
+                for answer in fresh.values()
+            ]
+        )
+        moved = _move(officer_id, fresh.values(), now)
+    for dispatch in moved:
+        hint("board", dispatch=dispatch)
+    return results
+
+
+def _move(officer_id: int, answers: Iterable[Answer], now: datetime) -> set[int]:
+    """The gravest receipt of each delivery decides; returns the dispatches touched."""
+    gravest: dict[int, State] = {}
+    for answer in answers:
+        means = MEANS[answer.state]
+        if RANK[means] > RANK[gravest.get(answer.id, State.PENDING)]:
+            gravest[answer.id] = means
+    if not gravest:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _FORWARD,
+            {
+                "order": [state.value for state in State],
+                "now": now,
+                "opened": RANK[State.OPENED] + 1,
+                "confirmed": RANK[State.CONFIRMED] + 1,
+                "id": list(gravest),
+                "state": [state.value for state in gravest.values()],
+                "rank": [RANK[state] + 1 for state in gravest.values()],  # array_position counts from 1
+                "officer": officer_id,
+            },
+        )
+        return {row[0] for row in cursor.fetchall()}

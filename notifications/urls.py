@@ -1,0 +1,12 @@
+"""Doors of the notifications room, under /api/v1/."""
+
+from django.urls import path, re_path
+
+from notifications import api
+
+urlpatterns = [
+    path("inbox", api.Inbox.as_view()),
+    path("inbox/receipts", api.Receipts.as_view()),
+    re_path(r"^(?P<kind>orders|warnings)/(?P<pk>\d+)/reach$", api.Reach.as_view()),
+    re_path(r"^(?P<kind>orders|warnings)/preview$", api.Preview.as_view()),
+]
