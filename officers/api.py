@@ -171,7 +171,8 @@ class TicketsView(APIView):
     @extend_schema(operation_id="auth_ticket", request=None, responses={201: TicketSerializer})
     def post(self, request: Request) -> Response:
         """A one-use pass for the socket."""
-        answer = {"ticket": auth.issue_ticket(request.auth), "expires_in_s": auth.TICKET_LIFE_S}
+        ticket = auth.issue_ticket(request.auth, clock.now())
+        answer = {"ticket": ticket, "expires_in_s": int(auth.TICKET_LIFE.total_seconds())}
         return Response(TicketSerializer(answer).data, status=status.HTTP_201_CREATED)
 
 

@@ -30,7 +30,7 @@ from officers.models import Officer, Session
 
 ACCESS_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(days=30)  # since the last refresh
-TICKET_LIFE_S = 60
+TICKET_LIFE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +117,18 @@ def forget_expired(now: datetime) -> None:
     Session.objects.filter(expires_at__lte=now).delete()
 
 
-def issue_ticket(grant: Grant) -> str:
-    """A one-use pass for the socket, good for TICKET_LIFE_S; raises Refusal 503 while Redis is away."""
+def issue_ticket(grant: Grant, now: datetime) -> str:
+    """A one-use pass for the socket, good for TICKET_LIFE; raises Refusal 503 while Redis is away."""
     ticket = secrets.token_urlsafe(24)
+    kept = orjson.dumps({"grant": grant, "expires_at": now + TICKET_LIFE})
     try:
-        wire().set(_ticket_key(ticket), orjson.dumps(grant), nx=True, ex=TICKET_LIFE_S)
+        wire().set(_ticket_key(ticket), kept, nx=True, ex=TICKET_LIFE)
     except redis.RedisError as error:
         raise _wire_down() from error
     return ticket
 
 
-def redeem_ticket(ticket: str) -> Grant | None:
+def redeem_ticket(ticket: str, now: datetime) -> Grant | None:
     """The grant a ticket was issued for, once; None if it is unknown, used or too old.
 
     Asks Redis only, so that ten thousand phones coming back at once cost the database nothing; the scope is
@@ -139,7 +140,10 @@ def redeem_ticket(ticket: str) -> Grant | None:
         raise _wire_down() from error
     if not isinstance(kept, bytes):
         return None
-    fields = orjson.loads(kept)
+    opened = orjson.loads(kept)
+    if now >= datetime.fromisoformat(opened["expires_at"]):
+        return None
+    fields = opened["grant"]
     scope = Scope(**{name: tuple(paths) for name, paths in fields["scope"].items()})
     return Grant(fields["officer_id"], UUID(fields["session_id"]), fields["device_id"], scope)
 

@@ -167,9 +167,9 @@ def test_signing_out_closes_every_door(client: APIClient, session: dict[str, str
 def test_a_ticket_is_answered_with_its_life(client: APIClient, session: dict[str, str]) -> None:
     answer = client.post("/api/v1/auth/tickets").json()
     assert answer["expires_in_s"] == 60
-    grant = auth.redeem_ticket(answer["ticket"])
+    grant = auth.redeem_ticket(answer["ticket"], clock.now())
     assert grant and grant.officer_id == Officer.objects.get().pk
-    assert auth.redeem_ticket(answer["ticket"]) is None
+    assert auth.redeem_ticket(answer["ticket"], clock.now()) is None
 
 
 def test_a_device_brings_its_next_push_token(client: APIClient, session: dict[str, str]) -> None:
