@@ -1,0 +1,110 @@
+"""What every vendor of push, text or voice must offer, and the plain values that pass between.
+
+Owns the interface and the words for what can become of one push. Knows no vendor, no ledger and no Django:
+delivery.py writes the ledger from the outcomes. Lengths after the vendors' own limits (vivo: 50 汉字 a body).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from unicodedata import east_asian_width
+
+LOCK_SCREEN_COLUMNS = 100  # 50 汉字; a Latin letter takes half the width of one
+COLLAPSE_ID_BYTES = 64  # Apple's limit, the shortest of all vendors
+
+
+class OutcomeKind(StrEnum):
+    """What the world looks like after one attempt to reach one device."""
+
+    SENT = "sent"  # the vendor has taken it; whether the phone rang is the receipt's business
+    TEMPORARY = "temporary"  # not taken, or nobody knows; try again after `retry_after_s` or with back-off
+    PERMANENT = "permanent"  # this message can never reach this device; the token itself may be good
+    DEAD_TOKEN = "dead_token"  # noqa: S105 - the device is gone (app removed, token replaced): retire it
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a vendor can do, so that nobody has to ask which vendor it is."""
+
+    receipts: bool  # the vendor itself reports that the phone has it; False: only the phone does
+    ttl: bool  # the vendor stops trying by itself when the message expires
+    max_body_chars: int  # longer bodies are cut on the lock screen of some phone
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is common to all recipients of one bulletin. No personal data. The body must stand alone."""
+
+    id: str  # the bulletin's id
+    title: str
+    body: str
+    level: str
+    kind: str  # warning, order, level, message
+    ref: str
+    drill: bool
+    expires_at: datetime  # aware; from this instant on it is never sent
+    critical: bool  # rings and shows on a locked phone
+    data: dict[str, str] = field(default_factory=dict)  # more fields for the app, opaque here
+
+    def __post_init__(self) -> None:
+        if self.expires_at.utcoffset() is None:
+            raise ValueError("expires_at must be aware")
+
+    @property
+    def headline(self) -> str:
+        """The title as the phone shows it: a drill says so first, even if its author forgot."""
+        marked = not self.drill or "演练" in self.title or "drill" in self.title.lower()
+        return self.title if marked else f"【演练】{self.title}"
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One device to reach. `message_id` is stable per person and bulletin: the phone drops repeats by it."""
+
+    key: int  # the caller's own, returned in the outcome
+    token: str
+    message: Message
+    message_id: str  # at most 64 bytes of UTF-8
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.message_id.encode()) <= COLLAPSE_ID_BYTES:
+            raise ValueError(f"message_id must have 1 to {COLLAPSE_ID_BYTES} bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one push. `reason` is a stable word of at most 64 characters without tokens or names."""
+
+    key: int
+    kind: OutcomeKind
+    reason: str = ""
+    vendor_id: str = ""  # the vendor's name for an accepted message
+    retry_after_s: float | None = None  # the vendor's wish; None: it has none, back off as you like
+
+
+class Transport(Protocol):
+    """One vendor. `send` may be called from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """The word in `Delivery.transport` and `Device.provider`."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def send(self, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
+        """One outcome per push, in the order of `pushes`, within a bounded time; vendor faults never raise.
+
+        A push may have reached the phone although its outcome is TEMPORARY (the answer was lost): repeat it
+        with the same `message_id`.
+        """
+
+    def close(self) -> None:
+        """Give back connections; the transport must not be used afterwards."""
+
+
+def fits_lock_screen(text: str) -> bool:
+    """Whether the text can be read whole on every vendor's lock screen: 50 汉字 or 100 Latin letters."""
+    return sum(2 if east_asian_width(c) in "WFA" else 1 for c in text) <= LOCK_SCREEN_COLUMNS
