@@ -58,19 +58,18 @@ def figures(states: Mapping[str, int]) -> dict[str, int]:
 
 
 def reach_of(
-    bulletin_ids: Sequence[int],
+    bulletins: int | Sequence[int],
     paths: Iterable[str],
     *,
     after: int = 0,
     limit: int = UNANSWERED_LIMIT,
 ) -> dict[str, Any]:
-    """The reach of these bulletins together, below `paths`; `after` is the cursor of the unanswered list.
+    """The reach of a bulletin, or of several together, below `paths`; `after` is the unanswered list's cursor.
 
     `nobody`: streets where people were called and no one has given what the bulletin requires. Three queries.
     """
-    lines = Delivery.objects.filter(
-        path_filter("region__path", tuple(paths)), dispatch__bulletin__in=bulletin_ids
-    )
+    ids = [bulletins] if isinstance(bulletins, int) else bulletins
+    lines = Delivery.objects.filter(path_filter("region__path", tuple(paths)), dispatch__bulletin__in=ids)
     whole, districts, streets = _tallies(lines)
     names = dict(Region.objects.filter(code__in=[*districts, *streets]).values_list("code", "name"))
     street_rows = [

@@ -1,0 +1,214 @@
+"""What the duty room looks at: the map's fixed part, recent dispatches with their reach, feeds. Reads only.
+
+Every function takes the caller's Scope. Water facts (map, stations) follow `scope.water_paths`, people and
+reach follow `scope.paths`. Set-based: the number of queries never grows with people or dispatches.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Exists, F, OuterRef, Q
+
+from escalation.models import Climb, ClimbState
+from foundation.clock import iso
+from foundation.errors import not_found
+from foundation.scope import Scope
+from hydrology.models import Feed, Level, Region, Station, StationKind, path_filter
+from notifications.models import Delivery, Dispatch, Errand, State
+from notifications.reach import UNANSWERED_LIMIT, figures, reach_of, silent_streets
+
+LATE_CADENCES = 2  # a feed that misses two turns running is late
+
+
+def map_of(scope: Scope) -> dict[str, Any]:
+    """Places that do not move, the topics to listen to, and what the officer may do. Degrees WGS 84."""
+    regions = Region.objects.within(*scope.water_paths).filter(level__in=[Level.DISTRICT, Level.STREET])
+    places = list(regions.order_by("code").values("code", "name", "level", "parent", "path", "lon", "lat"))
+    stations = list(
+        Station.objects.filter(
+            path_filter("region__path", scope.water_paths),
+            kind__in=[StationKind.RESERVOIR, StationKind.RIVER],
+        )
+        .order_by("code")
+        .values("code", "name", "kind", "region", "lon", "lat", "synthetic")
+    )
+    return {
+        "districts": [_place(row) for row in places if row["level"] == Level.DISTRICT],
+        "streets": [
+            {**_place(row), "district": row["parent"], "people": scope.sees(row["path"])}
+            for row in places
+            if row["level"] == Level.STREET
+        ],
+        "stations": stations,
+        "synthetic": {
+            "stations": any(row["synthetic"] for row in stations),
+            "feeds": Feed.objects.filter(enabled=True, synthetic=True).exists(),
+        },
+        "topics": [
+            *(f"levels:{code}" for code in _roots(scope.water_paths)),
+            *(f"board:{code}" for code in _roots(scope.paths)),
+        ],
+        "desk": _names(scope.desk_paths),
+        "command": _names(scope.command_paths),
+    }
+
+
+def recent_dispatches(scope: Scope, limit: int) -> list[dict[str, Any]]:
+    """The newest first dispatches that address somebody in scope, each with the figures in scope."""
+    in_scope = path_filter("region__path", scope.paths)
+    addressed = Delivery.objects.filter(in_scope, dispatch=OuterRef("pk"))
+    dispatches = list(
+        Dispatch.objects.filter(Exists(addressed), errand=Errand.FIRST)
+        .select_related("bulletin")
+        .order_by("-id")[:limit]
+    )
+    ids = [dispatch.pk for dispatch in dispatches]
+    states: dict[int, Counter[str]] = defaultdict(Counter)
+    counted = Delivery.objects.filter(in_scope, dispatch__in=ids).values("dispatch", "state")
+    for row in counted.annotate(people=Count("id")).order_by():
+        states[row["dispatch"]][row["state"]] = row["people"]
+    climbs = _climbs(scope, ids)
+    silent = silent_streets([dispatch.bulletin_id for dispatch in dispatches], scope.paths)
+    return [
+        {
+            **_heading(dispatch),
+            **figures(states[dispatch.pk]),
+            **climbs[dispatch.pk],
+            "nobody": silent[dispatch.bulletin_id],
+        }
+        for dispatch in dispatches
+    ]
+
+
+def reach(scope: Scope, dispatch_id: int, *, after: int = 0) -> dict[str, Any]:
+    """One dispatch in full: figures by district and street, who has not answered and his rung.
+
+    Raises Refusal 404 where it addresses nobody in scope.
+    """
+    dispatch = (
+        Dispatch.objects.filter(
+            Exists(
+                Delivery.objects.filter(path_filter("region__path", scope.paths), dispatch=OuterRef("pk"))
+            ),
+            pk=dispatch_id,
+            errand=Errand.FIRST,
+        )
+        .select_related("bulletin")
+        .first()
+    )
+    if dispatch is None:
+        raise not_found("发送批次", "dispatch")
+    found = reach_of([dispatch.bulletin_id], scope.paths, after=after)
+    _add_rungs(found["unanswered"])
+    return {**_heading(dispatch), **found, **_climbs(scope, [dispatch_id])[dispatch_id]}
+
+
+def region_reach(scope: Scope, code: str, now: datetime, *, after: int = 0) -> dict[str, Any]:
+    """All bulletins still in force, for the people of one region. Raises Refusal 404 outside the scope."""
+    region = Region.objects.within(*scope.paths).filter(pk=code).first()
+    if region is None:
+        raise not_found("区域", "region")
+    in_force = Dispatch.objects.filter(errand=Errand.FIRST, expires_at__gt=now)
+    bulletins = list(in_force.order_by("bulletin").values_list("bulletin", flat=True))
+    found = reach_of(bulletins, (region.path,), after=after, limit=UNANSWERED_LIMIT)
+    _add_rungs(found["unanswered"])
+    return found
+
+
+def feeds(now: datetime) -> list[dict[str, Any]]:
+    """Every enabled feed, worst first: `status` is silent (never spoke), stale, late or normal."""
+    rows = [_feed(feed, now) for feed in Feed.objects.filter(enabled=True).select_related("feedmark")]
+    worst = ["silent", "stale", "late", "normal"]
+    return sorted(rows, key=lambda row: (worst.index(row["status"]), row["name"]))
+
+
+def _feed(feed: Feed, now: datetime) -> dict[str, Any]:
+    mark = getattr(feed, "feedmark", None)
+    age_s = None if mark is None else max(0, int((now - mark.received_at).total_seconds()))
+    match age_s:
+        case None:
+            status = "silent"
+        case _ if age_s > feed.max_age_s:
+            status = "stale"
+        case _ if age_s > LATE_CADENCES * feed.cadence_s:
+            status = "late"
+        case _:
+            status = "normal"
+    return {
+        "name": feed.name,
+        "status": status,
+        "age_s": age_s,
+        "cadence_s": feed.cadence_s,
+        "received_at": iso(mark and mark.received_at),
+        "observed_at": iso(mark and mark.observed_at),
+        "rejected": mark.rejected if mark else 0,
+        "synthetic": feed.synthetic,
+    }
+
+
+def _heading(dispatch: Dispatch) -> dict[str, Any]:
+    bulletin = dispatch.bulletin
+    return {
+        "id": dispatch.pk,
+        "bulletin": bulletin.pk,
+        "kind": bulletin.kind,
+        "level": bulletin.level,
+        "title_zh": bulletin.title_zh,
+        "title_en": bulletin.title_en,
+        "requires": bulletin.requires,
+        "ref": bulletin.ref,
+        "drill": dispatch.drill,
+        "sent_at": iso(dispatch.created_at),
+        "deadline_at": iso(bulletin.deadline_at),
+        "expires_at": iso(dispatch.expires_at),
+    }
+
+
+def _climbs(scope: Scope, dispatch_ids: list[int]) -> dict[int, dict[str, int]]:
+    """Per dispatch: people for whom at least one rung was taken, and those still silent after every rung."""
+    found = {pk: {"escalated": 0, "exhausted": 0} for pk in dispatch_ids}
+    silent = Q(state=ClimbState.EXHAUSTED) & ~Q(delivery__state=State.CONFIRMED)
+    rows = (
+        Climb.objects.filter(
+            path_filter("delivery__region__path", scope.paths),
+            delivery__dispatch__in=dispatch_ids,
+            rung__gt=0,
+        )
+        .values(dispatch=F("delivery__dispatch"))
+        .annotate(escalated=Count("id"), exhausted=Count("id", filter=silent))
+        .order_by()
+    )
+    for row in rows:
+        found[row.pop("dispatch")] = row
+    return found
+
+
+def _add_rungs(unanswered: list[dict[str, Any]]) -> None:
+    """Write onto each line how far its climb has come; None where nothing climbs."""
+    climbs = Climb.objects.filter(delivery__in=[line["id"] for line in unanswered]).in_bulk(
+        field_name="delivery_id"
+    )
+    for line in unanswered:
+        climb = climbs.get(line["id"])
+        line["climb"] = climb and {
+            "rung": climb.rung,
+            "rungs": climb.rungs,
+            "state": climb.state,
+            "due_at": iso(climb.due_at) if climb.state == ClimbState.CLIMBING else None,
+        }
+
+
+def _place(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in ("code", "name", "lon", "lat")}
+
+
+def _roots(paths: Iterable[str]) -> list[str]:
+    """The code of each path's own region."""
+    return [path.rstrip("/").rpartition("/")[2] for path in paths]
+
+
+def _names(paths: tuple[str, ...]) -> list[dict[str, str]]:
+    """Code, name and level of the regions at these paths, from the city down."""
+    return list(Region.objects.filter(path__in=paths).order_by("path").values("code", "name", "level"))

@@ -1,0 +1,223 @@
+// The duty room's page: signs in, reads, listens, and gives each part its figures. The parts draw themselves.
+
+import { dressPage, language, named, switchLanguage, windowName, word } from "./words.js";
+import { ageOf, clockFace, clockTime, h, learnClock, refill, serverNow, span, throttled } from "./page.js";
+import { api, askCode, signedIn, signIn, signOut, whenSignedOut } from "./session.js";
+import { chooseOnMap, drawMap, legend, paintMap } from "./map.js";
+import { levelCode, levelNumber, showWarnings } from "./warnings.js";
+import { inForce, owing, refreshUnfolded, showDispatches } from "./dispatches.js";
+import { showOrders } from "./orders.js";
+import { prepareDraft } from "./draft.js";
+import { readStreet, showStreet } from "./street.js";
+import { listen } from "./live.js";
+
+const LATEST = 12; // dispatches on the page
+const box = (id) => document.getElementById(id);
+const EMPTY = { places: null, me: null, levels: [], warnings: [], dispatches: [], orders: [], feeds: [], rain: new Map(), street: "", reach: undefined, socket: "joining", heard_at: 0 };
+let now = { ...EMPTY };
+let stop = () => {};
+
+// Reading: each part asks for its own, repaints only what changed, and keeps the last figures when a read fails
+
+const seen = new Map();
+
+async function read(name, path, take) {
+  try {
+    const answer = await api(path);
+    now.heard_at = serverNow();
+    const text = JSON.stringify(answer);
+    if (seen.get(name) === text) return;
+    seen.set(name, text);
+    take(answer);
+    paint();
+  } catch (error) {
+    console.warn(name, error.message); // the header shows how old the figures are
+  }
+}
+
+const rows = (answer) => answer.items ?? answer.results ?? answer;
+const readWarnings = () => read("warnings", "warnings?active=1", (answer) => { now.warnings = rows(answer).sort((a, b) => b.raised_at.localeCompare(a.raised_at) || b.id - a.id); });
+const readOrders = () => read("orders", "orders", (answer) => { now.orders = rows(answer); });
+const readLevels = () => read("levels", "live/levels", (answer) => { now.levels = rows(answer); });
+const readRain = () => read("rain", "live/rain?level=street", (answer) => { now.rain = new Map(rows(answer).map((row) => [row.region?.code ?? row.region ?? row.code, row])); });
+const readDispatches = () => read("dispatches", `console/dispatches?limit=${LATEST}`, (answer) => { now.dispatches = answer.items; });
+const readFeeds = () => read("feeds", "console/feeds", (answer) => { learnClock(answer.as_of); now.feeds = answer.items; });
+
+const refreshBoard = throttled(() => { readDispatches(); readWarnings(); readOrders(); refreshUnfolded(box("dispatches"), openStreet); readReach(); }, 2000);
+const refreshWater = throttled(() => { readLevels(); readRain(); }, 5000);
+const refreshAll = throttled(() => { readFeeds(); refreshBoard(); refreshWater(); }, 5000);
+
+async function readReach() {
+  const code = now.street;
+  if (!code) return;
+  const reach = await readStreet(code).catch(() => now.reach);
+  if (code === now.street) { now.reach = reach; paintStreet(); }
+}
+
+function openStreet(code) {
+  now.street = code;
+  now.reach = undefined;
+  chooseOnMap(code);
+  paintStreet();
+  readReach();
+  box("street").scrollIntoView({ block: "nearest" });
+}
+
+// Painting
+
+function streetLevels() {
+  const levels = new Map();
+  for (const warning of now.warnings) for (const street of warning.streets) levels.set(street.code, Math.max(levels.get(street.code) ?? 0, levelNumber(street.level)));
+  return levels;
+}
+
+function silentStreets() {
+  return new Set(now.dispatches.filter((dispatch) => inForce(dispatch) && owing(dispatch)).flatMap((dispatch) => dispatch.nobody));
+}
+
+function paint() {
+  if (!now.places) return;
+  const silent = silentStreets();
+  paintMap({ level: streetLevels(), silent, readings: new Map(now.levels.map((item) => [item.station, item])) });
+  showWarnings(box("warnings"), now.warnings, openStreet);
+  showDispatches(box("dispatches"), now.dispatches, openStreet);
+  showOrders(box("orders"), now.orders, { me: now.me.officer.id, desk: now.places.desk, command: now.places.command }, refreshBoard);
+  paintFigures(silent);
+  paintFeeds();
+  paintStreet();
+  const made = now.places.synthetic.stations || now.places.synthetic.feeds;
+  box("synthetic").hidden = !made;
+}
+
+function paintStreet() {
+  const place = now.places.streets.find((street) => street.code === now.street);
+  showStreet(box("street"), place, { rain: rainOf(now.rain.get(now.street)), warnings: now.warnings, reach: now.reach });
+}
+
+function paintFigures(silent) {
+  const live = now.dispatches.filter(inForce);
+  const total = (count) => live.reduce((sum, dispatch) => sum + count(dispatch), 0);
+  const over = now.levels.filter((item) => ["over", "design", "check"].includes(item.status)).length;
+  const blind = now.levels.filter((item) => ["stale", "unknown"].includes(item.status)).length;
+  const worst = Math.max(0, ...now.warnings.map((warning) => levelNumber(warning.level)));
+  const figure = (key, value, cls) => h("li", { class: value ? cls : "calm" }, h("b", null, value.toLocaleString(language())), h("span", null, word(key)));
+  refill(box("figures"),
+    figure("big_warnings", now.warnings.length, `level-${worst}`), figure("big_silent", silent.size, "red"),
+    figure("big_unanswered", total(owing), "amber"), figure("big_exhausted", total((dispatch) => dispatch.exhausted), "red"),
+    figure("big_over", over, "red"), figure("big_blind", blind, "grey"),
+    figure("big_feeds", now.feeds.filter((feed) => feed.status !== "normal").length, "red"));
+  document.title = worst ? `(${named("level", levelCode(worst))}) ${word("title")}` : word("title");
+}
+
+function paintFeeds() {
+  refill(box("feeds"), now.feeds.map((feed) => h("li", { class: `feed-${feed.status}`, title: `${named("feed", feed.status)} · ${clockTime(feed.received_at)}` },
+    feed.name, feed.synthetic ? h("i", null, word("synthetic_mark")) : null, h("b", { "data-since": feed.received_at }, feed.received_at ? span(ageOf(feed.received_at)) : named("feed", feed.status)))));
+}
+
+/** The columns of a street's rain, whatever windows the server sums. */
+function rainOf(row) {
+  if (!row) return null;
+  const sums = Object.entries(row.sums ?? {}).map(([name, sum]) => ({ name: windowName(name), ...sum }));
+  return sums.length ? { sums } : null;
+}
+
+function tick() {
+  box("clock").textContent = clockFace();
+  for (const node of document.querySelectorAll("[data-since]")) if (node.dataset.since) node.textContent = span(ageOf(node.dataset.since));
+  const silent_s = now.heard_at ? (serverNow() - now.heard_at) / 1000 : 0;
+  box("offline").hidden = silent_s < 30;
+  box("offline").textContent = `${word("offline")} ${clockTime(new Date(now.heard_at).toISOString())}`;
+}
+
+function paintSocket(state) {
+  now.socket = state;
+  box("socket").className = `socket-${state}`;
+  box("socket").textContent = word(`socket_${state}`);
+}
+
+// Coming and going
+
+async function enter() {
+  box("sign-in").hidden = true;
+  box("board").hidden = false;
+  try {
+    [now.me, now.places] = await Promise.all([api("me"), api("console/map")]);
+  } catch (error) {
+    if (!signedIn()) return;
+    box("offline").hidden = false;
+    box("offline").textContent = error.message;
+    setTimeout(enter, 5000);
+    return;
+  }
+  dress();
+  refreshAll();
+  stop = listen(now.places.topics, { levels: refreshWater, board: refreshBoard, everything: refreshAll, state: paintSocket });
+}
+
+function leave() {
+  stop();
+  seen.clear();
+  now = { ...EMPTY };
+  box("board").hidden = true;
+  box("sign-in").hidden = false;
+  box("phone").focus();
+}
+
+/** Everything that depends on the language. */
+function dress() {
+  dressPage();
+  if (!now.places) return;
+  box("who").textContent = `${now.me.officer.name} · ${now.me.regions.map((region) => region.name).join(" ")}`;
+  drawMap(box("map"), now.places, openStreet);
+  refill(box("legend"), legend());
+  box("new-order").hidden = !prepareDraft(box("draft"), now.places, refreshBoard);
+  paintSocket(now.socket);
+  paint();
+}
+
+async function tryTo(act) {
+  const fault = box("sign-in-fault");
+  fault.textContent = "";
+  try { await act(); } catch (error) { fault.textContent = error.message; }
+}
+
+function wire() {
+  box("phone-form").onsubmit = (event) => {
+    event.preventDefault();
+    tryTo(async () => {
+      await askCode(box("phone").value);
+      box("code-form").hidden = false;
+      box("code-sent").hidden = false;
+      box("code").focus();
+    });
+  };
+  box("code-form").onsubmit = (event) => {
+    event.preventDefault();
+    tryTo(async () => { await signIn(box("phone").value, box("code").value.trim()); box("code").value = ""; await enter(); });
+  };
+  box("sign-out").onclick = signOut;
+  for (const button of document.querySelectorAll(".language")) button.onclick = () => { switchLanguage(); seen.clear(); dress(); };
+  box("new-order").onclick = () => box("draft").showModal();
+  document.addEventListener("keydown", shortcut);
+  whenSignedOut(leave);
+  setInterval(tick, 1000);
+  setInterval(refreshAllWhenIn, 30000); // a lost hint costs at most this
+}
+
+const refreshAllWhenIn = () => { if (signedIn() && now.places) refreshAll(); };
+
+function shortcut(event) {
+  const typing = event.target.matches("input, textarea, select") || box("draft").open;
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || box("board").hidden) return;
+  const target = { m: "#map [tabindex='0']", w: "#warnings-head", d: "#dispatches-head", o: "#orders-head" }[event.key.toLowerCase()];
+  if (target) document.querySelector(target)?.focus();
+  else if (event.key.toLowerCase() === "n" && !box("new-order").hidden) box("draft").showModal();
+  else return;
+  event.preventDefault();
+}
+
+dressPage();
+wire();
+tick();
+if (signedIn()) enter();
+else leave();

@@ -1,0 +1,101 @@
+// Who is signed in, and asking the server as him. Tokens live in this tab only (sessionStorage).
+
+import { language } from "./words.js";
+
+const KEPT = "console.tokens";
+const TIMEOUT_MS = 15000;
+const answers = new Map(); // path -> {etag, body}: a 304 costs no body
+let tokens = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+let refreshing = null;
+let onSignedOut = () => {};
+
+export class Refused extends Error {
+  constructor(status, body) {
+    super(body?.message ?? `HTTP ${status}`);
+    this.status = status;
+    this.code = body?.code ?? "";
+    this.fields = body?.fields ?? {};
+  }
+}
+
+export const signedIn = () => tokens !== null;
+export const whenSignedOut = (run) => { onSignedOut = run; };
+
+export async function askCode(phone) {
+  await bare("auth/otp", { phone });
+}
+
+export async function signIn(phone, code) {
+  const device = { platform: "web", name: "console", push: null };
+  keep(await bare("auth/sessions", { phone, code, device }));
+}
+
+export async function signOut() {
+  await api("auth/sessions/current", { method: "DELETE" }).catch(() => null); // the server ends it by itself later
+  forget();
+}
+
+/** JSON of `/api/v1/<path>`; refreshes the token once on 401. Throws Refused, or TypeError/AbortError offline. */
+export async function api(path, { method = "GET", body, key } = {}) {
+  let response = await send(path, method, body, key);
+  if (response.status === 401) {
+    await refresh();
+    response = await send(path, method, body, key);
+  }
+  if (response.status === 304) return answers.get(path).body;
+  const answer = await read(response);
+  const etag = response.headers.get("ETag");
+  if (method === "GET" && etag) answers.set(path, { etag, body: answer });
+  return answer;
+}
+
+/** A fresh Idempotency-Key; randomUUID exists only on https. */
+export function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function send(path, method, body, key) {
+  const headers = { "Accept-Language": language(), Authorization: `Bearer ${tokens?.access ?? ""}` };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (key) headers["Idempotency-Key"] = key;
+  if (method === "GET" && answers.has(path)) headers["If-None-Match"] = answers.get(path).etag;
+  return fetch(`/api/v1/${path}`, { method, headers, body: body && JSON.stringify(body), cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+}
+
+async function bare(path, body) {
+  const headers = { "Accept-Language": language(), "Content-Type": "application/json" };
+  const response = await fetch(`/api/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body), signal: AbortSignal.timeout(TIMEOUT_MS) });
+  return read(response);
+}
+
+async function read(response) {
+  const text = await response.text();
+  let body = null;
+  try { body = text ? JSON.parse(text) : null; } catch { /* a proxy's page, not ours */ }
+  if (!response.ok) throw new Refused(response.status, body);
+  return body;
+}
+
+/** One refresh at a time: a refresh token used twice would end the session. */
+async function refresh() {
+  refreshing ??= bare("auth/refresh", { refresh: tokens?.refresh ?? "" })
+    .then(keep)
+    .catch((error) => {
+      if (error instanceof Refused && error.status < 500) forget();
+      throw error;
+    })
+    .finally(() => { refreshing = null; });
+  return refreshing;
+}
+
+function keep({ access, refresh: next }) {
+  tokens = { access, refresh: next };
+  sessionStorage.setItem(KEPT, JSON.stringify(tokens));
+}
+
+function forget() {
+  tokens = null;
+  answers.clear();
+  sessionStorage.removeItem(KEPT);
+  onSignedOut();
+}

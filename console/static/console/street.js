@@ -1,0 +1,43 @@
+// One street in full: its rain, its warnings, and which of its people have not answered.
+
+import { api, Refused } from "./session.js";
+import { clockTime, fixed, h, percent, refill } from "./page.js";
+import { word } from "./words.js";
+import { unansweredList } from "./dispatches.js";
+import { badge, drillMark } from "./warnings.js";
+
+/** Fills the panel for `place`; `rain` is the street's row of live/rain or undefined. */
+export function showStreet(box, place, { rain, warnings, reach }) {
+  if (!place) return refill(box, h("p.quiet", null, word("street_pick")));
+  const own = warnings.flatMap((warning) => warning.streets.filter((street) => street.code === place.code && street.level).map((street) => ({ warning, street })));
+  return refill(box,
+    h("h3", null, place.name, own.map(({ warning, street }) => [" ", badge(street.level), drillMark(warning.drill), h("small", null, ` ${word("since")} ${clockTime(warning.raised_at)}`)])),
+    rain ? rainTable(rain) : null,
+    reach === undefined ? h("p.quiet", null, word("loading")) : reach === null ? h("p.quiet", null, word("out_of_scope")) : people(reach));
+}
+
+/** The reach of everything in force there; null where it lies outside the officer's people. */
+export async function readStreet(code) {
+  try {
+    return await api(`console/regions/${encodeURIComponent(code)}/reach`);
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) return null;
+    throw error;
+  }
+}
+
+/** A person may owe answers to several bulletins: he is shown once, with the newest. */
+function people(reach) {
+  const newest = new Map(reach.unanswered.map((line) => [line.officer, line]));
+  return unansweredList([...newest.values()], newest.size);
+}
+
+function rainTable({ sums, missing }) {
+  return h("table", null,
+    h("thead", null, h("tr", null, h("th", null, word("rain")), sums.map((sum) => h("th.number", null, sum.name)))),
+    h("tbody", null,
+      h("tr", null, h("td", null, word("rain_max")), sums.map((sum) => h("td.number", null, h("b", null, fixed(sum.max_mm, 1))))),
+      h("tr", null, h("td", null, word("rain_mean")), sums.map((sum) => h("td.number", null, fixed(sum.mean_mm, 1)))),
+      h("tr", null, h("td", null, word("rain_share")), sums.map((sum) => h("td.number", { class: sum.share < 0.9 ? "bad" : "" }, percent(sum.share))))),
+    missing ? h("tfoot", null, missing) : null);
+}

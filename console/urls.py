@@ -1,0 +1,14 @@
+"""Doors of this room: the page, and the JSON only the page uses."""
+
+from django.urls import path
+
+from console import views
+
+urlpatterns = [
+    path("console/", views.page),
+    path("api/v1/console/map", views.MapView.as_view()),
+    path("api/v1/console/dispatches", views.DispatchesView.as_view()),
+    path("api/v1/console/dispatches/<int:dispatch_id>", views.DispatchView.as_view()),
+    path("api/v1/console/regions/<str:code>/reach", views.RegionReachView.as_view()),
+    path("api/v1/console/feeds", views.FeedsView.as_view()),
+]

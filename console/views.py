@@ -1,0 +1,89 @@
+"""The doors of the duty room: one page and the JSON it stands on. Nothing is decided here.
+
+The page itself is the same for everybody and holds no facts; what it shows is asked for with the signed-in
+officer's token, within his scope.
+"""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from console import board
+from foundation import clock
+from foundation.errors import Refusal
+
+CONTENT_POLICY = (
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+)
+DISPATCHES_AT_MOST = 100
+AFTER = OpenApiParameter("after", int, description="cursor: `next` of the page before")
+
+
+@require_safe
+def page(request: HttpRequest) -> HttpResponse:
+    """The console's page; scripts and styles only from our own static files."""
+    response = render(request, "console/board.html")
+    response["Content-Security-Policy"] = CONTENT_POLICY
+    response["Cache-Control"] = "no-cache"
+    return response
+
+
+class MapView(APIView):
+    @extend_schema(operation_id="console_map", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request) -> Response:
+        """Districts, streets and level stations with their centres; topics to listen to; what I may do."""
+        return Response(board.map_of(request.auth.scope))
+
+
+class DispatchesView(APIView):
+    @extend_schema(
+        operation_id="console_dispatches",
+        parameters=[OpenApiParameter("limit", int, description="1 to 100, 20 unless told")],
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request) -> Response:
+        """Recent bulletins on their way, newest first, with how many of my people they have reached."""
+        limit = _whole(request, "limit", default=20, least=1, most=DISPATCHES_AT_MOST)
+        items = board.recent_dispatches(request.auth.scope, limit)
+        return Response({"as_of": clock.iso(clock.now()), "items": items})
+
+
+class DispatchView(APIView):
+    @extend_schema(operation_id="console_dispatch", parameters=[AFTER], responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, dispatch_id: int) -> Response:
+        """One dispatch by district and street, and who has not answered, with his rung."""
+        return Response(board.reach(request.auth.scope, dispatch_id, after=_whole(request, "after")))
+
+
+class RegionReachView(APIView):
+    @extend_schema(operation_id="console_region_reach", parameters=[AFTER], responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, code: str) -> Response:
+        """Everything still in force for one region's people, and who there has not answered."""
+        after = _whole(request, "after")
+        return Response(board.region_reach(request.auth.scope, code, clock.now(), after=after))
+
+
+class FeedsView(APIView):
+    @extend_schema(operation_id="console_feeds", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request) -> Response:
+        """The age of every feed, worst first."""
+        now = clock.now()
+        return Response({"as_of": clock.iso(now), "items": board.feeds(now)})
+
+
+def _whole(request: Request, name: str, *, default: int = 0, least: int = 0, most: int = 2**62) -> int:
+    """A whole number from the query; raises Refusal 400 outside least..most."""
+    raw = request.query_params.get(name, str(default))
+    if raw.isascii() and raw.isdigit() and len(raw) < 20 and least <= int(raw) <= most:
+        return int(raw)
+    raise Refusal(
+        "bad_number",
+        zh=f"参数 {name} 应为 {least} 至 {most} 的整数。",
+        en=f"{name} must be a whole number from {least} to {most}.",
+        fields={name: "not a whole number in range"},
+    )
