@@ -139,7 +139,7 @@ def advance(
     if target > state.level:
         state, change = _rise(state, target, assessment, slot_at, policy)
     else:
-        state, change = _settle(state, max(held_level, reached), assessment.street, slot_at, policy)
+        state, change = _settle(state, max(int(held_level), reached), assessment.street, slot_at, policy)
     return replace(state, seen_at=slot_at), change
 
 

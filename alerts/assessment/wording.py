@@ -107,10 +107,12 @@ _ACTIONS: Final = {
     Action.DOWNGRADE: ("降级", "lowered"),
     Action.CANCEL: ("解除", "ended"),
 }
-_PUSH_HAZARD: Final = {
-    Action.UPGRADE: "强降雨升级",
-    Action.DOWNGRADE: "强降雨降级",
-    Action.CANCEL: "强降雨风险",
+_HAZARDS: Final = {  # as the push says it, short
+    Action.RAISE: ("强降雨", "Heavy rain"),
+    Action.EXTEND: ("强降雨", "Heavy rain"),
+    Action.UPGRADE: ("强降雨升级", "Heavy rain, level raised"),
+    Action.DOWNGRADE: ("强降雨降级", "Heavy rain, level lowered"),
+    Action.CANCEL: ("强降雨风险", "Heavy rain"),
 }
 _RESPONSES: Final = {
     "watch": ("关注级", "watch"),
@@ -189,7 +191,7 @@ def _tell_zh(story: _Story) -> tuple[str, str, str]:
     facts = [_rain_zh(story.rain[0][1])] if story.rain else []
     if story.push_ahead_mm is not None:
         facts.append(f"未来1小时{_mm(story.push_ahead_mm)}毫米")
-    hazard = _PUSH_HAZARD.get(story.action, "强降雨")
+    hazard = _HAZARDS[story.action][0]
     place = _place_zh(story.district, story.streets, HEAD_ZH - len(f"【{call.zh}】{hazard}"))
     head = f"{mark}【{call.zh}】{place}{hazard}"
     streets = f"（{'、'.join(story.streets)}）" if story.streets else ""
@@ -202,7 +204,7 @@ def _tell_zh(story: _Story) -> tuple[str, str, str]:
         lines.append(f"{ahead}。本提示有效至{_when_zh(story.valid_until)}。")
     lines.append(call.body_zh)
     return (
-        mark + _clip(f"{story.district}{news}", TITLE_ZH - len(mark)),
+        mark + _clip(story.district, TITLE_ZH - len(mark + news)) + news,
         _fit(head, facts, "：", "，", f"，{call.push_zh}", PUSH_ZH),
         "\n".join([*lines, *([DRILL_END_ZH] if story.drill else [])]),
     )
@@ -211,15 +213,14 @@ def _tell_zh(story: _Story) -> tuple[str, str, str]:
 def _tell_en(story: _Story) -> tuple[str, str, str]:
     """(title, push, body) in English; names of places stay Chinese."""
     call, mark = story.call, DRILL_EN if story.drill else ""
-    done = _ACTIONS[story.action][1]
     facts = [_rain_en(story.rain[0][1])] if story.rain else []
     if story.push_ahead_mm is not None:
         facts.append(f"{_mm(story.push_ahead_mm)} mm expected in 1 h")
     place = f"{_clip(story.district, 20)} {_first_en(story.streets, 'streets')}".rstrip()
-    head = f"{mark}[{call.en}] Heavy rain {done}: {place}"
-    title = f"Heavy-rain warning {done}" + ("" if story.ends else f" ({call.en})") + f", {story.district}"
+    head = f"{mark}[{call.en}] {_HAZARDS[story.action][1]}: {place}"
+    news = f"Heavy-rain warning {_ACTIONS[story.action][1]}" + ("" if story.ends else f" ({call.en})")
     streets = f" ({', '.join(story.streets)})" if story.streets else ""
-    lines = [f"{mark}{_when_en(story.slot_at)}. {title}{streets}."]
+    lines = [f"{mark}{_when_en(story.slot_at)}. {news}: {story.district}{streets}."]
     for street, r in story.rain:
         source = r.source.replace("station:", "gauge ").replace("cell:", "grid cell ")
         lines.append(f"{street}: {_rain_en(r)}, threshold {_mm(r.threshold_mm)} mm, {source}.")
@@ -228,7 +229,7 @@ def _tell_en(story: _Story) -> tuple[str, str, str]:
         lines.append(f"{ahead}. Valid until {_when_en(story.valid_until)}.")
     lines.append(call.body_en)
     return (
-        mark + _clip(title, TITLE_EN - len(mark)),
+        f"{mark}{news}, {_clip(story.district, TITLE_EN - len(mark + news) - 2)}",
         _fit(head, facts, ", ", ", ", f". {call.push_en}", PUSH_EN),
         "\n".join([*lines, *([DRILL_END_EN] if story.drill else [])]),
     )
