@@ -29,6 +29,7 @@ from alerts.models import (
 )
 from alerts.rain import SLOT, RainPicture, picture
 from foundation.clock import local
+from hydrology.feeds.clock import water_clock
 from hydrology.models import GridRun, Level, Observation, Region
 from hydrology.science.readings import Element
 
@@ -105,7 +106,7 @@ def _next_slot(mark: WatchMark, now: datetime) -> tuple[datetime, datetime, bool
         return None
     oldest_s = max(age for _, age in spoken.values())
     caused_at = max(first for first, _ in spoken.values())
-    return slot_at, caused_at, now - slot_at <= timedelta(seconds=oldest_s)
+    return slot_at, caused_at, water_clock(now) - slot_at <= timedelta(seconds=oldest_s)
 
 
 def table_in_force(at: datetime) -> rules.Table:
@@ -135,10 +136,10 @@ def _assess(mark: WatchMark, slot_at: datetime, caused_at: datetime, now: dateti
         state, change = lifecycle.advance(
             lifecycle.StreetState.from_json(before) if before else None, found, held, slot_at, POLICY
         )
-        if state.level == 0 and state.pending == 0:
-            mark.states.pop(street, None)
-        else:
+        if state.level or state.pending:
             mark.states[street] = state.to_json()
+        else:
+            mark.states.pop(street, None)
         if found is not None:
             assessments[street] = found
         if change is not None:
@@ -163,7 +164,11 @@ def _apply(
     warning = Warning.objects.open().select_for_update().filter(
         hazard=Hazard.RAINSTORM, region=region
     ).first()
-    steps = lifecycle.gather(changes, warning.level if warning else 0)
+    moved = [change.street for change in changes]
+    staying = warning.streets.exclude(region_id__in=moved).values_list("level", flat=True) if warning else ()
+    steps = lifecycle.gather(changes, warning.level if warning else 0, max(staying, default=0))
+    if not steps:
+        return
     if warning is None:
         top = max(change.after for change in changes)
         warning = Warning.objects.create(
@@ -187,7 +192,7 @@ def _apply(
             created_at=now,
             action=WarningAction(step.action),
             level=step.level,
-            areas=list(step.streets),
+            areas=[*step.streets, *step.unsaid],
             reasons=reasons,
         )
         if step.speak:
@@ -211,7 +216,7 @@ def _speak(
     told = step.streets
     if step.action == WarningAction.CANCEL:
         told = tuple(warning.streets.order_by("region_id").values_list("region_id", flat=True))
-    gravest = [assessments[s].reasons[0] for s in told if s in assessments and assessments[s].reasons]
+    gravest = [found.reasons[0] for s in told if (found := assessments.get(s)) and found.reasons]
     ahead = [f.value_mm for s in told for f in seen.figures.get(s, ()) if f.window == "nowcast_60min"]
     words = wording.warning_words(
         step,

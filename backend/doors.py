@@ -36,7 +36,8 @@ def answer_error(error: Exception, context: dict[str, object]) -> Response | Non
     language = language_of(context["request"])  # type: ignore[arg-type]
     if isinstance(error, Refusal):
         body = {"code": error.code, "message": error.message(language), "fields": error.fields}
-        return Response(body, status=error.status)
+        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+        return Response(body, status=error.status, headers=headers)
     response = exception_handler(error, context)
     if response is None:
         return None
@@ -47,6 +48,7 @@ def answer_error(error: Exception, context: dict[str, object]) -> Response | Non
     return response
 
 
+KEPT_STATUS = frozenset({200, 201, 202, 204, 400, 409})  # never a passing 401, 403, 404, 429 or 5xx
 ABANDONED = timedelta(minutes=1)  # the process that began it was killed: whoever asks again may run it
 
 
@@ -62,8 +64,8 @@ class SameAnswerTwice:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         key = request.headers.get("Idempotency-Key")
-        if request.method != "POST" or not key:
-            return self.get_response(request)
+        if request.method != "POST" or not key or request.path.startswith("/api/v1/auth/"):
+            return self.get_response(request)  # answers with tokens in them are never kept
         owner = hashlib.sha256(_subject(request).encode()).hexdigest()
         digest = hashlib.sha256(request.path.encode() + b"\n" + request.body).hexdigest()
         try:
@@ -74,7 +76,7 @@ class SameAnswerTwice:
             if kept.status is not None or kept.digest != digest or now() - kept.at < ABANDONED:
                 return self._again(kept, digest, language_of(request))
         response = self.get_response(request)
-        if response.status_code < 500 and not response.streaming:
+        if response.status_code in KEPT_STATUS and not response.streaming:
             kept.status, kept.body = response.status_code, response.content
             kept.save(update_fields=["status", "body"])
         else:

@@ -83,7 +83,10 @@ class OfficerSocket(AsyncWebsocketConsumer):
 
     async def _hello(self, frame: dict[str, object]) -> None:
         ticket, since = frame.get("ticket"), frame.get("since", 0)
-        grant = await database_sync_to_async(redeem_ticket)(ticket, now()) if isinstance(ticket, str) else None
+        try:
+            grant = await database_sync_to_async(redeem_ticket)(ticket, now()) if isinstance(ticket, str) else None
+        except Refusal:  # Redis is away: the phone tries again with a new ticket
+            grant = None
         if grant is None or not isinstance(since, int):
             return await self.close(NOT_SIGNED_IN)
         topics = [topic for topic in frame.get("topics") or [] if isinstance(topic, str)]  # type: ignore[attr-defined]

@@ -1,0 +1,257 @@
+"""The demo city: real region names, everything else SYNTHETIC, called so in its rows, the same from one seed.
+
+Fills regions, stations with SL 323 limits, officers with posts and devices, feeds. It is a roster import, not a
+demo of results: no reading, warning, order or delivery is ever written here. Street centres are approximate;
+front-line cells (网格), stations, limits, names and numbers are made up.
+"""
+
+import csv
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from foundation.seals import seal
+from hydrology.models import Feed, Level, Region, Reservoir, River, SeasonLimit, Station, StationKind
+from officers import roster
+from officers.models import Device, Duty, Officer, Platform, Post, Rank
+from replay.storm_2023 import PINS
+
+REGIONS = Path(__file__).with_name("regions.csv")
+SEED = 4403
+CELLS_A_COMMUNITY = 2
+GAUGES = 206  # automatic weather stations of the city in 2019
+RESERVOIRS, RIVERS = 177, 119
+# 三防责任人 by level of the chain: 45,000 together
+FLOOD_OFFICERS = {
+    Level.CITY: 300,
+    Level.DISTRICT: 1_980,
+    Level.STREET: 7_020,
+    Level.COMMUNITY: 22_700,
+    Level.FRONTLINE: 13_000,
+}
+REPORTERS, FOREST = 1_241, 2_286
+DESKS = {Level.CITY: 6, Level.DISTRICT: 4, Level.STREET: 2}  # duty desk posts a region
+COMMANDS = {Level.CITY: 3, Level.DISTRICT: 2}
+DEPUTY_EVERY = 6  # every sixth flood post is a B post
+SECOND_DEVICE, NO_DEVICE = 0.08, 0.01  # shares of officers
+FIRST_PHONE = 19_900_000_000
+CENTRE_LAT, CENTRE_LON = 22.62, 114.06
+SPREAD_DEG = 0.012  # how far a made-up station stands from its street's centre
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the replay and the first sign-in need; written to a private file, never to the repository."""
+
+    desk_phone: str
+    command_phone: str
+    feed_key: str
+    feed_secret: str
+
+
+def build(now: datetime, *, say: Callable[[str], None], officers: int | None = None) -> Keys:
+    """Fill an empty database; `officers` scales the roster down for tests. Call inside a transaction."""
+    rng = np.random.default_rng(SEED)
+    regions = _regions()
+    Region.objects.bulk_create(regions, batch_size=2000)
+    say(f"{len(regions)} regions 区域")
+    streets = [region for region in regions if region.level == Level.STREET]
+    _stations(streets, rng)
+    say(f"{GAUGES} rain gauges, {RESERVOIRS} reservoirs, {RIVERS} rivers 雨量站、水库、河道 (synthetic 合成)")
+    people = _officers(regions, now, rng, officers, say)
+    secret = secrets.token_urlsafe(32)
+    Feed.objects.create(
+        key="replay",
+        name="回放（合成） replay (synthetic)",
+        sealed_secret=seal(secret),
+        max_age_s=86_400,
+        replayed=True,
+    )
+    return Keys(people["desk"], people["command"], "replay", secret)
+
+
+def _regions() -> list[Region]:
+    """City to community from the list of regions; front-line cells under each community are made up."""
+    made: dict[str, Region] = {}
+    with REGIONS.open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            parent = made.get(row["parent"])
+            made[row["code"]] = Region(
+                code=row["code"],
+                name=row["name"],
+                level=row["level"],
+                parent=parent,
+                path=f"{parent.path if parent else ''}{row['code']}/",
+                gb_code=row["gb_code"] or None,
+                lon=float(row["lon"] or CENTRE_LON),
+                lat=float(row["lat"] or CENTRE_LAT),
+            )
+    for community in [region for region in made.values() if region.level == Level.COMMUNITY]:
+        for number in range(1, CELLS_A_COMMUNITY + 1):
+            code = f"{community.code}{number:02d}"
+            made[code] = Region(
+                code=code,
+                name=f"{community.name}第{number}网格",
+                level=Level.FRONTLINE,
+                parent=community,
+                path=f"{community.path}{code}/",
+                lon=community.lon,
+                lat=community.lat,
+            )
+    return list(made.values())
+
+
+def _stations(streets: list[Region], rng: np.random.Generator) -> None:
+    """Gauges, reservoirs and rivers around the street centres; the storm's own stations stand where it has them."""
+    stations = [
+        Station(
+            code=pinned.code,
+            name=f"{pinned.name_zh}雨量站",
+            kind=StationKind.RAIN,
+            region=min(streets, key=lambda s, p=pinned: (s.lon - p.lon) ** 2 + (s.lat - p.lat) ** 2),
+            lon=pinned.lon,
+            lat=pinned.lat,
+            synthetic=True,
+        )
+        for pinned, _ in PINS
+    ]
+
+    def stand(kind: StationKind, prefix: str, count: int, suffix: str) -> Iterator[Station]:
+        for i in range(count):
+            street = streets[i % len(streets)]
+            east, north = rng.normal(0.0, SPREAD_DEG / 2, 2)
+            yield Station(
+                code=f"{prefix}{i + 1:04d}",
+                name=f"{street.name.removesuffix('街道')}{suffix}{i // len(streets) + 1}号",
+                kind=kind,
+                region=street,
+                lon=round(street.lon + float(east), 4),
+                lat=round(street.lat + float(north), 4),
+                synthetic=True,
+            )
+
+    stations += stand(StationKind.RAIN, "SYG", GAUGES - len(PINS), "雨量站")
+    lakes = list(stand(StationKind.RESERVOIR, "SYR", RESERVOIRS, "水库"))
+    posts = list(stand(StationKind.RIVER, "SYZ", RIVERS, "河"))
+    Station.objects.bulk_create([*stations, *lakes, *posts])
+    dead = rng.uniform(8, 60, RESERVOIRS).round(2)
+    depth = rng.uniform(6, 25, RESERVOIRS).round(2)
+    Reservoir.objects.bulk_create(
+        [
+            Reservoir(
+                station=lake,
+                gated=i % 6 == 0,
+                dead_m=dead[i],
+                normal_m=round(dead[i] + depth[i], 2),
+                design_m=round(dead[i] + depth[i] + 1.2, 2),
+                check_m=round(dead[i] + depth[i] + 2.0, 2),
+                crest_m=round(dead[i] + depth[i] + 3.2, 2),
+            )
+            for i, lake in enumerate(lakes)
+        ]
+    )
+    SeasonLimit.objects.bulk_create(
+        SeasonLimit(
+            reservoir_id=lake.code,
+            begin_mmdd=begin,
+            end_mmdd=end,
+            limit_m=round(dead[i] + depth[i] - below, 2),
+        )
+        for i, lake in enumerate(lakes)
+        for begin, end, below in (("0415", "0630", 1.5), ("0701", "1015", 1.0))
+    )
+    bed = rng.uniform(1, 40, RIVERS).round(2)
+    rise = rng.uniform(2.5, 6, RIVERS).round(2)
+    River.objects.bulk_create(
+        [
+            River(
+                station=post,
+                bed_m=bed[i],
+                warning_m=round(bed[i] + rise[i], 2),
+                guarantee_m=round(bed[i] + rise[i] + 0.8, 2),
+                highest_m=round(bed[i] + rise[i] + 1.5, 2),
+            )
+            for i, post in enumerate(posts)
+        ]
+    )
+
+
+def _officers(
+    regions: list[Region],
+    now: datetime,
+    rng: np.random.Generator,
+    wanted: int | None,
+    say: Callable[[str], None],
+) -> dict[str, str]:
+    """People, posts and devices, set-wise; returns the phones of one city desk and one city commander."""
+    by_level = {level: [r for r in regions if r.level == level] for level in Level}
+    scale = 1.0 if wanted is None else wanted / sum(FLOOD_OFFICERS.values())
+    places: list[tuple[Duty, Region, Rank]] = []
+    for level, count in FLOOD_OFFICERS.items():
+        where = by_level[level]
+        for i in range(max(1, round(count * scale))):
+            rank = Rank.B if i // len(where) % DEPUTY_EVERY == DEPUTY_EVERY - 1 else Rank.A
+            places.append((Duty.FLOOD, where[i % len(where)], rank))
+    homes = by_level[Level.COMMUNITY]
+    for duty, count in ((Duty.REPORTER, REPORTERS), (Duty.FOREST, FOREST)):
+        places += [(duty, homes[i % len(homes)], Rank.A) for i in range(round(count * scale))]
+    people = roster.enrol(
+        [
+            roster.officer_row(
+                f"演示{duty.label}{i + 1:05d}", str(FIRST_PHONE + i), "en" if i % 200 == 199 else "zh", True
+            )
+            for i, (duty, _, _) in enumerate(places)
+        ]
+    )
+    say(f"{len(people)} officers 责任人 (synthetic 合成)")
+    posts = [
+        Post(officer=officer, duty=duty, region=region, rank=rank, valid_from=now)
+        for officer, (duty, region, rank) in zip(people, places, strict=True)
+    ]
+    special = list(_special_posts(people, places, now))
+    roster.appoint([*posts, *special])
+    lots = rng.random((len(people), 2))
+    devices = [
+        Device(
+            officer=officer,
+            platform=Platform.ANDROID if number else (Platform.IOS, Platform.HARMONY, Platform.ANDROID)[i % 3],
+            name="演示手机",
+            provider="fcm",
+            token=f"demo-{i:05d}-{number}:{_token(i, number)}",
+            registered_at=now,
+        )
+        for i, officer in enumerate(people)
+        for number in range(0 if lots[i, 0] < NO_DEVICE else 2 if lots[i, 1] < SECOND_DEVICE else 1)
+    ]
+    Device.objects.bulk_create(devices, batch_size=2000)
+    say(f"{len(posts) + len(special)} posts 岗位, {len(devices)} devices 设备 (synthetic 合成)")
+    phones = {person.pk: str(FIRST_PHONE + i) for i, person in enumerate(people)}
+    city = {post.duty: phones[post.officer_id] for post in special if post.region.level == Level.CITY}
+    return {"desk": city[Duty.DESK], "command": city[Duty.COMMAND]}
+
+
+def _token(officer: int, device: int) -> str:
+    """As long as a vendor's token, always the same; the stand-in knows no others."""
+    return hashlib.sha512(f"{SEED} {officer} {device}".encode()).hexdigest()
+
+
+def _special_posts(
+    people: list[Officer], places: list[tuple[Duty, Region, Rank]], now: datetime
+) -> Iterator[Post]:
+    """Duty desks and commands are staffed from a region's own flood officers, desks first."""
+    seats = {
+        level: [Duty.DESK] * DESKS.get(level, 0) + [Duty.COMMAND] * COMMANDS.get(level, 0) for level in Level
+    }
+    taken: dict[str, int] = {}
+    for officer, (duty, region, _) in zip(people, places, strict=True):
+        i = taken.get(region.code, 0)
+        if duty is Duty.FLOOD and i < len(seats[Level(region.level)]):
+            taken[region.code] = i + 1
+            yield Post(
+                officer=officer, duty=seats[Level(region.level)][i], region=region, rank=Rank.A, valid_from=now
+            )
