@@ -42,6 +42,7 @@ URGENCY = {
     ResponseLevel.I: 4,
 }
 LONGEST_VALIDITY = timedelta(days=3)
+CALL_OFF_VALIDITY = timedelta(hours=12)
 
 
 def check_areas(areas: list[str], authority: Region) -> list[Region]:
@@ -134,6 +135,8 @@ def act(
         )
         if verb == "issue":
             _issue(order, now)
+        elif event_before == S.ISSUED:
+            _call_off(order, now)
     return order
 
 
@@ -145,29 +148,53 @@ def _issue(order: ResponseOrder, now: datetime) -> None:
             en="The order's validity has passed; withdraw it and draft a new one.",
             status=409,
         )
-    areas = check_areas(order.areas, order.authority)
-    level = ResponseLevel(order.level)
-    code = "watch" if level is ResponseLevel.WATCH else level.name
-    issue(
-        order_words(
-            code,
-            [area.name for area in areas],
-            order.title_zh,
-            order.text_zh,
-            local(order.deadline_at) if order.deadline_at else None,
-            order.drill,
-        ),
-        now=now,
-        kind=BulletinKind.ORDER,
-        urgency=URGENCY[level],
-        level=code,
-        areas=order.areas,
-        duties=order.duties,
+    _say(
+        order,
+        now,
+        urgency=URGENCY[ResponseLevel(order.level)],
         requires=Requires.CONFIRM,
         deadline_at=order.deadline_at,
         valid_until=order.valid_until,
+    )
+
+
+def _call_off(order: ResponseOrder, now: datetime) -> None:
+    """Withdrawn or ended after it was issued: the same people hear that it no longer stands."""
+    _say(
+        order,
+        now,
+        ends=True,
+        urgency=1,
+        requires=Requires.OPEN,
+        valid_until=now + CALL_OFF_VALIDITY,
+        supersedes=order.bulletins.order_by("-id").first(),
+    )
+
+
+def _say(order: ResponseOrder, now: datetime, *, ends: bool = False, **fields: object) -> None:
+    level = ResponseLevel(order.level)
+    code = "watch" if level is ResponseLevel.WATCH else level.name
+    words = order_words(
+        code,
+        [area.name for area in check_areas(order.areas, order.authority)],
+        order.title_zh,
+        order.text_zh,
+        local(order.deadline_at) if order.deadline_at else None,
+        order.drill,
+        title_en=order.title_en,
+        text_en=order.text_en,
+        ends=ends,
+    )
+    issue(
+        words,
+        now=now,
+        kind=BulletinKind.ORDER,
+        level=code,
+        areas=order.areas,
+        duties=order.duties,
         drill=order.drill,
         caused_at=now,
         order=order,
         reasons={"order": order.pk, "approved_by": order.approved_by_id},
+        **fields,
     )
