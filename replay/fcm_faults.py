@@ -8,9 +8,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
+from hashlib import blake2b
 from itertools import islice
 from typing import Any
-from zlib import crc32
 
 import orjson
 
@@ -42,6 +42,7 @@ class Faults:
     latency_ms: float = 0.0
     down: bool = False  # everything 503 until switched back
     refuse_bearers: bool = False  # every bearer 401
+    refuse_assertions: bool = False  # no new bearers
     bearer_life_s: int = 3600
 
     def changed(self, wishes: dict[str, Any]) -> "Faults":
@@ -97,7 +98,8 @@ _NAME = b'{"name":"projects/%b/messages/%%b"}' % PROJECT.encode()
 class Phones:
     """Every push taken, and what to answer to the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, ring: int = RING) -> None:
+        self._ring_size = ring
         self.misbehave(Faults())
         self.bearers: dict[str, float] = {}  # Authorization header -> monotonic end of life
         self.forget()
@@ -117,7 +119,7 @@ class Phones:
         self.versions: Counter[str] = Counter()  # HTTP versions of send requests
         self._answers: Counter[str] = Counter()
         self._bulletins: Counter[str] = Counter()
-        self._ring: deque[tuple[str, str, bytes, float]] = deque(maxlen=RING)
+        self._ring: deque[tuple[str, str, bytes, float]] = deque(maxlen=self._ring_size)
         self._seen: set[int] = set()  # 64-bit hashes of (token, id)
         self._extra: Counter[tuple[str, str]] = Counter()  # takings after the first
         self._attempts: Counter[int] = Counter()  # only of attempts that met a fault
@@ -259,4 +261,7 @@ def _begins(token: str, prefix: str) -> bool:
 
 def _share(*words: str) -> float:
     """A place in 0..1 that depends on the words alone."""
-    return crc32("|".join(words).encode()) / 2**32
+    digest = blake2b(
+        "|".join(words).encode(), digest_size=8
+    ).digest()  # crc32 would tie one attempt to the next
+    return int.from_bytes(digest) / 2**64

@@ -96,6 +96,8 @@ class Doors:
 
     def _token(self, body: bytes) -> Reply:
         """Google's token endpoint: a signed assertion for a bearer of limited life."""
+        if self._phones.faults.refuse_assertions:
+            return _json({"error": "invalid_grant", "error_description": "Account not found"}, 400)
         form = parse_qs(body.decode("latin-1"))
         if form.get("grant_type") != [GRANT]:
             return _json({"error": "unsupported_grant_type", "error_description": "Invalid grant_type"}, 400)

@@ -38,6 +38,8 @@ ENDPOINT = "https://fcm.googleapis.com"
 QUOTA_PER_S = 10_000.0  # FCM's default quota is 600,000 messages a minute
 TTL_MAX_S = 28 * 24 * 3600
 QUOTA_RETRY_S = 60.0  # FCM: a 429 without Retry-After means a minute
+BEARER_TIMEOUT_S = 5.0
+BEARER_PAUSE_S = 2.0  # between two failed requests for a bearer
 PATIENCE_S = 0.01  # between two looks at the rate cap
 
 # FCM's error words. What is not listed (our project, its keys, FCM's servers) may be mended: TEMPORARY.
@@ -122,6 +124,8 @@ def verdict(key: int, status: int, body: bytes, retry_after_s: float | None) -> 
         error = answer["error"]
         details = [d for d in error.get("details", ()) if isinstance(d, dict)]
         code = str(next((d["errorCode"] for d in details if "errorCode" in d), error["status"]))
+        if not code.isidentifier():
+            raise ValueError("not one of FCM's words")
         fields = [str(v["field"]) for d in details for v in d.get("fieldViolations", ()) if "field" in v]
         about_token = "message.token" in fields or "registration token" in str(error.get("message", ""))
     except (ValueError, KeyError, TypeError, AttributeError):  # not FCM's words: a proxy, or cut short
@@ -139,23 +143,25 @@ def verdict(key: int, status: int, body: bytes, retry_after_s: float | None) -> 
 class Bearer:
     """The OAuth bearer of one service account, shared by all threads, renewed before it runs out."""
 
-    def __init__(self, credentials_file: str, ca_file: str | None, timeout_s: float) -> None:
+    def __init__(self, credentials_file: str, ca_file: str | None) -> None:
         """Raises OSError or ValueError when the file is missing or no service account's."""
         certificate = credentials.Certificate(credentials_file)
         self.project_id: str = certificate.project_id
         self._google: Any = certificate.get_credential()
         # `verify` goes with every call: REQUESTS_CA_BUNDLE in the environment would override the session's.
         self._request = partial(
-            Request(requests.Session()), timeout=timeout_s, verify=ca_file or certifi.where()
+            Request(requests.Session()), timeout=BEARER_TIMEOUT_S, verify=ca_file or certifi.where()
         )
         self._lock = threading.Lock()
+        self._fault: GoogleAuthError | None = None
+        self._again_at_s = -math.inf
 
     def header(self) -> str:
         """The Authorization header; raises GoogleAuthError when there is none and the old has run out."""
         with self._lock:
             if self._google.token_state is not TokenState.FRESH:
                 try:
-                    self._google.refresh(self._request)
+                    self._renew()
                 except GoogleAuthError:
                     if self._google.token_state is TokenState.INVALID:
                         raise
@@ -165,8 +171,19 @@ class Bearer:
         """A header that is not the refused one: renewed once, however many threads were refused."""
         with self._lock:
             if refused == f"authorization: Bearer {self._google.token}":
-                self._google.refresh(self._request)
+                self._renew()
         return self.header()
+
+    def _renew(self) -> None:
+        """Ask Google; after a failure nobody asks again for a moment, or every thread would wait its turn."""
+        if self._fault and time.monotonic() < self._again_at_s:
+            raise GoogleAuthError(str(self._fault)) from self._fault  # type: ignore[no-untyped-call]
+        try:
+            self._google.refresh(self._request)
+        except GoogleAuthError as fault:
+            self._fault, self._again_at_s = fault, time.monotonic() + BEARER_PAUSE_S
+            raise
+        self._fault = None
 
 
 class FcmTransport:
@@ -190,7 +207,7 @@ class FcmTransport:
 
         Raises OSError or ValueError when the credentials file is missing or is no service account's.
         """
-        self._bearer = Bearer(credentials_file, ca_file, timeout_s)
+        self._bearer = Bearer(credentials_file, ca_file)
         self._new_courier = partial(
             Courier,
             f"{endpoint.rstrip('/')}/v1/projects/{self._bearer.project_id}/messages:send",

@@ -48,9 +48,9 @@ class _Account(credentials.Base):  # type: ignore[misc]
 
     def __init__(self, standin: Standin) -> None:
         super().__init__()
-        bearer = Bearer(standin.credentials, standin.ca_file, 10.0)
+        bearer = Bearer(standin.credentials, standin.ca_file)
         self.project_id = bearer.project_id
-        self._google = Credentials(bearer.header().rpartition(" ")[2])
+        self._google = Credentials(bearer.header().rpartition(" ")[2])  # type: ignore[no-untyped-call]
 
     def get_credential(self) -> Credentials:
         return self._google

@@ -257,6 +257,14 @@ def test_a_bearer_near_its_end_is_renewed_before_it_is_refused(standin: Standin)
     assert standin.counters()["answers"] == {"200": 3}
 
 
+def test_a_stale_bearer_still_serves_while_google_gives_no_new_one(standin: Standin) -> None:
+    standin.behave(bearer_life_s=60)
+    transport = transport_to(standin)
+    transport.send([push(1)], NOW)
+    standin.behave(refuse_assertions=True)
+    assert transport.send([push(2)], NOW)[0].kind is OutcomeKind.SENT
+
+
 def test_no_credential_leaves_every_push_for_later(standin: Standin, tmp_path: Path) -> None:
     account = orjson.loads(Path(standin.credentials).read_bytes())
     stranger = tmp_path / "stranger.json"
