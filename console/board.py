@@ -44,7 +44,7 @@ def map_of(scope: Scope) -> dict[str, Any]:
         "stations": stations,
         "synthetic": {
             "stations": any(row["synthetic"] for row in stations),
-            "feeds": Feed.objects.filter(enabled=True, synthetic=True).exists(),
+            "replay": Feed.objects.filter(enabled=True, replayed=True).exists(),
         },
         "topics": [
             *(f"levels:{code}" for code in _roots(scope.water_paths)),
@@ -144,7 +144,7 @@ def _feed(feed: Feed, now: datetime) -> dict[str, Any]:
         "received_at": iso(mark and mark.received_at),
         "observed_at": iso(mark and mark.observed_at),
         "rejected": mark.rejected if mark else 0,
-        "synthetic": feed.synthetic,
+        "replayed": feed.replayed,
     }
 
 

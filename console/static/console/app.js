@@ -1,6 +1,6 @@
 // The duty room's page: signs in, reads, listens, and gives each part its figures. The parts draw themselves.
 
-import { dressPage, language, named, switchLanguage, windowName, word } from "./words.js";
+import { dressPage, language, named, switchLanguage, word } from "./words.js";
 import { ageOf, clockFace, clockTime, h, learnClock, refill, serverNow, span, throttled } from "./page.js";
 import { api, askCode, signedIn, signIn, signOut, whenSignedOut } from "./session.js";
 import { chooseOnMap, drawMap, legend, paintMap } from "./map.js";
@@ -13,7 +13,7 @@ import { listen } from "./live.js";
 
 const LATEST = 12; // dispatches on the page
 const box = (id) => document.getElementById(id);
-const EMPTY = { places: null, me: null, levels: [], warnings: [], dispatches: [], orders: [], feeds: [], rain: new Map(), street: "", reach: undefined, socket: "joining", heard_at: 0 };
+const EMPTY = { places: null, me: null, levels: [], levels_at: 0, warnings: [], dispatches: [], orders: [], feeds: [], rain: null, street: "", reach: undefined, socket: "joining", heard_at: 0 };
 let now = { ...EMPTY };
 let stop = () => {};
 
@@ -38,8 +38,8 @@ async function read(name, path, take) {
 const rows = (answer) => answer.items ?? answer.results ?? answer;
 const readWarnings = () => read("warnings", "warnings?active=1", (answer) => { now.warnings = rows(answer).sort((a, b) => b.raised_at.localeCompare(a.raised_at) || b.id - a.id); });
 const readOrders = () => read("orders", "orders", (answer) => { now.orders = rows(answer); });
-const readLevels = () => read("levels", "live/levels", (answer) => { now.levels = rows(answer); });
-const readRain = () => read("rain", "live/rain?level=street", (answer) => { now.rain = new Map(rows(answer).map((row) => [row.region?.code ?? row.region ?? row.code, row])); });
+const readLevels = () => read("levels", "live/levels", (answer) => { now.levels = rows(answer); now.levels_at = serverNow(); });
+const readRain = () => now.street && read("rain", `live/rain?level=street&region=${now.street}`, (answer) => { now.rain = answer.items[0]; });
 const readDispatches = () => read("dispatches", `console/dispatches?limit=${LATEST}`, (answer) => { now.dispatches = answer.items; });
 const readFeeds = () => read("feeds", "console/feeds", (answer) => { learnClock(answer.as_of); now.feeds = answer.items; });
 
@@ -60,6 +60,7 @@ function openStreet(code) {
   chooseOnMap(code);
   paintStreet();
   readReach();
+  readRain();
   box("street").scrollIntoView({ block: "nearest" });
 }
 
@@ -78,20 +79,21 @@ function silentStreets() {
 function paint() {
   if (!now.places) return;
   const silent = silentStreets();
-  paintMap({ level: streetLevels(), silent, readings: new Map(now.levels.map((item) => [item.station, item])) });
+  paintMap({ level: streetLevels(), silent, readings: new Map(now.levels.map((item) => [item.station, item])), read_at: now.levels_at });
   showWarnings(box("warnings"), now.warnings, openStreet);
   showDispatches(box("dispatches"), now.dispatches, openStreet);
   showOrders(box("orders"), now.orders, { me: now.me.officer.id, desk: now.places.desk, command: now.places.command }, refreshBoard);
   paintFigures(silent);
   paintFeeds();
   paintStreet();
-  const made = now.places.synthetic.stations || now.places.synthetic.feeds;
-  box("synthetic").hidden = !made;
+  const { stations, replay } = now.places.synthetic;
+  box("synthetic").hidden = !stations && !replay;
+  box("synthetic").textContent = [replay && word("replay"), stations && word("synthetic")].filter(Boolean).join(" · ");
 }
 
 function paintStreet() {
   const place = now.places.streets.find((street) => street.code === now.street);
-  showStreet(box("street"), place, { rain: rainOf(now.rain.get(now.street)), warnings: now.warnings, reach: now.reach });
+  showStreet(box("street"), place, { rain: now.rain?.region === now.street ? now.rain : null, warnings: now.warnings, reach: now.reach });
 }
 
 function paintFigures(silent) {
@@ -111,14 +113,7 @@ function paintFigures(silent) {
 
 function paintFeeds() {
   refill(box("feeds"), now.feeds.map((feed) => h("li", { class: `feed-${feed.status}`, title: `${named("feed", feed.status)} · ${clockTime(feed.received_at)}` },
-    feed.name, feed.synthetic ? h("i", null, word("synthetic_mark")) : null, h("b", { "data-since": feed.received_at }, feed.received_at ? span(ageOf(feed.received_at)) : named("feed", feed.status)))));
-}
-
-/** The columns of a street's rain, whatever windows the server sums. */
-function rainOf(row) {
-  if (!row) return null;
-  const sums = Object.entries(row.sums ?? {}).map(([name, sum]) => ({ name: windowName(name), ...sum }));
-  return sums.length ? { sums } : null;
+    feed.name, feed.replayed ? h("i", null, word("replay_mark")) : null, h("b", { "data-since": feed.received_at }, feed.received_at ? span(ageOf(feed.received_at)) : named("feed", feed.status)))));
 }
 
 function tick() {

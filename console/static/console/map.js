@@ -2,7 +2,7 @@
 // No tiles and nothing from the internet: SVG from the street centres the server gives.
 
 import { cells, closeGaps, plane } from "./zones.js";
-import { ageOf, fixed, h, hideTip, refill, s, showTip, span } from "./page.js";
+import { fixed, h, hideTip, refill, s, serverNow, showTip, span } from "./page.js";
 import { either, named, word } from "./words.js";
 
 const REACH_KM = 6;
@@ -16,7 +16,7 @@ let view = { x: 0, y: 0, w: 1, h: 1 };
 let whole = view;
 let streets = new Map(); // code -> {place, at, node, label}
 let stations = new Map(); // code -> {place, at, node}
-let painted = { level: new Map(), silent: new Set(), readings: new Map() };
+let painted = { level: new Map(), silent: new Set(), readings: new Map(), read_at: 0 };
 let current = "";
 let pick = () => {};
 
@@ -48,7 +48,7 @@ export function drawMap(box, places, onPick) {
   roam(places.streets[0]?.code);
 }
 
-/** Colours the map: `level` street -> 0..4, `silent` street codes, `readings` station -> item of live/levels. */
+/** Colours the map: `level` street -> 0..4, `silent` street codes, `readings` station -> item of live/levels as of `read_at`. */
 export function paintMap(next) {
   painted = { ...painted, ...next };
   for (const [code, street] of streets) {
@@ -133,10 +133,10 @@ function stationLines(place) {
   if (!seen || seen.level_m === null || seen.level_m === undefined) return [title, word("no_reading")];
   const over = seen.over_m ?? null;
   return [title, `${word(`station_${seen.status}`)} · ${word("level_now")} ${fixed(seen.level_m, 2)} m`,
-    seen.limit_m === null ? null : `${word("limit")} ${seen.limit_kind ?? ""} ${fixed(seen.limit_m, 2)} m`,
+    seen.limit_m === null ? null : `${word("limit")} (${named("limit", seen.limit_kind)}) ${fixed(seen.limit_m, 2)} m`,
     over === null ? null : `${word(over > 0 ? "over_by" : "below_by")} ${fixed(Math.abs(over), 2)} m`,
     seen.rate_m_per_h === null ? null : `${word("trend")} ${seen.rate_m_per_h > 0 ? "+" : ""}${fixed(seen.rate_m_per_h, 2)} m/h`,
-    `${word("observed")} ${span(ageOf(seen.observed_at) ?? seen.age_s)}${either("前", " ago")}`];
+    `${word("observed")} ${span(seen.age_s + (serverNow() - painted.read_at) / 1000)}${either("前", " ago")}`];
 }
 
 function name(text, [x, y], cls) {

@@ -39,12 +39,14 @@ const TIME = new Intl.DateTimeFormat("en-GB", { ...SHENZHEN, hour: "2-digit", mi
 const SECONDS = new Intl.DateTimeFormat("en-GB", { ...SHENZHEN, hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DAY = new Intl.DateTimeFormat("sv-SE", { ...SHENZHEN, year: "numeric", month: "2-digit", day: "2-digit" });
 
-/** "03:25", or "07-20 03:25" when it is not today in Shenzhen. */
+/** "03:25"; "07-20 03:25" when it is not today in Shenzhen; with the year when it is another. */
 export function clockTime(iso) {
   if (!iso) return "–";
   const at = new Date(iso);
   const day = DAY.format(at);
-  return day === DAY.format(serverNow()) ? TIME.format(at) : `${day.slice(5)} ${TIME.format(at)}`;
+  const today = DAY.format(serverNow());
+  if (day === today) return TIME.format(at);
+  return `${day.slice(0, 4) === today.slice(0, 4) ? day.slice(5) : day} ${TIME.format(at)}`;
 }
 export const clockFace = () => `${DAY.format(serverNow())} ${SECONDS.format(serverNow())} +08:00`;
 

@@ -2,11 +2,11 @@
 
 import { api, Refused } from "./session.js";
 import { clockTime, fixed, h, percent, refill } from "./page.js";
-import { word } from "./words.js";
+import { windowName, word } from "./words.js";
 import { unansweredList } from "./dispatches.js";
 import { badge, drillMark } from "./warnings.js";
 
-/** Fills the panel for `place`; `rain` is the street's row of live/rain or undefined. */
+/** Fills the panel for `place`; `rain` is the street's item of live/rain or null. */
 export function showStreet(box, place, { rain, warnings, reach }) {
   if (!place) return refill(box, h("p.quiet", null, word("street_pick")));
   const own = warnings.flatMap((warning) => warning.streets.filter((street) => street.code === place.code && street.level).map((street) => ({ warning, street })));
@@ -32,12 +32,15 @@ function people(reach) {
   return unansweredList([...newest.values()], newest.size);
 }
 
-function rainTable({ sums, missing }) {
+function rainTable({ observed, nowcast }) {
+  const past = observed.map((sum) => ({ name: windowName(`rain_${sum.minutes}min`), max_mm: sum.station_max_mm, mean_mm: sum.mean_mm, share: sum.mean_share ?? sum.station_share }));
+  const ahead = nowcast.map((sum) => ({ name: windowName(`nowcast_${sum.minutes}min`), ...sum }));
+  const sums = [...past, ...ahead];
+  const row = (key, cell) => h("tr", null, h("td", null, word(key)), sums.map(cell));
   return h("table", null,
     h("thead", null, h("tr", null, h("th", null, word("rain")), sums.map((sum) => h("th.number", null, sum.name)))),
     h("tbody", null,
-      h("tr", null, h("td", null, word("rain_max")), sums.map((sum) => h("td.number", null, h("b", null, fixed(sum.max_mm, 1))))),
-      h("tr", null, h("td", null, word("rain_mean")), sums.map((sum) => h("td.number", null, fixed(sum.mean_mm, 1)))),
-      h("tr", null, h("td", null, word("rain_share")), sums.map((sum) => h("td.number", { class: sum.share < 0.9 ? "bad" : "" }, percent(sum.share))))),
-    missing ? h("tfoot", null, missing) : null);
+      row("rain_max", (sum) => h("td.number", null, h("b", null, fixed(sum.max_mm, 1)))),
+      row("rain_mean", (sum) => h("td.number", null, fixed(sum.mean_mm, 1))),
+      row("rain_share", (sum) => h("td.number", { class: sum.share < 0.9 ? "bad" : "" }, percent(sum.share)))));
 }

@@ -10,7 +10,9 @@ const WORDS = {
   code_sent: ["如号码在册，验证码已发送。", "If the number is on the roster, a code is on its way."],
   other_language: ["English", "中文"],
   keys: ["快捷键：M 地图 · W 预警 · D 发送 · O 指令 · N 新指令 · Esc 关闭", "Keys: M map · W warnings · D dispatches · O orders · N new order · Esc close"],
-  synthetic: ["含演示（合成）数据，不得用于实际指挥", "Contains synthetic demonstration data: not for real command"],
+  synthetic: ["含演示（合成）站点，不得用于实际指挥", "Contains synthetic demonstration stations: not for real command"],
+  replay: ["历史暴雨回放中，时间为回放时间", "A past storm is being replayed; its times are the replay's"],
+  replay_mark: ["回放", "replay"],
   synthetic_mark: ["合成", "synthetic"],
   drill: ["演练", "DRILL"],
   // connection
@@ -54,7 +56,7 @@ const WORDS = {
   // street
   street_pick: ["点选街道查看雨量、预警与未应答人员", "Pick a street for its rain, warnings and who has not answered"],
   rain: ["雨量", "Rain"],
-  rain_max: ["站点最大 mm", "station max mm"],
+  rain_max: ["最大 mm（站点/格点）", "max mm (gauge/cell)"],
   rain_mean: ["面雨量 mm", "areal mean mm"],
   rain_share: ["到报率", "present"],
   unanswered: ["未应答", "Not answered"],
@@ -146,6 +148,7 @@ const CODES = {
   errand: { first: ["首发", "first"], repeat: ["重发", "repeated"], deputy: ["转B角", "deputy called"], superior: ["报上级", "superior called"] },
   climb: { climbing: ["叫应中", "calling"], answered: ["已应答", "answered"], exhausted: ["无人应答", "no answer"], stopped: ["已停止", "stopped"] },
   feed: { normal: ["正常", "normal"], late: ["迟到", "late"], stale: ["中断", "stale"], silent: ["未到过", "never came"] },
+  limit: { flood_season: ["汛限", "flood-season"], normal: ["正常", "normal"], design: ["设计", "design"], check: ["校核", "check"], warning: ["警戒", "warning"], guarantee: ["保证", "guarantee"] },
   order: { draft: ["草稿", "Draft"], submitted: ["待审", "Submitted"], approved: ["已批准", "Approved"], rejected: ["已退回", "Rejected"], issued: ["已发布", "Issued"], withdrawn: ["已撤回", "Withdrawn"], ended: ["已结束", "Ended"] },
 };
 

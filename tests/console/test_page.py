@@ -1,0 +1,64 @@
+"""The page: the same for everybody, Chinese first, nothing from elsewhere and nothing inline."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+
+from console.views import CONTENT_POLICY
+
+STATIC = Path(__file__).parents[2] / "console" / "static" / "console"
+SCRIPTS = sorted(STATIC.glob("*.js"))
+
+
+@pytest.fixture
+def html() -> str:
+    return Client().get("/console/").content.decode()
+
+
+def test_page_allows_scripts_and_styles_only_from_ourselves() -> None:
+    policy = Client().get("/console/")["Content-Security-Policy"]
+    assert policy == CONTENT_POLICY
+    assert policy.startswith("default-src 'self';")
+    assert "unsafe" not in policy
+
+
+def test_page_is_read_only() -> None:
+    assert Client().post("/console/").status_code == 405
+
+
+def test_page_is_chinese_until_the_reader_chooses_english(html: str) -> None:
+    assert '<html lang="zh-CN">' in html
+    assert re.search(r'data-word="sign_in">登录<', html)
+
+
+def test_page_has_no_inline_script_style_or_listener(html: str) -> None:
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=", html)
+    assert all("src=" in script for script in re.findall(r"<script[^>]*>", html))
+
+
+def test_every_file_the_page_names_is_served(html: str) -> None:
+    names = re.findall(r"static/(console/[\w.]+)", html)
+    assert len(names) == 3
+    assert all(finders.find(name) for name in names)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_script_imports_only_files_beside_it(script: Path) -> None:
+    imported = re.findall(r'from "([^"]+)"', script.read_text())
+    assert all((STATIC / name).is_file() for name in imported)
+    assert not re.search(r"https?://(?!www\.w3\.org/)", script.read_text())
+
+
+def test_every_fixed_text_has_both_languages(html: str) -> None:
+    words = (STATIC / "words.js").read_text()
+    wanted = set(re.findall(r'data-word="(\w+)"', html))
+    for script in SCRIPTS:
+        wanted |= set(re.findall(r'\bword\("(\w+)"\)', script.read_text()))
+    missing = {
+        key for key in wanted if not re.search(rf'^  {key}: \["[^"]+", "[^"]+"\]', words, re.MULTILINE)
+    }
+    assert len(wanted) > 50
+    assert not missing

@@ -1,0 +1,118 @@
+"""The reach counted by the database equals a plain recount of the rows, within the caller's regions only."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pytest_django import DjangoAssertNumQueries
+
+from alerts.models import Requires
+from hydrology.models import Region
+from notifications.models import RANK, Delivery, Errand, State
+from notifications.reach import figures, reach_of, silent_streets
+from tests.console.factories import make_bulletin, make_dispatch
+from tests.hydrology.factories import make_regions
+
+CITY, DISTRICT = ("4403/",), ("4403/440303/",)
+PLACES = ["4403", "440303", "440303001", "440303002", "440304001"]
+
+
+@pytest.fixture
+def regions(db: None) -> dict[str, Region]:
+    return make_regions()
+
+
+@given(lines=st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(State)), max_size=12))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_figures_equal_a_plain_recount(regions: dict[str, Region], lines: list[tuple[str, State]]) -> None:
+    dispatch = make_dispatch([(regions[code], state) for code, state in lines])
+    reach = reach_of(dispatch.bulletin_id, CITY)
+    assert reach["states"] == {s.value: Counter(state for _, state in lines)[s] for s in State}
+    for district in reach["districts"]:
+        own = [RANK[state] for code, state in lines if code.startswith(district["code"])]
+        assert district["total"] == len(own)
+        assert district["pushed"] == sum(rank >= RANK[State.SENT] for rank in own)
+        assert district["opened"] == sum(rank >= RANK[State.OPENED] for rank in own)
+        assert district["confirmed"] == sum(rank == RANK[State.CONFIRMED] for rank in own)
+    called = {code for code, _ in lines if len(code) == 9}
+    confirmed = {code for code, state in lines if state == State.CONFIRMED}
+    assert {row["code"] for row in reach["nobody"]} == called - confirmed
+    assert (
+        len(reach["unanswered"]) == reach["unanswered_total"] == sum(s != State.CONFIRMED for _, s in lines)
+    )
+
+
+def test_a_failed_push_is_neither_waiting_nor_pushed() -> None:
+    counted = figures({State.FAILED_PERM: 2, State.FAILED_TEMP: 1, State.OPENED: 4})
+    assert counted == {
+        "total": 7, "waiting": 1, "failed": 2, "pushed": 4, "delivered": 4, "opened": 4, "confirmed": 0,
+    }  # fmt: skip
+
+
+def test_other_districts_people_are_neither_counted_nor_named(regions: dict[str, Region]) -> None:
+    dispatch = make_dispatch([(regions["440303001"], State.SENT), (regions["440304001"], State.SENT)])
+    reach = reach_of(dispatch.bulletin_id, DISTRICT)
+    assert reach["total"] == 1
+    assert [person["region"] for person in reach["unanswered"]] == ["440303001"]
+
+
+def test_no_path_sees_nobody(regions: dict[str, Region]) -> None:
+    dispatch = make_dispatch([(regions["440303001"], State.SENT)])
+    assert reach_of(dispatch.bulletin_id, ())["total"] == 0
+
+
+def test_opening_is_the_answer_where_only_opening_is_required(regions: dict[str, Region]) -> None:
+    street = regions["440303001"]
+    bulletin = make_bulletin(Requires.OPEN)
+    make_dispatch([(street, State.OPENED), (street, State.DELIVERED)], bulletin=bulletin)
+    reach = reach_of(bulletin.pk, CITY)
+    assert reach["unanswered_total"] == 1
+    assert not reach["nobody"]
+
+
+def test_a_deputys_answer_covers_his_street_without_adding_to_its_total(regions: dict[str, Region]) -> None:
+    street, bulletin = regions["440303001"], make_bulletin()
+    make_dispatch([(street, State.SENT)], bulletin=bulletin)
+    assert silent_streets([bulletin.pk], CITY) == {bulletin.pk: ["440303001"]}
+    make_dispatch([(street, State.CONFIRMED)], bulletin=bulletin, errand=Errand.DEPUTY)
+    reach = reach_of(bulletin.pk, CITY)
+    assert (reach["total"], reach["confirmed"], reach["nobody"]) == (1, 0, [])
+    assert silent_streets([bulletin.pk], CITY) == {bulletin.pk: []}
+
+
+def test_a_repeat_of_the_same_line_is_not_counted_again(regions: dict[str, Region]) -> None:
+    street, bulletin = regions["440303001"], make_bulletin()
+    first = make_dispatch([(street, State.SENT)], bulletin=bulletin)
+    repeat = make_dispatch([(street, State.CONFIRMED)], bulletin=bulletin, errand=Errand.REPEAT)
+    Delivery.objects.filter(dispatch=repeat).update(root=first.deliveries.get())
+    reach = reach_of(bulletin.pk, CITY)
+    assert (reach["total"], len(reach["nobody"])) == (1, 1)
+
+
+def test_the_unanswered_come_in_pages_that_meet(regions: dict[str, Region]) -> None:
+    dispatch = make_dispatch([(regions["440303001"], State.SENT)] * 5)
+    first = reach_of(dispatch.bulletin_id, CITY, limit=3)
+    second = reach_of(dispatch.bulletin_id, CITY, after=first["next"], limit=3)
+    ids = [person["id"] for page in (first, second) for person in page["unanswered"]]
+    assert ids == sorted(dispatch.deliveries.values_list("id", flat=True))
+    assert second["next"] is None
+
+
+def test_the_unanswered_are_named_with_masked_phone_and_duty(regions: dict[str, Region]) -> None:
+    dispatch = make_dispatch([(regions["440303001"], State.FAILED_PERM)])
+    [person] = reach_of(dispatch.bulletin_id, CITY)["unanswered"]
+    officer = dispatch.deliveries.get().officer
+    assert (person["officer"], person["name"]) == (officer.pk, officer.name)
+    assert "****" in person["masked_phone"]
+    assert (person["duty"], person["state"], person["street"]) == ("flood", "failed_perm", "440303001")
+
+
+def test_queries_do_not_grow_with_people(
+    regions: dict[str, Region], django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    few = make_dispatch([(regions["440303001"], State.SENT)])
+    many = make_dispatch([(regions[code], State.SENT) for code in PLACES] * 6)
+    for dispatch in (few, many):
+        with django_assert_num_queries(3):
+            reach_of(dispatch.bulletin_id, CITY)
