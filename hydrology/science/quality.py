@@ -112,11 +112,11 @@ def judge(
 ) -> Verdict:
     """Judge one reading against its own limits and the station's recent past.
 
-    `previous`: the station's earlier values of the same element that were not WRONG, in any order; those at or
-    after `reading.observed_at` are ignored, so judging again after storing gives the same verdict. Six hours
-    are enough. `rain_nearby_mm`: for a level the upstream rain of the last 3 h, for rain the middle value of
-    at least 3 neighbours over the last hour; None = not known. Heavy rain within physical limits is never
-    WRONG.
+    `previous`: the station's earlier values of the same element that were not WRONG, in any order; those not
+    before `reading.observed_at` are ignored, so judging again after storing gives the same verdict. Six and a
+    half hours are enough. `rain_nearby_mm`: for a level the upstream rain of the last 3 h, for rain the
+    middle value of at least 3 neighbours over the last hour; None = not known. Heavy rain within physical
+    limits is never WRONG.
     """
     value = reading.value
     unit = reading.element.value.rpartition("_")[2]
