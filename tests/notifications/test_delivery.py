@@ -1,0 +1,257 @@
+"""From a bulletin to the vendor: everyone once in the ledger, whatever the vendor does. Real PostgreSQL, real FCM stand-in."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from alerts.models import Bulletin
+from foundation.clock import now
+from hydrology.models import Region
+from notifications import delivery, dispatch, receipts
+from notifications.models import Delivery, Dispatch, Errand, ReceiptState, State
+from officers.models import Device, Duty, Officer, Post, Rank
+from replay.phones import Standin
+from tests.notifications.conftest import give_phone
+
+Person = Callable[..., Officer]
+Bulletins = Callable[..., Bulletin]
+Regions = dict[str, Region]
+STREET, OTHER = "440303001", "440303002"
+
+
+def send() -> int:
+    return delivery.send_due(clock=now)
+
+
+def test_everyone_below_the_area_hears_it_once_and_nobody_else(
+    regions: Regions, person: Person, bulletin: Bulletins
+) -> None:
+    inside = {person(regions[STREET]).pk for _ in range(3)}
+    desk_above = person(regions["440303"], duty=Duty.DESK).pk
+    person(regions[OTHER])
+    person(regions["440303"])  # flood post above the area is not addressed
+    person(regions[STREET], duty=Duty.FOREST)
+    bulletin(STREET)
+    assert dispatch.take_up(now=now()) == 1
+    assert {row.officer_id for row in Delivery.objects.all()} == inside | {desk_above}
+
+
+def test_taking_up_twice_makes_one_dispatch(regions: Regions, person: Person, bulletin: Bulletins) -> None:
+    person(regions[STREET])
+    bulletin(STREET)
+    assert dispatch.take_up(now=now()) == 1
+    assert dispatch.take_up(now=now()) == 0
+    assert Dispatch.objects.count() == Delivery.objects.count() == 1
+
+
+def test_a_person_with_several_posts_is_addressed_by_the_nearest(
+    regions: Regions, person: Person, bulletin: Bulletins
+) -> None:
+    officer = person(regions["440303"])
+    Post.objects.create(
+        officer=officer, duty=Duty.FLOOD, region=regions[STREET], valid_from=now() - timedelta(days=1)
+    )
+    bulletin("440303")
+    dispatch.take_up(now=now())
+    assert [row.region_id for row in Delivery.objects.all()] == [STREET]
+
+
+def test_expired_posts_and_inactive_officers_are_not_addressed(
+    regions: Regions, person: Person, bulletin: Bulletins
+) -> None:
+    person(regions[STREET], valid_to=now() - timedelta(hours=1))
+    gone = person(regions[STREET])
+    Officer.objects.filter(pk=gone.pk).update(is_active=False)
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    assert not Delivery.objects.exists()
+
+
+def test_an_expired_bulletin_is_never_dispatched(regions: Regions, person: Person, bulletin: Bulletins) -> None:
+    person(regions[STREET])
+    bulletin(STREET, valid_until=now() - timedelta(seconds=1))
+    assert dispatch.take_up(now=now()) == 0
+
+
+def test_dispatching_costs_the_same_queries_for_any_audience(
+    regions: Regions, person: Person, bulletin: Bulletins
+) -> None:
+    counts = []
+    for people in (1, 30):
+        for _ in range(people):
+            person(regions[STREET])
+        bulletin(STREET)
+        with CaptureQueriesContext(connection, ) as queries:
+            dispatch.take_up(now=now())
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 9
+
+
+def test_preview_counts_the_same_people_as_the_dispatch(
+    regions: Regions, person: Person, bulletin: Bulletins
+) -> None:
+    for phones in (1, 1, 0):
+        person(regions[STREET], phones=phones)
+    shown = dispatch.preview(["440303"], ["flood"], now())
+    bulletin("440303")
+    dispatch.take_up(now=now())
+    assert shown["officers"] == Delivery.objects.count() == 3
+    assert shown["no_live_device"] == 1
+
+
+def test_a_push_reaches_every_live_device_with_one_id(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    person(regions[STREET], phones=2)
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    assert send() == 1
+    row = Delivery.objects.get()
+    assert row.state == State.SENT
+    assert row.sent_at is not None
+    pushes = vendor.accepted()
+    assert {push["token"] for push in pushes} == set(Device.objects.values_list("token", flat=True))
+    assert {push["id"] for push in pushes} == {str(row.pk)}
+
+
+def test_without_a_live_device_it_fails_at_once_and_says_so(
+    regions: Regions, person: Person, bulletin: Bulletins
+) -> None:
+    person(regions[STREET], phones=0)
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    row = Delivery.objects.get()
+    assert (row.state, row.reason) == (State.FAILED_PERM, "no_live_device")
+
+
+def test_dead_tokens_are_retired_and_the_other_phone_still_rings(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    officer = person(regions[STREET])
+    give_phone(officer, "gone-1")
+    vendor.behave(unregistered_prefix="gone-")
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    send()
+    assert Delivery.objects.get().state == State.SENT
+    assert Device.objects.get(token="gone-1").retired_at is not None
+    assert Device.objects.exclude(token="gone-1").get().retired_at is None
+
+
+def test_only_dead_tokens_is_a_permanent_failure_with_its_reason(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    give_phone(person(regions[STREET], phones=0), "gone-2")
+    vendor.behave(unregistered_prefix="gone-")
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    send()
+    row = Delivery.objects.get()
+    assert row.state == State.FAILED_PERM
+    assert "UNREGISTERED" in row.reason.upper()
+
+
+def test_a_vendor_that_is_down_is_tried_again_when_due(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    person(regions[STREET])
+    vendor.behave(down=True, retry_after_s=7)
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    began = now()
+    send()
+    row = Delivery.objects.get()
+    assert row.state == State.FAILED_TEMP
+    assert row.due_at - began >= timedelta(seconds=7)  # Retry-After is honoured
+    assert send() == 0  # not before it is due
+    vendor.behave()
+    delivery.send_due(clock=lambda: row.due_at)
+    assert Delivery.objects.get().state == State.SENT
+
+
+def test_after_a_partial_success_only_the_missing_device_is_tried(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    officer = person(regions[STREET])
+    give_phone(officer, "later-1")
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    claims = delivery.claim(now())
+    [one] = claims
+    good = next(d for d, token in one.devices.items() if token != "later-1")
+    outcomes = delivery._send(claims, now())
+    later = next(d for d in one.devices if d != good)
+    outcomes[one.id, later] = type(outcomes[one.id, later])(0, delivery.OutcomeKind.TEMPORARY, "UNAVAILABLE")
+    delivery.settle(claims, outcomes, now())
+    row = Delivery.objects.get()
+    assert (row.state, row.accepted_devices) == (State.FAILED_TEMP, [good])
+    [again] = delivery.claim(row.due_at)
+    assert set(again.devices.values()) == {"later-1"}
+
+
+def test_a_lease_is_respected_and_then_falls_to_the_next(
+    regions: Regions, person: Person, bulletin: Bulletins
+) -> None:
+    person(regions[STREET])
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    at = now()
+    assert len(delivery.claim(at)) == 1  # this sender is killed here
+    assert delivery.claim(at + timedelta(seconds=1)) == []
+    assert len(delivery.claim(at + delivery.LEASE)) == 1
+
+
+def test_a_sender_that_lost_its_lease_cannot_overwrite_its_successor(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    person(regions[STREET])
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    slow = delivery.claim(now())
+    quick = delivery.claim(now() + delivery.LEASE)
+    delivery.settle(quick, delivery._send(quick, now()), now())
+    delivery.settle(slow, {}, now())
+    assert Delivery.objects.get().state == State.SENT
+
+
+def test_without_credentials_deliveries_wait_and_say_why(
+    regions: Regions, person: Person, bulletin: Bulletins, settings: object
+) -> None:
+    settings.FIREBASE_CREDENTIALS = None  # type: ignore[attr-defined]
+    delivery._transport.cache_clear()
+    person(regions[STREET])
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    send()
+    row = Delivery.objects.get()
+    assert (row.state, row.reason) == (State.FAILED_TEMP, "fcm_not_configured")
+
+
+def test_an_answer_settles_what_was_not_yet_sent(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    officer = person(regions[STREET])
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    row = Delivery.objects.get()
+    receipts.take(officer.pk, [receipts.Answer(row.pk, ReceiptState.CONFIRMED, now())], source="socket", now=now())
+    assert send() == 0
+    assert vendor.accepted() == []
+
+
+def test_push_text_of_a_deputy_carries_the_lead_and_stays_within_fifty_characters(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    person(regions[STREET])
+    deputy = person(regions[STREET], rank=Rank.B)
+    told = bulletin(STREET, push_zh="雨" * 50)
+    dispatch.take_up(now=now())
+    first = Delivery.objects.exclude(officer=deputy).get()
+    dispatch.run_errand(told, Errand.DEPUTY, now=now(), unanswered=[first.pk], lead=("【叫应】请接替。", ""))
+    claims = [one for one in delivery.claim(now()) if one.dispatch != first.dispatch_id]
+    said = delivery._messages({claims[0].dispatch})[claims[0].dispatch, "zh"]
+    assert said.body.startswith("【叫应】请接替。")
+    assert len(said.body) == 50
