@@ -1,0 +1,200 @@
+"""`make run`: everything on one machine, from nothing, until Ctrl-C. A demo and a workbench, not production.
+
+Owns: which processes run, in which order they start and stop, and the environment they share.
+Does not own: how children are kept (backend/crew.py), the embedded servers (backend/embedded.py).
+Standard library only: Django reads its settings in the children, after the servers are up.
+
+From the environment: PORT (8000), REPLAY=0 (no storm), RUN_DIR (.run), and everything settings.py reads.
+"""
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from backend.crew import Crew, Stopped
+from backend.embedded import services
+
+ROOT = Path(__file__).resolve().parent.parent
+RUN_DIR = Path(os.environ.get("RUN_DIR") or ROOT / ".run").absolute()
+HOST = "127.0.0.1"
+PORT_PATIENCE_S = 5.0  # a killed run needs a moment to let go of its port
+PHONES_WITHIN_S, WEB_WITHIN_S = 60.0, 180.0
+WORKERS = {
+    "urgent": 4,
+    "ingest": 2,
+    "routine": 2,
+}  # queue: threads; apart, so that ingest never delays a send
+STOP_ORDER = (("migrate", "city", "replay"), ("beat",), ("web",), tuple(WORKERS), ("phones",))
+
+
+@contextlib.contextmanager
+def only_run_here() -> Iterator[None]:
+    """One run a folder at a time; the lock goes with the process, however it ends."""
+    RUN_DIR.mkdir(parents=True, exist_ok=True)
+    with (RUN_DIR / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            sys.exit(
+                f"Another `make run` of this folder is running (process {lock.read() or '?'}). End it first.\n"
+                "本目录已有一个 `make run` 在运行，请先结束它。"
+            )
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def wanted_port() -> int:
+    """PORT from the environment, free to listen on; exits saying what to do when it is not."""
+    wanted = os.environ.get("PORT", "").strip() or "8000"
+    if not wanted.isdigit() or not 0 < int(wanted) < 65536:
+        sys.exit(f"PORT={wanted!r} is not a port number. PORT 不是有效端口号。")
+    give_up_s = time.monotonic() + PORT_PATIENCE_S
+    while not _free(int(wanted)):
+        if time.monotonic() > give_up_s:
+            sys.exit(
+                f"Port {wanted} is taken. Choose another: PORT=8001 make run\n"
+                f"端口 {wanted} 已被占用，请换一个：PORT=8001 make run"
+            )
+        time.sleep(0.2)
+    return int(wanted)
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return True
+    return False
+
+
+def _any_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def kept_secret_key() -> str:
+    """Made once: phone numbers in the database are sealed with it."""
+    path = RUN_DIR / "secret_key"
+    if not path.exists():
+        draft = RUN_DIR / "secret_key.new"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        draft.rename(path)
+    return path.read_text()
+
+
+def child_environment(port: int) -> dict[str, str]:
+    """What every child reads; what the user has set stays."""
+    own = {
+        "DJANGO_SETTINGS_MODULE": "backend.settings",
+        "OTP_TRANSPORT": "console",
+        "PYTHONUNBUFFERED": "1",
+        "RUN_DIR": str(RUN_DIR),
+        "SERVER_URL": f"http://{HOST}:{port}",
+    }
+    env = own | {name: value for name, value in os.environ.items() if value}
+    return env if "SECRET_KEY" in env else env | {"SECRET_KEY": kept_secret_key()}
+
+
+def start_phones(crew: Crew, manage: list[str]) -> None:
+    """The stand-in for Google and the officers' phones, unless the user brings a real account."""
+    if "FIREBASE_CREDENTIALS" in crew.env:
+        return
+    ready = RUN_DIR / "phones" / "ready.json"
+    ready.unlink(missing_ok=True)
+    # a port of our choice, so that one that was killed comes back where the senders look for it
+    crew.keep("phones", *manage, "phones", "--port", str(_any_free_port()), "--dir", str(ready.parent))
+    crew.until(ready.exists, within_s=PHONES_WITHIN_S, what="The phones' stand-in")
+    found = json.loads(ready.read_text())
+    crew.env["FCM_ENDPOINT"], crew.env["FCM_CA_FILE"] = found["endpoint"], found["ca_file"]
+    crew.env["FIREBASE_CREDENTIALS"] = found["credentials"]
+
+
+def start_product(crew: Crew, port: int) -> None:
+    """Web, one worker a queue, and beat; returns when the web server answers."""
+    quiet = ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "5"]
+    serve = [sys.executable, "-m", "uvicorn", "backend.asgi:application", "--ws", "websockets-sansio", *quiet]
+    crew.keep("web", *serve, "--host", HOST, "--port", str(port))
+    celery = [sys.executable, "-m", "celery", "-A", "backend.celery", "--quiet"]
+    alone = ["--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
+    for queue, threads in WORKERS.items():
+        pool = ["-P", "threads", "-c", str(threads), "-n", f"{queue}@%h"]
+        crew.keep(queue, *celery, "worker", "-Q", queue, *pool, *alone)
+    crew.keep("beat", *celery, "beat", "--pidfile=", "-s", str(RUN_DIR / "beat"), "--loglevel", "WARNING")
+    crew.until(lambda: _healthy(port), within_s=WEB_WITHIN_S, what="The web server")
+
+
+def _healthy(port: int) -> bool:
+    line = http.client.HTTPConnection(HOST, port, timeout=2)
+    with contextlib.closing(line), contextlib.suppress(OSError, http.client.HTTPException):
+        line.request("GET", "/healthz")
+        return line.getresponse().status == 200
+    return False
+
+
+def welcome(crew: Crew, port: int, began_s: float) -> None:
+    crew.say(f"Ready after {time.monotonic() - began_s:.0f} s 就绪")
+    crew.say(f"Console 值班台: http://{HOST}:{port}/    API: http://{HOST}:{port}/api/docs/")
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        phone = json.loads((RUN_DIR / "demo.json").read_text())["console_phone"]
+        crew.say(f"Sign in with {phone}; the code is printed here, on a line of `web`.")
+        crew.say(f"登录手机号 {phone}，验证码会打印在此处 web 开头的行。")
+    crew.say("Ctrl-C ends everything and keeps the rows; REPLAY=0 runs without the storm. 按 Ctrl-C 结束。")
+
+
+def live(crew: Crew, port: int) -> None:
+    """From the schema to the storm, then on until a signal: always ends in Stopped or RuntimeError."""
+    began_s = time.monotonic()
+    manage = [sys.executable, "manage.py"]
+    crew.run("migrate", *manage, "migrate", "--verbosity", "0")
+    crew.run("city", *manage, "democity")
+    start_phones(crew, manage)
+    start_product(crew, port)
+    welcome(crew, port, began_s)
+    if os.environ.get("REPLAY") != "0":
+        crew.keep("replay", *manage, "replay", "demo", "--speed", "60", may_end=True)
+    crew.until(lambda: False)
+
+
+def main() -> int:
+    """0 after a signal, 1 when something could not be brought up."""
+    with only_run_here():
+        port, crew = wanted_port(), Crew(ROOT)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, crew.ask_to_stop)
+        crew.say("PostgreSQL and Valkey are starting 正在启动数据库")
+        with services(RUN_DIR) as servers:
+            crew.env = child_environment(port)
+            for server in servers:
+                crew.keep_server(server)
+            try:
+                live(crew, port)
+            except Stopped:
+                crew.say("Stopping 正在停止")
+            except RuntimeError as error:
+                crew.say(str(error))
+                return 1
+            finally:
+                for names in STOP_ORDER:
+                    crew.stop(*names)
+        crew.say("Everything has ended 已全部停止")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
