@@ -6,11 +6,11 @@ FeedMark: hydrology/ingest.py.
 """
 
 from datetime import date, datetime
-from typing import Self
+from typing import Any, Self
 
 from django.contrib.postgres.indexes import OpClass
 from django.db import models
-from django.db.models import Q
+from django.db.models import FilteredRelation, Q
 
 from hydrology.science.quality import Quality
 from hydrology.science.readings import Element
@@ -47,7 +47,9 @@ class Region(models.Model):
     name = models.CharField(max_length=64)
     level = models.CharField(max_length=16, choices=Level)
     parent = models.ForeignKey("self", models.PROTECT, null=True, related_name="children")
-    path = models.CharField(max_length=160, unique=True, help_text="codes from the city down, each ended by /")
+    path = models.CharField(
+        max_length=160, unique=True, help_text="codes from the city down, each ended by /"
+    )
     gb_code = models.CharField(max_length=16, null=True)
     lon = models.FloatField(help_text="degrees east, approximate centre")
     lat = models.FloatField(help_text="degrees north, approximate centre")
@@ -69,6 +71,26 @@ class StationKind(models.TextChoices):
     RIVER = "ZZ", "河道水位站"
 
 
+class StationQuerySet(models.QuerySet["Station"]):
+    def within(self, *paths: str) -> Self:
+        """Stations that stand in the regions with these paths or below; no path, no station."""
+        return self.filter(path_filter("region__path", paths))
+
+    def level_posts(self) -> "models.QuerySet[Station, dict[str, Any]]":
+        """Reservoirs and rivers with their limits and newest trusted stage, as plain rows in order of code."""
+        return (
+            self.filter(kind__in=[StationKind.RESERVOIR, StationKind.RIVER])
+            .annotate(stage=FilteredRelation("latest", condition=Q(latest__element=Element.STAGE)))
+            .order_by("code")
+            .values(
+                "code", "name", "kind", "region_id", "region__path",
+                "stage__value", "stage__observed_at", "stage__quality", "stage__rate_m_per_h",
+                "reservoir__gated", "reservoir__normal_m", "reservoir__design_m", "reservoir__check_m",
+                "river__warning_m", "river__guarantee_m",
+            )
+        )  # fmt: skip
+
+
 class Station(models.Model):
     """A gauge. The code is opaque (STCD, up to 32 characters); levels are comparable only within one datum."""
 
@@ -80,6 +102,8 @@ class Station(models.Model):
     lat = models.FloatField()
     datum = models.CharField(max_length=16, default="85高程", help_text="DTMNM; stored, never converted")
     synthetic = models.BooleanField(default=False, help_text="made for the demo city; shown as such")
+
+    objects = StationQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index(fields=["kind", "region"], name="station_kind_region")]
@@ -137,7 +161,9 @@ class Feed(models.Model):
         default=1800, help_text="older data is history: kept and shown, never the cause of a warning"
     )
     enabled = models.BooleanField(default=True)
-    synthetic = models.BooleanField(default=False)
+    replayed = models.BooleanField(
+        default=False, help_text="plays a storm of another day: its newest frame is the water's clock"
+    )
 
 
 class FeedMark(models.Model):
@@ -221,12 +247,11 @@ class Product(models.TextChoices):
 class GridRunQuerySet(models.QuerySet["GridRun"]):
     def observed_between(self, after: datetime, until: datetime) -> Self:
         """Observed frames whose END lies in (after, until], newest revision of each, in time order."""
-        newest = (
+        return (
             self.filter(product=Product.OBSERVED, issued_at__gt=after, issued_at__lte=until)
             .order_by("issued_at", "-revision")
             .distinct("issued_at")
         )
-        return newest
 
     def newest_nowcast(self, at: datetime, horizon_s: int = 1800) -> "GridRun | None":
         """The nowcast issued last at or before `at`, none older than `horizon_s`."""

@@ -1,0 +1,92 @@
+"""The recent course of a station's element: what a new reading is compared with.
+
+Owns the look-back at stored observations (one query a batch) and the order of instants. Judges nothing
+(science/quality.py), writes nothing (ingest.py).
+"""
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db import connection
+
+from hydrology.science.quality import Quality
+from hydrology.science.readings import Element, Reading
+
+LOOK_BACK = timedelta(hours=2)
+RATE_SPAN = timedelta(hours=1)
+RATE_LEAST = timedelta(minutes=10)  # a shorter rise is the noise of the float
+
+
+class Row(NamedTuple):
+    """The newest revision of one instant."""
+
+    revision: int
+    value: float
+    duration_s: int
+    quality: int
+
+
+@dataclass(slots=True)
+class Course:
+    """Newest revision per instant, in order of time."""
+
+    rows: dict[datetime, Row] = field(default_factory=dict)
+    times: list[datetime] = field(default_factory=list)
+
+    def put(self, at: datetime, row: Row) -> None:
+        if at not in self.rows:
+            insort(self.times, at)
+        self.rows[at] = row
+
+    def before(
+        self, at: datetime, span: timedelta = LOOK_BACK, worst: int = Quality.SUSPECT
+    ) -> list[tuple[datetime, float]]:
+        """(instant, value) in [at - span, at), oldest first, of rows no worse than `worst`."""
+        times = self.times[bisect_left(self.times, at - span) : bisect_left(self.times, at)]
+        return [(time, self.rows[time].value) for time in times if self.rows[time].quality <= worst]
+
+    def rate_m_per_h(self, at: datetime) -> float | None:
+        """Change up to `at` over the last hour present, from good rows only; None when they say too little."""
+        newest = self.rows[at]
+        past = self.before(at, RATE_SPAN, Quality.GOOD)
+        if newest.quality != Quality.GOOD or not past or at - past[0][0] < RATE_LEAST:
+            return None
+        return round((newest.value - past[0][1]) * 3600 / (at - past[0][0]).total_seconds(), 4)
+
+
+def courses_of(readings: Iterable[Reading]) -> defaultdict[tuple[str, Element], Course]:
+    """What is stored about these stations in the two hours up to each reading, its own instant included."""
+    times: dict[tuple[str, Element], list[datetime]] = defaultdict(list)
+    for reading in readings:
+        times[reading.station, reading.element].append(reading.observed_at)
+    spans = [(*key, *span) for key, at in times.items() for span in _spans(sorted(at))]
+    courses: defaultdict[tuple[str, Element], Course] = defaultdict(Course)
+    with connection.cursor() as cursor:
+        cursor.execute(_STORED, [list(column) for column in zip(*spans, strict=True)] or [[]] * 4)
+        for station, element, at, *row in cursor.fetchall():
+            courses[station, Element(element)].put(at, Row(*row))
+    return courses
+
+
+def _spans(times: list[datetime]) -> list[tuple[datetime, datetime]]:
+    """[at - LOOK_BACK, at] for every instant, joined where they touch: a batch of history stays one range scan."""
+    joined: list[tuple[datetime, datetime]] = []
+    for at in times:
+        if joined and at - LOOK_BACK <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], at)
+        else:
+            joined.append((at - LOOK_BACK, at))
+    return joined
+
+
+_STORED = """
+SELECT o.station_id, o.element, o.observed_at, o.revision, o.value, o.duration_s, o.quality
+FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]) AS span(station, element, since, until)
+JOIN hydrology_observation o
+  ON o.station_id = span.station AND o.element = span.element AND o.observed_at BETWEEN span.since AND span.until
+ORDER BY o.station_id, o.element, o.observed_at, o.revision
+"""

@@ -1,0 +1,273 @@
+"""Live rain: what fell and what is coming, per region and at a point.
+
+Owns the two answers of the contract; reads observations and gridded fields, decides nothing, leaves only a copy in
+Redis until the next data comes. Windows are (as_of - w, as_of]; `as_of` is the END of the newest 5-minute slot with
+data, or of the present one when data stopped: then the shares fall, the sums do not pretend. Missing is null.
+Gauges with wrong values and sums longer than a slot are left out.
+"""
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import orjson
+import redis
+from django.db import connection
+from django.db.models import Max
+from numpy.typing import NDArray
+
+from foundation.clock import iso
+from foundation.scope import below
+from foundation.wire import wire
+from hydrology.feeds.clock import water_clock
+from hydrology.models import GridRun, Latest, Level, Observation, Product, Region
+from hydrology.science.grids import Zones, unpack
+from hydrology.science.quality import Quality
+from hydrology.science.rainfall import SLOT, SLOT_S, lay_slots, sliding_sums, slot_end
+from hydrology.science.readings import Element
+from hydrology.zones import axes_of, district_zones, street_zones
+
+WINDOWS_MIN = (5, 10, 30, 60, 180, 1440)
+AHEAD_MIN = (60, 120)
+SLOTS = max(WINDOWS_MIN) * 60 // SLOT_S
+POINT_STEPS = 24
+WAIT = timedelta(minutes=15)  # data older than this has stopped; until then the newest slot is awaited
+KEEP_S = 600
+Floats = NDArray[np.float64]
+Answer = dict[str, Any]
+
+
+def by_region(paths: tuple[str, ...], level: Level, now: datetime) -> Answer:
+    """`GET live/rain` for the districts or streets at or below these paths."""
+    whole = _kept(level, now)
+    items = [item for item in whole["items"] if below(item["path"], paths)]
+    return {**whole, "items": [{name: v for name, v in item.items() if name != "path"} for item in items]}
+
+
+def at_point(lat: float, lon: float, now: datetime) -> Answer:
+    """`GET rain/point`: 24 observed and 24 coming steps of the cell under the point, null where missing."""
+    as_of = newest_slot(water_clock(now))
+    ends = [as_of - SLOT * back for back in range(POINT_STEPS)][::-1]
+    fallen: dict[datetime, float | None] = {}
+    for run in GridRun.objects.observed_between(as_of - SLOT * POINT_STEPS, as_of).defer("field"):
+        fallen[run.issued_at] = _cell(run, lat, lon)[0]
+    nowcast = GridRun.objects.newest_nowcast(as_of)
+    coming: dict[datetime, float | None] = {}
+    if nowcast:
+        steps = _cell(nowcast, lat, lon)
+        coming = {nowcast.issued_at + SLOT * (n + 1): mm for n, mm in enumerate(steps)}
+    return {
+        "as_of": iso(as_of),
+        "lat": lat,
+        "lon": lon,
+        "step_s": SLOT_S,
+        "observed": [{"at": iso(end), "rain_mm": fallen.get(end)} for end in ends],
+        "nowcast_issued_at": iso(nowcast.issued_at) if nowcast else None,
+        "nowcast": [
+            {"at": iso(end), "rain_mm": coming.get(end)}
+            for end in (as_of + SLOT * (n + 1) for n in range(POINT_STEPS))
+        ],
+    }
+
+
+def newest_slot(at: datetime) -> datetime:
+    """END of the newest slot with rain data up to `at`, UTC; the slot just ended when data is older than 15 min."""
+    gauges = Latest.objects.filter(element=Element.RAIN, observed_at__lte=at).aggregate(
+        at=Max("observed_at")
+    )["at"]
+    grids = GridRun.objects.filter(product=Product.OBSERVED, issued_at__lte=at).aggregate(
+        at=Max("issued_at")
+    )["at"]
+    ended = slot_end(at + timedelta(microseconds=1)) - SLOT  # at or before `at`
+    newest = max((min(slot_end(each), ended) for each in (gauges, grids) if each), default=None)
+    return newest if newest and at - newest <= WAIT else ended
+
+
+def _kept(level: Level, now: datetime) -> Answer:
+    """The table of all regions of a level, from Redis while nothing new has come."""
+    as_of = newest_slot(water_clock(now))
+    seen = [Observation.objects.aggregate(n=Max("pk"))["n"], GridRun.objects.aggregate(n=Max("pk"))["n"]]
+    key = f"live:rain:{level}:{as_of.timestamp():.0f}:{seen}"
+    try:
+        if kept := wire().get(key):
+            return orjson.loads(kept)
+    except redis.RedisError:
+        pass  # PostgreSQL alone must be able to answer
+    table = _table(level, as_of)
+    with suppress(redis.RedisError):
+        wire().set(key, orjson.dumps(table), ex=KEEP_S)
+    return table
+
+
+def _table(level: Level, as_of: datetime) -> Answer:
+    regions = list(Region.objects.filter(level=level).order_by("code").values_list("code", "name", "path"))
+    gauges = _gauge_sums(as_of)
+    means = _area_sums(level, as_of)
+    nowcast = GridRun.objects.newest_nowcast(as_of)
+    ahead = _ahead(level, nowcast, as_of) if nowcast else {}
+    nothing = {"mean_mm": None, "mean_share": 0.0}
+    return {
+        "as_of": iso(as_of),
+        "nowcast_issued_at": iso(nowcast.issued_at) if nowcast else None,
+        "level": level,
+        "items": [
+            {
+                "region": code,
+                "name": name,
+                "path": path,
+                "observed": [
+                    {
+                        "minutes": minutes,
+                        **_highest(path, gauges, w),
+                        **(means[code][w] if code in means else nothing),
+                    }
+                    for w, minutes in enumerate(WINDOWS_MIN)
+                ],
+                "nowcast": ahead.get(code)
+                or [{"minutes": m, "mean_mm": None, "max_mm": None, "share": 0.0} for m in AHEAD_MIN],
+            }
+            for code, name, path in regions
+        ],
+    }
+
+
+Gauge = tuple[str, str, list[float | None], list[float]]  # code, region path, sums mm, seconds covered
+
+
+def _gauge_sums(as_of: datetime) -> list[Gauge]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _GAUGE_SUMS,
+            {
+                "as_of": as_of,
+                "rain": Element.RAIN.value,
+                "wrong": Quality.WRONG.value,
+                "slot_s": SLOT_S,
+                "windows": list(WINDOWS_MIN),
+                "longest": timedelta(minutes=max(WINDOWS_MIN)),
+            },
+        )
+        return cursor.fetchall()
+
+
+def _highest(path: str, gauges: list[Gauge], w: int) -> Answer:
+    """The wettest gauge at or below the path in window `w`, and the share of all gauges' slots present."""
+    inside = [gauge for gauge in gauges if gauge[1].startswith(path)]
+    top = max(((g[2][w], g[0]) for g in inside if g[2][w] is not None), default=(None, None))
+    covered = sum(min(1.0, (g[3][w] or 0) / (WINDOWS_MIN[w] * 60)) for g in inside)
+    return {
+        "station_max_mm": None if top[0] is None else round(top[0], 2),
+        "station": top[1],
+        "station_share": round(covered / len(inside), 3) if inside else 0.0,
+    }
+
+
+def _area_sums(level: Level, as_of: datetime) -> dict[str, list[Answer]]:
+    """Areal means per region code and window; frames on another grid than the newest count as missing."""
+    runs = list(GridRun.objects.observed_between(as_of - SLOT * SLOTS, as_of).defer("field"))
+    if not runs:
+        return {}
+    geometry = runs[-1].geometry
+    zones = _zones(level, geometry)
+    shape = {"last_end": as_of, "slots": SLOTS, "places": len(zones.codes)}
+    rows = {run.issued_at: _frame(run.pk, geometry, zones) for run in runs if run.geometry == geometry}
+    sums, _ = sliding_sums(lay_slots({end: row[0] for end, row in rows.items()}, **shape), WINDOWS_MIN)
+    shares = np.nan_to_num(lay_slots({end: row[1] for end, row in rows.items()}, **shape))
+    share = [shares[-minutes * 60 // SLOT_S :].mean(axis=0) for minutes in WINDOWS_MIN]
+    return {
+        code: [
+            {"mean_mm": _mm(sums[w, place]), "mean_share": round(float(share[w][place]), 3)}
+            for w in range(len(WINDOWS_MIN))
+        ]
+        for place, code in enumerate(zones.codes)
+    }
+
+
+def _ahead(level: Level, nowcast: GridRun, as_of: datetime) -> dict[str, list[Answer]]:
+    """The coming hours from the steps of the run that end after `as_of`."""
+    zones = _zones(level, nowcast.geometry)
+    steps = _field(nowcast.pk, nowcast.steps, nowcast.geometry)[(as_of - nowcast.issued_at) // SLOT :]
+    answers: dict[str, list[Answer]] = {code: [] for code in zones.codes}
+    for minutes in AHEAD_MIN:
+        wanted = minutes * 60 // SLOT_S
+        part = steps[:wanted].astype(np.float64)
+        present = ~np.isnan(part)
+        cells = np.where(present.any(axis=0), np.nansum(part, axis=0), np.nan)
+        mean, highest = zones.mean(cells), zones.maximum(cells)
+        share = zones.mean(present.sum(axis=0) / wanted)
+        for place, code in enumerate(zones.codes):
+            answers[code].append(
+                {
+                    "minutes": minutes,
+                    "mean_mm": _mm(mean[place]),
+                    "max_mm": _mm(highest[place]),
+                    "share": round(float(np.nan_to_num(share[place])), 3),
+                }
+            )
+    return answers
+
+
+def _zones(level: Level, geometry: str) -> Zones:
+    lat, lon = axes_of(geometry)
+    return street_zones(lat, lon) if level == Level.STREET else district_zones(lat, lon)
+
+
+@lru_cache(maxsize=64)
+def _field(run_id: int, steps: int, geometry: str) -> NDArray[np.float32]:
+    """A stored field as (step, cell); rows never change, so a process may keep the last few."""
+    lat, lon = axes_of(geometry)
+    packed = GridRun.objects.values_list("field", flat=True).get(pk=run_id)
+    return unpack(bytes(packed), (steps, lat.size * lon.size))
+
+
+_frames: dict[tuple[int, tuple[str, ...]], tuple[Floats, Floats]] = {}
+
+
+def _frame(run_id: int, geometry: str, zones: Zones) -> tuple[Floats, Floats]:
+    """(mean mm, share present) per zone of one observed frame."""
+    key = (run_id, zones.codes)
+    if key not in _frames:
+        if len(_frames) > 4 * SLOTS:
+            _frames.clear()
+        field = _field(run_id, 1, geometry)[0]
+        _frames[key] = zones.mean(field), zones.share(field)
+    return _frames[key]
+
+
+def _cell(run: GridRun, lat: float, lon: float) -> list[float | None]:
+    """The values of the cell whose centre is nearest, one a step; null outside the grid."""
+    lats, lons = axes_of(run.geometry)
+    row, column = int(np.abs(lats - lat).argmin()), int(np.abs(lons - lon).argmin())
+    if abs(lats[row] - lat) > abs(lats[1] - lats[0]) or abs(lons[column] - lon) > abs(lons[1] - lons[0]):
+        return [None] * run.steps
+    values = _field(run.pk, run.steps, run.geometry)[:, row * lons.size + column]
+    return [_mm(mm) for mm in values]
+
+
+def _mm(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 2)
+
+
+_GAUGE_SUMS = """
+WITH newest AS (
+    SELECT DISTINCT ON (station_id, observed_at) station_id, observed_at, value, duration_s, quality
+    FROM hydrology_observation
+    WHERE element = %(rain)s AND observed_at > %(as_of)s - %(longest)s AND observed_at <= %(as_of)s
+    ORDER BY station_id, observed_at, revision DESC
+), sums AS (
+    SELECT n.station_id, w.minutes, sum(n.value) AS mm, sum(n.duration_s) AS covered_s
+    FROM unnest(%(windows)s::int[]) AS w(minutes)
+    JOIN newest n ON n.observed_at > %(as_of)s - make_interval(mins => w.minutes)
+    WHERE n.quality < %(wrong)s AND n.duration_s <= %(slot_s)s
+    GROUP BY n.station_id, w.minutes
+)
+SELECT s.code, r.path,
+       array_agg(sums.mm ORDER BY w.minutes), array_agg(coalesce(sums.covered_s, 0) ORDER BY w.minutes)
+FROM hydrology_station s JOIN hydrology_region r ON r.code = s.region_id
+CROSS JOIN unnest(%(windows)s::int[]) AS w(minutes)
+LEFT JOIN sums ON sums.station_id = s.code AND sums.minutes = w.minutes
+WHERE s.kind = 'PP'
+GROUP BY s.code, r.path
+"""

@@ -1,0 +1,163 @@
+"""The shapes the water doors speak, for the OpenAPI document; answers themselves are built where they are known."""
+
+from rest_framework import serializers
+
+from hydrology.models import Station, StationKind
+from hydrology.science.quality import Quality
+from hydrology.science.readings import Element
+from hydrology.standing import KINDS, STATUSES
+
+QUALITIES = [quality.name.lower() for quality in Quality]
+KIND_CODES = {**KINDS, StationKind.RAIN: "rain"}
+
+
+class LevelItem(serializers.Serializer[object]):
+    station = serializers.CharField()
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=list(KINDS.values()))
+    region = serializers.CharField()
+    level_m = serializers.FloatField(allow_null=True)
+    observed_at = serializers.DateTimeField(allow_null=True)
+    age_s = serializers.IntegerField(allow_null=True, help_text="at `as_of`")
+    quality = serializers.ChoiceField(choices=QUALITIES, allow_null=True)
+    trend = serializers.ChoiceField(choices=["rising", "steady", "falling"], allow_null=True)
+    rate_m_per_h = serializers.FloatField(allow_null=True)
+    limit_kind = serializers.ChoiceField(
+        choices=["flood_season", "normal", "design", "check", "warning", "guarantee"], allow_null=True,
+        help_text="汛限, 正常, 设计, 校核, 警戒, 保证: the highest limit passed, else the lowest one",
+    )  # fmt: skip
+    limit_m = serializers.FloatField(allow_null=True)
+    over_m = serializers.FloatField(allow_null=True, help_text="level above the limit; negative below it")
+    status = serializers.ChoiceField(choices=list(STATUSES))
+    gated = serializers.BooleanField(allow_null=True, help_text="reservoirs: false overflows by design")
+
+
+class Levels(serializers.Serializer[object]):
+    as_of = serializers.DateTimeField()
+    items = LevelItem(many=True)
+
+
+class RainWindow(serializers.Serializer[object]):
+    minutes = serializers.IntegerField(help_text="the window is (as_of - minutes, as_of]")
+    station_max_mm = serializers.FloatField(allow_null=True)
+    station = serializers.CharField(allow_null=True, help_text="where the maximum fell")
+    station_share = serializers.FloatField(help_text="share of gauge slots present, 0..1")
+    mean_mm = serializers.FloatField(allow_null=True, help_text="areal mean of the observed field")
+    mean_share = serializers.FloatField(help_text="share of cells and slots present, 0..1")
+
+
+class RainAhead(serializers.Serializer[object]):
+    minutes = serializers.IntegerField(help_text="the window is (as_of, as_of + minutes]")
+    mean_mm = serializers.FloatField(allow_null=True)
+    max_mm = serializers.FloatField(allow_null=True, help_text="highest cell")
+    share = serializers.FloatField(help_text="share of cells and steps present, 0..1")
+
+
+class RainItem(serializers.Serializer[object]):
+    region = serializers.CharField()
+    name = serializers.CharField()
+    observed = RainWindow(many=True)
+    nowcast = RainAhead(many=True)
+
+
+class LiveRain(serializers.Serializer[object]):
+    as_of = serializers.DateTimeField(help_text="END of the newest 5-minute slot")
+    nowcast_issued_at = serializers.DateTimeField(allow_null=True)
+    level = serializers.CharField(help_text="district or street, as asked")
+    items = RainItem(many=True)
+
+
+class RainStep(serializers.Serializer[object]):
+    at = serializers.DateTimeField(help_text="END of the step")
+    rain_mm = serializers.FloatField(allow_null=True, help_text="null is missing, never zero")
+
+
+class PointRain(serializers.Serializer[object]):
+    as_of = serializers.DateTimeField()
+    lon = serializers.FloatField(help_text="as asked; the cell under it answers")
+    lat = serializers.FloatField(help_text="as asked; the cell under it answers")
+    step_s = serializers.IntegerField()
+    observed = RainStep(many=True)
+    nowcast_issued_at = serializers.DateTimeField(allow_null=True)
+    nowcast = RainStep(many=True)
+
+
+class StationOut(serializers.ModelSerializer[Station]):
+    kind = serializers.SerializerMethodField()
+    region = serializers.CharField(source="region_id")
+
+    class Meta:
+        model = Station
+        fields = ["code", "name", "kind", "region", "lon", "lat", "datum", "synthetic"]
+
+    def get_kind(self, station: Station) -> str:
+        return KIND_CODES[StationKind(station.kind)]
+
+
+class StationPage(serializers.Serializer[object]):
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = StationOut(many=True)
+
+
+class NewestRain(serializers.Serializer[object]):
+    observed_at = serializers.DateTimeField()
+    rain_mm = serializers.FloatField()
+    quality = serializers.ChoiceField(choices=QUALITIES)
+
+
+class StationWhole(StationOut):
+    rain = NewestRain(allow_null=True)
+    level = LevelItem(allow_null=True)
+
+    class Meta(StationOut.Meta):
+        fields = [*StationOut.Meta.fields, "rain", "level"]
+
+
+class SeriesPoint(serializers.Serializer[object]):
+    at = serializers.DateTimeField(help_text="END of the step")
+    value = serializers.FloatField(
+        allow_null=True,
+        help_text="rain: the sum; level: the last value of the step; null: all of it is wrong",
+    )
+    quality = serializers.ChoiceField(choices=QUALITIES, help_text="the worst in the step")
+    share = serializers.FloatField(allow_null=True, help_text="rain: share of the step covered, 0..1")
+
+
+class Series(serializers.Serializer[object]):
+    station = serializers.CharField()
+    element = serializers.ChoiceField(choices=[element.value for element in Element])
+    step_s = serializers.IntegerField()
+    items = SeriesPoint(many=True, help_text="oldest first; a step without any value is left out")
+
+
+class ReadingIn(serializers.Serializer[object]):
+    station = serializers.CharField(max_length=32)
+    element = serializers.ChoiceField(choices=[element.value for element in Element])
+    observed_at = serializers.DateTimeField(help_text="with its zone; rain: END of the accumulation")
+    value = serializers.FloatField()
+    duration_s = serializers.IntegerField(required=False, help_text="rain only; 300 when left out")
+
+
+class ReadingsIn(serializers.Serializer[object]):
+    readings = ReadingIn(many=True, help_text="at most 10,000")
+
+
+class RejectedRow(serializers.Serializer[object]):
+    index = serializers.IntegerField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class Taken(serializers.Serializer[object]):
+    accepted = serializers.IntegerField()
+    duplicate = serializers.IntegerField()
+    rejected = RejectedRow(many=True)
+
+
+class Said(serializers.Serializer[object]):
+    """An error: a stable code, a text that says what to do, the faulty fields."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+    fields = serializers.DictField()  # type: ignore[assignment]  # the contract's word
