@@ -26,7 +26,7 @@ from foundation.wire import wire
 from officers import audit, codes, devices, directory, roster
 from officers.codes import Verdict
 from officers.devices import DeviceClaim
-from officers.models import Officer, Session
+from officers.models import Device, Officer, Session
 
 ACCESS_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(days=30)  # since the last refresh
@@ -73,6 +73,20 @@ def sign_in(phone: str, code: str, claim: DeviceClaim, now: datetime) -> SignedI
             status=401,
         )
     return signed_in
+
+
+@transaction.atomic
+def admit(device_id: int, now: datetime) -> Tokens:
+    """Open a session on a device that is already on the roster, without a code: for the replay and for tests.
+
+    No door leads here. The audit log names no actor, for the officer himself did nothing. Raises
+    Device.DoesNotExist when the device is unknown or retired, or its officer is no longer active.
+    """
+    device = Device.objects.get(pk=device_id, retired_at=None, officer__is_active=True)
+    session, tokens = _open_session(device, now)
+    detail = {"device": device.pk, "officer": device.officer_id}
+    audit.record(None, "session.admit", f"session:{session.pk}", detail, now)
+    return tokens
 
 
 def refresh(token: str, now: datetime) -> Tokens:
@@ -168,12 +182,17 @@ def _try_code(phone_digest: str, code: str, claim: DeviceClaim, now: datetime) -
     if verdict is not Verdict.RIGHT or officer is None:
         return None
     device = devices.register(officer.pk, claim, now)
-    Session.objects.live(now).filter(device=device).update(revoked_at=now, revoked_reason="signed in again")
-    session = Session(id=uuid4(), officer=officer, device=device)
-    tokens = _issue_tokens(session, now)
+    session, tokens = _open_session(device, now)
     detail = {"device": device.pk, "platform": claim.platform}
     audit.record(officer.pk, "auth.sign_in", f"session:{session.pk}", detail, now)
     return SignedIn(officer, tokens)
+
+
+def _open_session(device: Device, now: datetime) -> tuple[Session, Tokens]:
+    """A new session; it replaces the device's former one."""
+    Session.objects.live(now).filter(device=device).update(revoked_at=now, revoked_reason="signed in again")
+    session = Session(id=uuid4(), officer_id=device.officer_id, device=device)
+    return session, _issue_tokens(session, now)
 
 
 def _next_tokens(session: Session, token: str, now: datetime) -> Tokens | None:
