@@ -146,7 +146,8 @@ def _millimetres(hundredths: NDArray[np.int16]) -> NDArray[np.float32]:
 
 
 def _axis(name: str, given: Array, bound: float) -> NDArray[np.float64]:
-    axis = np.asarray(given, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # a damaged file may hold signalling NaNs
+        axis = np.asarray(given, dtype=np.float64)
     if axis.ndim != 1 or axis.size < 2 or not np.isfinite(axis).all() or np.abs(axis).max() > bound:
         raise BadGrid(name, "is not a list of at least 2 degrees in range", "send cell centres in degrees")
     gaps = np.diff(axis)
