@@ -155,6 +155,7 @@ def _heading(dispatch: Dispatch) -> dict[str, Any]:
         "bulletin": bulletin.pk,
         "kind": bulletin.kind,
         "level": bulletin.level,
+        "urgency": bulletin.urgency,
         "title_zh": bulletin.title_zh,
         "title_en": bulletin.title_en,
         "requires": bulletin.requires,

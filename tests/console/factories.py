@@ -31,7 +31,7 @@ def make_bulletin(requires: Requires = Requires.CONFIRM, **fields: Any) -> Bulle
         "kind": BulletinKind.WARNING, "urgency": 3, "level": "alert", "areas": ["4403"], "duties": ["flood"],
         "valid_until": NOW + HOUR, "caused_at": NOW, "issued_at": NOW,
     }  # fmt: skip
-    return Bulletin.objects.create(requires=requires, **words, **defaults | fields)
+    return Bulletin.objects.create(requires=requires, **words | defaults | fields)
 
 
 def make_dispatch(

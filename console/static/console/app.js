@@ -61,28 +61,31 @@ function openStreet(code) {
   paintStreet();
   readReach();
   readRain();
-  box("street").scrollIntoView({ block: "nearest" });
+  if (box("street").getBoundingClientRect().top > innerHeight - 120) box("street").scrollIntoView({ block: "end" });
 }
 
 // Painting
 
+const real = (items) => items.filter((item) => !item.drill); // a drill never colours the map nor moves a figure
+
 function streetLevels() {
   const levels = new Map();
-  for (const warning of now.warnings) for (const street of warning.streets) levels.set(street.code, Math.max(levels.get(street.code) ?? 0, levelNumber(street.level)));
+  for (const warning of real(now.warnings)) for (const street of warning.streets) levels.set(street.code, Math.max(levels.get(street.code) ?? 0, levelNumber(street.level)));
   return levels;
 }
 
 function silentStreets() {
-  return new Set(now.dispatches.filter((dispatch) => inForce(dispatch) && owing(dispatch)).flatMap((dispatch) => dispatch.nobody));
+  return new Set(real(now.dispatches).filter((dispatch) => inForce(dispatch) && owing(dispatch)).flatMap((dispatch) => dispatch.nobody));
 }
 
 function paint() {
   if (!now.places) return;
   const silent = silentStreets();
-  paintMap({ level: streetLevels(), silent, readings: new Map(now.levels.map((item) => [item.station, item])), read_at: now.levels_at });
-  showWarnings(box("warnings"), now.warnings, openStreet);
-  showDispatches(box("dispatches"), now.dispatches, openStreet);
-  showOrders(box("orders"), now.orders, { me: now.me.officer.id, desk: now.places.desk, command: now.places.command }, refreshBoard);
+  const drill = new Set(now.warnings.filter((warning) => warning.drill).flatMap((warning) => warning.streets.map((street) => street.code)));
+  paintMap({ level: streetLevels(), silent, drill, readings: new Map(now.levels.map((item) => [item.station, item])), read_at: now.levels_at });
+  if (changed("warnings", now.warnings)) showWarnings(box("warnings"), now.warnings, openStreet);
+  if (changed("dispatches", now.dispatches, now.dispatches.filter(inForce).length)) showDispatches(box("dispatches"), now.dispatches, openStreet);
+  if (changed("orders", now.orders)) showOrders(box("orders"), now.orders, { me: now.me.officer.id, desk: now.places.desk, command: now.places.command }, refreshBoard);
   paintFigures(silent);
   paintFeeds();
   paintStreet();
@@ -91,20 +94,32 @@ function paint() {
   box("synthetic").textContent = [replay && word("replay"), stations && word("synthetic")].filter(Boolean).join(" · ");
 }
 
+const drawn = new Map();
+
+/** Whether a part's inputs are others than it was drawn from; what did not change is left alone under the pointer. */
+function changed(part, ...inputs) {
+  const before = drawn.get(part);
+  drawn.set(part, inputs);
+  return !before || inputs.some((input, i) => input !== before[i]);
+}
+
 function paintStreet() {
+  if (!changed("street", now.street, now.rain, now.warnings, now.reach)) return;
   const place = now.places.streets.find((street) => street.code === now.street);
   showStreet(box("street"), place, { rain: now.rain?.region === now.street ? now.rain : null, warnings: now.warnings, reach: now.reach });
 }
 
 function paintFigures(silent) {
-  const live = now.dispatches.filter(inForce);
+  const live = real(now.dispatches).filter(inForce);
+  const warnings = real(now.warnings);
+  const drills = now.warnings.length - warnings.length;
   const total = (count) => live.reduce((sum, dispatch) => sum + count(dispatch), 0);
   const over = now.levels.filter((item) => ["over", "design", "check"].includes(item.status)).length;
   const blind = now.levels.filter((item) => ["stale", "unknown"].includes(item.status)).length;
-  const worst = Math.max(0, ...now.warnings.map((warning) => levelNumber(warning.level)));
-  const figure = (key, value, cls) => h("li", { class: value ? cls : "calm" }, h("b", null, value.toLocaleString(language())), h("span", null, word(key)));
+  const worst = Math.max(0, ...warnings.map((warning) => levelNumber(warning.level)));
+  const figure = (key, value, cls, more) => h("li", { class: value ? cls : "calm" }, h("b", null, value.toLocaleString(language())), h("span", null, word(key), more));
   refill(box("figures"),
-    figure("big_warnings", now.warnings.length, `level-${worst}`), figure("big_silent", silent.size, "red"),
+    figure("big_warnings", warnings.length, `level-${worst}`, drills ? ` · ${word("drill")} ${drills}` : ""), figure("big_silent", silent.size, "red"),
     figure("big_unanswered", total(owing), "amber"), figure("big_exhausted", total((dispatch) => dispatch.exhausted), "red"),
     figure("big_over", over, "red"), figure("big_blind", blind, "grey"),
     figure("big_feeds", now.feeds.filter((feed) => feed.status !== "normal").length, "red"));
@@ -163,6 +178,7 @@ function dress() {
   dressPage();
   if (!now.places) return;
   box("who").textContent = `${now.me.officer.name} · ${now.me.regions.map((region) => region.name).join(" ")}`;
+  drawn.clear();
   drawMap(box("map"), now.places, openStreet);
   refill(box("legend"), legend());
   box("new-order").hidden = !prepareDraft(box("draft"), now.places, refreshBoard);
@@ -199,7 +215,7 @@ function wire() {
   setInterval(refreshAllWhenIn, 30000); // a lost hint costs at most this
 }
 
-const refreshAllWhenIn = () => { if (signedIn() && now.places) refreshAll(); };
+const refreshAllWhenIn = () => { if (signedIn() && now.places) { refreshAll(); paint(); } };
 
 function shortcut(event) {
   const typing = event.target.matches("input, textarea, select") || box("draft").open;

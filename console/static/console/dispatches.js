@@ -5,7 +5,9 @@ import { clockTime, h, hideTip, refill, s, serverNow, showTip } from "./page.js"
 import { either, named, word } from "./words.js";
 import { badge, drillMark, folding } from "./warnings.js";
 
+const TWICE_MS = 1000; // a repaint and a refresh may ask for the same at once
 const details = new Map(); // dispatch id -> last answer of its reach, pages of the unanswered joined
+const askedAt = new Map(); // dispatch id -> when
 
 export const inForce = (dispatch) => Date.parse(dispatch.expires_at) > serverNow();
 
@@ -15,11 +17,11 @@ export function owing({ requires, total, opened, confirmed }) {
 }
 
 export function showDispatches(box, dispatches, onStreet) {
-  const ranked = [...dispatches].sort((a, b) => inForce(b) - inForce(a) || b.id - a.id);
+  const ranked = [...dispatches].sort((a, b) => inForce(b) - inForce(a) || b.urgency - a.urgency || b.id - a.id);
   refill(box, ranked.length ? ranked.map((dispatch) => card(dispatch, onStreet)) : h("p.empty", null, word("none_sent")));
 }
 
-/** Reads the reach of every unfolded dispatch again; the first page only, later pages stay as read. */
+/** Reads the reach of every unfolded dispatch again. */
 export async function refreshUnfolded(box, onStreet) {
   const open = [...box.querySelectorAll("details[open][data-dispatch]")].map((node) => Number(node.dataset.dispatch));
   for (const id of open) await unfold(id, onStreet);
@@ -32,7 +34,7 @@ function card(dispatch, onStreet) {
     h("span", { class: live && owed ? "bad" : "" }, `${word("unanswered")} `, h("b", null, String(owed))),
     dispatch.nobody.length && live ? h("span.bad", null, ` · ${word("nobody")} `, h("b", null, String(dispatch.nobody.length))) : null), () => [body(dispatch.id, onStreet)]);
   fold.dataset.dispatch = dispatch.id;
-  return h("article.card", { class: `edge-${live ? dispatch.level : "past"}`, id: `dispatch-${dispatch.id}` },
+  return h("article.card", { class: `edge-${live ? (dispatch.drill ? "drill" : dispatch.level) : "past"}`, id: `dispatch-${dispatch.id}` },
     h("h3", null, badge(dispatch.level), drillMark(dispatch.drill), ` ${either(dispatch.title_zh, dispatch.title_en)} `),
     h("p.quiet", null, clockTime(dispatch.sent_at),
       dispatch.deadline_at ? ` · ${word("deadline")} ${clockTime(dispatch.deadline_at)}` : "",
@@ -67,17 +69,24 @@ function body(id, onStreet) {
   return box;
 }
 
-async function unfold(id, onStreet, after = 0) {
-  let answer;
+/** Reads a dispatch's reach with as many pages of the unanswered as are on the page, or one `more`. */
+async function unfold(id, onStreet, more = false) {
+  if (!more && performance.now() - (askedAt.get(id) ?? -Infinity) < TWICE_MS) return;
+  askedAt.set(id, performance.now());
+  const pages = (details.get(id)?.pages ?? 1) + (more ? 1 : 0);
   try {
-    answer = await api(`console/dispatches/${id}${after ? `?after=${after}` : ""}`);
+    const answer = await api(`console/dispatches/${id}`);
+    for (let page = 1; page < pages && answer.next; page += 1) {
+      const further = await api(`console/dispatches/${id}?after=${answer.next}`);
+      answer.unanswered = answer.unanswered.concat(further.unanswered);
+      answer.next = further.next;
+    }
+    details.set(id, { ...answer, pages });
   } catch (error) {
     const waiting = document.getElementById(`reach-body-${id}`);
     if (waiting && !details.has(id)) waiting.replaceChildren(h("p.bad", null, error.message));
     return;
   }
-  const before = details.get(id);
-  details.set(id, after ? { ...answer, unanswered: [...before.unanswered, ...answer.unanswered] } : answer);
   const box = document.getElementById(`reach-body-${id}`);
   if (box) fillBody(box, id, onStreet);
 }
@@ -89,8 +98,8 @@ function fillBody(box, id, onStreet) {
       h("div.chips", null, reach.nobody.map((row) => h("button.chip.badge-emergency", { type: "button", id: `silent-${id}-${row.code}`, onclick: () => onStreet(row.code) }, `${row.name} ${row.total}`)))) : null,
     table(word("by_district"), reach.districts),
     folding(`streets-${id}`, h("summary", null, `${word("by_street")} ${reach.streets.length}`), () => [table("", reach.streets, onStreet, id)]),
-    unansweredList(reach.unanswered, reach.unanswered_total),
-    reach.next ? h("button", { type: "button", id: `more-${id}`, onclick: () => unfold(id, onStreet, reach.next) }, word("more")) : null);
+    unansweredList(`people-${id}`, reach.unanswered, reach.unanswered_total),
+    reach.next ? h("button", { type: "button", id: `more-${id}`, onclick: () => unfold(id, onStreet, true) }, word("more")) : null);
 }
 
 function table(title, rows, onStreet, id) {
@@ -103,14 +112,14 @@ function table(title, rows, onStreet, id) {
 }
 
 /** Those who owe an answer; a failed call-out stands out. */
-export function unansweredList(people, total) {
+export function unansweredList(id, people, total) {
   if (!people.length) return h("p.good", null, word("all_answered"));
   return h("section", null, h("h4", null, `${word("unanswered")} ${total}`),
-    h("table", null,
-      h("thead", null, h("tr", null, ["name", "phone", "post", "state", "rung"].map((key) => h("th", null, word(key))))),
+    h("div.scroll", { id, tabindex: 0 }, h("table", null,
+      h("thead", null, h("tr", null, ["name", "post", "state", "rung"].map((key) => h("th", null, word(key))))),
       h("tbody", null, people.map((person) => h("tr", { class: person.state === "failed_perm" || person.climb?.state === "exhausted" ? "bad" : "" },
-        h("td", null, person.name), h("td.code", null, person.masked_phone),
-        h("td", null, `${person.region_name} ${named("duty", person.duty)}`), h("td", null, named("state", person.state)), h("td", null, rungOf(person.climb)))))));
+        h("td.whole", null, person.name, h("small", null, person.masked_phone)),
+        h("td", null, `${person.region_name} ${named("duty", person.duty)}`), h("td.whole", null, named("state", person.state)), h("td.whole", null, rungOf(person.climb))))))));
 }
 
 function rungOf(climb) {

@@ -16,7 +16,7 @@ let view = { x: 0, y: 0, w: 1, h: 1 };
 let whole = view;
 let streets = new Map(); // code -> {place, at, node, label}
 let stations = new Map(); // code -> {place, at, node}
-let painted = { level: new Map(), silent: new Set(), readings: new Map(), read_at: 0 };
+let painted = { level: new Map(), silent: new Set(), drill: new Set(), readings: new Map(), read_at: 0 };
 let current = "";
 let pick = () => {};
 
@@ -33,11 +33,11 @@ export function drawMap(box, places, onPick) {
   view = { ...whole };
   const zoneLayer = s("g");
   const borders = s("path.border", { d: borderPath(shapes, places.streets) });
-  streets = new Map(places.streets.map((place, i) => [place.code, { place, at: centres[i], node: zone(place, shapes[i]), label: name(place.name, centres[i], "street-name") }]));
+  streets = new Map(places.streets.map((place, i) => [place.code, { place, at: centres[i], node: zone(place, shapes[i]), outline: s("path.outline", { d: closed(shapes[i]) }), label: name(place.name, centres[i], "street-name") }]));
   zoneLayer.append(...[...streets.values()].map((street) => street.node));
   stations = new Map(places.stations.map((place) => [place.code, { place, at: at(place), node: symbol(place) }]));
   svg = s("svg.map", { viewBox: "0 0 1 1", role: "application", "aria-label": word("map") },
-    patterns(), zoneLayer, borders,
+    patterns(), zoneLayer, borders, [...streets.values()].map((street) => street.outline),
     s("g", { class: "street-names" }, [...streets.values()].map((street) => street.label)),
     s("g", { class: "symbols" }, [...stations.values()].map((station) => station.node)),
     s("g", { class: "district-names" }, places.districts.map((place) => name(place.name, at(place), "district-name"))),
@@ -48,11 +48,13 @@ export function drawMap(box, places, onPick) {
   roam(places.streets[0]?.code);
 }
 
-/** Colours the map: `level` street -> 0..4, `silent` street codes, `readings` station -> item of live/levels as of `read_at`. */
+/** Colours the map: `level` street -> 0..4, `silent` and `drill` street codes, `readings` station -> item of live/levels as of `read_at`. */
 export function paintMap(next) {
   painted = { ...painted, ...next };
   for (const [code, street] of streets) {
-    street.node.setAttribute("class", `zone level-${painted.level.get(code) ?? 0}${painted.silent.has(code) ? " silent" : ""}${code === current ? " chosen" : ""}`);
+    street.node.setAttribute("class", `zone level-${painted.level.get(code) ?? 0}`);
+    const marks = [painted.drill.has(code) && "drill", painted.silent.has(code) && "silent", code === current && "chosen"];
+    street.outline.setAttribute("class", ["outline", ...marks.filter(Boolean)].join(" ")); // above its neighbours
     street.node.setAttribute("aria-label", streetLines(code).join(", "));
   }
   for (const [code, station] of stations) {
@@ -74,6 +76,7 @@ export function legend() {
   return h("ul.legend", null,
     LEVELS.slice(1).map((level, i) => h("li", null, mark(s("rect", { class: `zone level-${i + 1}`, x: -8, y: -8, width: 16, height: 16 })), named("level", level))),
     h("li", null, mark(s("rect", { class: "zone level-0 silent", x: -7, y: -7, width: 14, height: 14 })), word("legend_silent")),
+    h("li", null, mark(s("rect", { class: "zone level-0 drill", x: -7, y: -7, width: 14, height: 14 })), word("drill")),
     h("li", null, mark(shape("RR")), word("reservoir")), h("li", null, mark(shape("ZZ")), word("river")),
     STATUSES.map((status) => h("li", null, mark(s("g", { class: `symbol ZZ status-${status}` }, shape("ZZ"))), word(`station_${status}`))),
     h("li.note", null, word("map_note")));
@@ -88,8 +91,10 @@ function frame(centres) {
   return { x, y, w: Math.max(...xs, 1) + pad - x, h: Math.max(...ys, 1) + pad - y };
 }
 
+const closed = (corners) => `M${corners.map((c) => `${c.x.toFixed(2)},${c.y.toFixed(2)}`).join("L")}Z`;
+
 function zone(place, corners) {
-  const node = s("path.zone", { d: `M${corners.map((c) => `${c.x.toFixed(2)},${c.y.toFixed(2)}`).join("L")}Z`, tabindex: -1, role: "button", id: `zone-${place.code}` });
+  const node = s("path.zone", { d: closed(corners), tabindex: -1, role: "button", id: `zone-${place.code}` });
   const lines = (event) => showTip(streetLines(place.code), event);
   node.addEventListener("mousemove", lines);
   node.addEventListener("focus", lines);
@@ -102,7 +107,7 @@ function zone(place, corners) {
 
 function streetLines(code) {
   const level = painted.level.get(code) ?? 0;
-  return [streets.get(code).place.name, level ? named("level", LEVELS[level]) : "", painted.silent.has(code) ? word("legend_silent") : ""].filter(Boolean);
+  return [streets.get(code).place.name, level ? named("level", LEVELS[level]) : "", painted.silent.has(code) ? word("legend_silent") : "", painted.drill.has(code) ? word("drill") : ""].filter(Boolean);
 }
 
 /** Edges between streets of different districts, and the outer limit. */

@@ -18,16 +18,16 @@ function build(node, name, attributes, children) {
     else if (key === "class") node.classList.add(...value.split(" ").filter(Boolean));
     else node.setAttribute(key, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }
 
-/** Puts new children into a box; keyboard focus and scroll stay where they were (by element id). */
+/** Puts new children into a box; keyboard focus and the scroll of `.scroll` parts stay where they were (by id). */
 export function refill(box, ...children) {
   const focused = box.contains(document.activeElement) ? document.activeElement.id : "";
-  const top = box.scrollTop;
-  box.replaceChildren(...children.flat().filter(Boolean));
-  box.scrollTop = top;
+  const tops = Array.from(box.querySelectorAll(".scroll[id]"), (part) => [part.id, part.scrollTop]);
+  box.replaceChildren(...children.flat(Infinity).filter(Boolean));
+  for (const [id, top] of tops) if (document.getElementById(id)) document.getElementById(id).scrollTop = top;
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 

@@ -29,7 +29,7 @@ export async function readStreet(code) {
 /** A person may owe answers to several bulletins: he is shown once, with the newest. */
 function people(reach) {
   const newest = new Map(reach.unanswered.map((line) => [line.officer, line]));
-  return unansweredList([...newest.values()], newest.size);
+  return unansweredList("people-here", [...newest.values()], newest.size);
 }
 
 function rainTable({ observed, nowcast }) {

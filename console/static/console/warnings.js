@@ -24,7 +24,7 @@ export function showWarnings(box, warnings, onStreet) {
 
 function card(warning, onStreet) {
   const streets = warning.streets.filter((street) => levelNumber(street.level) > 0).sort((a, b) => levelNumber(b.level) - levelNumber(a.level) || a.code.localeCompare(b.code));
-  return h("article.card", { class: `edge-${levelCode(warning.level)}`, id: `warning-${warning.id}` },
+  return h("article.card", { class: `edge-${warning.drill ? "drill" : levelCode(warning.level)}`, id: `warning-${warning.id}` },
     h("h3", null, badge(warning.level), drillMark(warning.drill), ` ${warning.region.name} `,
       h("small", null, `${word("since")} ${clockTime(warning.raised_at)}`,
         levelNumber(warning.peak_level) > levelNumber(warning.level) ? ` · ${word("peak")} ${named("level", levelCode(warning.peak_level))}` : "")),

@@ -28,7 +28,7 @@ const WORDS = {
   big_silent: ["无人应答街道", "Silent streets"],
   big_exhausted: ["叫应未果", "Call-out failed"],
   big_over: ["超限水库/河道", "Levels over limit"],
-  big_blind: ["失联站点", "Stations blind"],
+  big_blind: ["失联站点", "Stations without data"],
   big_feeds: ["异常数据源", "Feeds at fault"],
   // map
   map: ["态势图", "Map"],
@@ -132,6 +132,8 @@ const WORDS = {
   cancel: ["取消", "Cancel"],
   sure: ["再点一次确认", "Click again to confirm"],
   drafted_by_you: ["须由另一人批准", "Another person must approve"],
+  command_only: ["须由指挥岗操作", "Only a commander may do this"],
+  desk_only: ["须由值班岗操作", "Only the duty desk may do this"],
   submit: ["提交", "Submit"],
   approve: ["批准", "Approve"],
   reject: ["退回", "Reject"],
