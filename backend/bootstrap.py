@@ -79,7 +79,7 @@ def works(command: "list[str]") -> bool:
 def install(requirements: Path, installer: "list[str]") -> None:
     """Installs exactly what the file pins, wheels only; shows how far it is."""
     wanted = sum(line[:1].isalnum() and "==" in line for line in requirements.read_text().splitlines())
-    print(f"Installing {wanted} packages, about 100 MB, once: 1-2 minutes 首次安装约需一两分钟", flush=True)
+    print(f"Installing {wanted} packages, up to 100 MB, once: 1-2 minutes 首次安装约需一两分钟", flush=True)
     began = time.monotonic()
     flags = ["--require-hashes", "--only-binary", ":all:", "-r", str(requirements)]
     seen, said = 0, []

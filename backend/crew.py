@@ -174,5 +174,6 @@ class Crew:
                 key.fileobj.close()  # type: ignore[union-attr]
                 lines += [half] if half else []
             for line in lines:
-                self.say(line.decode("utf-8", "replace"), key.data)
+                if line.strip():
+                    self.say(line.decode("utf-8", "replace"), key.data)
         return bool(speaking)

@@ -25,6 +25,8 @@ from backend.embedded import services
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN_DIR = Path(os.environ.get("RUN_DIR") or ROOT / ".run").absolute()
+PHONES_READY = RUN_DIR / "phones" / "ready.json"
+MANAGE = sys.executable, "manage.py"
 HOST = "127.0.0.1"
 PORT_PATIENCE_S = 5.0  # a killed run needs a moment to let go of its port
 PHONES_WITHIN_S, WEB_WITHIN_S = 60.0, 180.0
@@ -107,20 +109,22 @@ def child_environment(port: int) -> dict[str, str]:
         "RUN_DIR": str(RUN_DIR),
         "SERVER_URL": f"http://{HOST}:{port}",
     }
+    (RUN_DIR / "static").mkdir(exist_ok=True)  # STATIC_ROOT, empty: the files are served where they lie
     env = own | {name: value for name, value in os.environ.items() if value}
     return env if "SECRET_KEY" in env else env | {"SECRET_KEY": kept_secret_key()}
 
 
-def start_phones(crew: Crew, manage: list[str]) -> None:
-    """The stand-in for Google and the officers' phones, unless the user brings a real account."""
-    if "FIREBASE_CREDENTIALS" in crew.env:
-        return
-    ready = RUN_DIR / "phones" / "ready.json"
-    ready.unlink(missing_ok=True)
+def start_phones(crew: Crew) -> None:
+    """The stand-in for Google and the officers' phones; it needs no database and comes up meanwhile."""
+    PHONES_READY.unlink(missing_ok=True)
     # a port of our choice, so that one that was killed comes back where the senders look for it
-    crew.keep("phones", *manage, "phones", "--port", str(_any_free_port()), "--dir", str(ready.parent))
-    crew.until(ready.exists, within_s=PHONES_WITHIN_S, what="The phones' stand-in")
-    found = json.loads(ready.read_text())
+    crew.keep("phones", *MANAGE, "phones", "--port", str(_any_free_port()), "--dir", str(PHONES_READY.parent))
+
+
+def meet_phones(crew: Crew) -> None:
+    """Waits for the stand-in and tells those who start from now on where it is."""
+    crew.until(PHONES_READY.exists, within_s=PHONES_WITHIN_S, what="The phones' stand-in")
+    found = json.loads(PHONES_READY.read_text())
     crew.env["FCM_ENDPOINT"], crew.env["FCM_CA_FILE"] = found["endpoint"], found["ca_file"]
     crew.env["FIREBASE_CREDENTIALS"] = found["credentials"]
 
@@ -130,7 +134,9 @@ def start_product(crew: Crew, port: int) -> None:
     quiet = ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "5"]
     serve = [sys.executable, "-m", "uvicorn", "backend.asgi:application", "--ws", "websockets-sansio", *quiet]
     crew.keep("web", *serve, "--host", HOST, "--port", str(port))
-    celery = [sys.executable, "-m", "celery", "-A", "backend.celery", "--quiet"]
+    # seven lines of warning a worker; everything here listens on loopback and Unix sockets only
+    as_root = ["-W", "ignore:You're running the worker with superuser privileges"]
+    celery = [sys.executable, *as_root, "-m", "celery", "-A", "backend.celery", "--quiet"]
     alone = ["--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
     for queue, threads in WORKERS.items():
         pool = ["-P", "threads", "-c", str(threads), "-n", f"{queue}@%h"]
@@ -151,23 +157,26 @@ def welcome(crew: Crew, port: int, began_s: float) -> None:
     crew.say(f"Ready after {time.monotonic() - began_s:.0f} s 就绪")
     crew.say(f"Console 值班台: http://{HOST}:{port}/    API: http://{HOST}:{port}/api/docs/")
     with contextlib.suppress(OSError, ValueError, KeyError):
-        phone = json.loads((RUN_DIR / "demo.json").read_text())["console_phone"]
-        crew.say(f"Sign in with {phone}; the code is printed here, on a line of `web`.")
-        crew.say(f"登录手机号 {phone}，验证码会打印在此处 web 开头的行。")
+        city = json.loads((RUN_DIR / "demo.json").read_text())  # written by democity
+        crew.say(f"Sign in 登录: {city['desk_phone']} duty desk 值班员, {city['command_phone']} command 指挥")
+        crew.say("The code is printed here, on a line of `web`. 验证码打印在 web 开头的行。")
     crew.say("Ctrl-C ends everything and keeps the rows; REPLAY=0 runs without the storm. 按 Ctrl-C 结束。")
 
 
 def live(crew: Crew, port: int) -> None:
     """From the schema to the storm, then on until a signal: always ends in Stopped or RuntimeError."""
     began_s = time.monotonic()
-    manage = [sys.executable, "manage.py"]
-    crew.run("migrate", *manage, "migrate", "--verbosity", "0")
-    crew.run("city", *manage, "democity")
-    start_phones(crew, manage)
+    real_phones = "FIREBASE_CREDENTIALS" in crew.env
+    if not real_phones:
+        start_phones(crew)
+    crew.run("migrate", *MANAGE, "migrate", "--verbosity", "0")
+    crew.run("city", *MANAGE, "democity")
+    if not real_phones:
+        meet_phones(crew)
     start_product(crew, port)
     welcome(crew, port, began_s)
     if os.environ.get("REPLAY") != "0":
-        crew.keep("replay", *manage, "replay", "demo", "--speed", "60", may_end=True)
+        crew.keep("replay", *MANAGE, "replay", "demo", "--speed", "60", may_end=True)
     crew.until(lambda: False)
 
 
