@@ -10,7 +10,6 @@ http = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  needs the app registry
 from django.urls import path  # noqa: E402
 
-import backend.celery  # noqa: E402, F401  nudges from this process go through the app's broker
 from notifications.consumers import OfficerSocket  # noqa: E402
 
 application = ProtocolTypeRouter(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 RUNGS = ("repeat", "deputy", "superior")
-WAITS_S = {  # before each rung, and after the last before nobody is left to ask
+WAITS_S: dict[int, tuple[int, ...]] = {  # before each rung, and after the last before nobody is left to ask
     4: (60, 120, 120, 300),
     3: (180, 360, 360, 600),
 }
