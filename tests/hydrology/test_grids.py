@@ -151,6 +151,18 @@ def test_each_cell_goes_to_the_nearest_centre_within_reach() -> None:
     assert zones.cells[zones.starts[1] :].tolist() == [7, 10, 11]
 
 
+def test_a_cell_between_two_equal_centres_goes_to_the_first() -> None:
+    centres = np.array([[114.12, 22.61], [114.12, 22.61]])
+    zones = Zones.nearest(LAT, LON, ["first", "second"], centres, reach_km=1.2)
+    assert zones.starts.tolist() == [0, 5, 6]  # the second keeps only the cell under its centre
+
+
+def test_a_degree_of_longitude_is_shorter_than_one_of_latitude() -> None:
+    one = np.array([[114.11, 22.61]])
+    # 0.01 degrees are 1.11 km northward and 1.03 km eastward here
+    assert Zones.nearest(LAT, LON, ["a"], one, reach_km=1.05).cells.tolist() == [4, 5, 6]
+
+
 def test_a_place_without_a_cell_of_its_own_gets_the_nearest_so_that_none_is_blind() -> None:
     centres = np.array([[114.10, 22.62], [114.101, 22.621]])
     zones = Zones.nearest(LAT, LON, ["first", "in its shadow"], centres, reach_km=0.05)

@@ -77,6 +77,10 @@ def test_a_gauge_at_zero_for_an_hour_while_neighbours_flood_is_clogged() -> None
     assert quality_of(rain(0.0), past(*[0.0] * 6), rain_limits(), 35.0) is Quality.GOOD
 
 
+def test_an_even_rain_is_no_clogged_gauge() -> None:
+    assert quality_of(rain(2.0), past(*[2.0] * 12), rain_limits(), 35.0) is Quality.GOOD
+
+
 @pytest.mark.parametrize(
     ("level_m", "quality"),
     [(37.9, Quality.WRONG), (38.0, Quality.SUSPECT), (39.5, Quality.GOOD), (60.0, Quality.GOOD),
