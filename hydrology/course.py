@@ -8,7 +8,7 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from django.db import connection
@@ -16,7 +16,7 @@ from django.db import connection
 from hydrology.science.quality import Quality
 from hydrology.science.readings import Element, Reading
 
-LOOK_BACK = timedelta(hours=2)
+LOOK_BACK = timedelta(minutes=75)  # an hour present, also where reports are not on the minute
 RATE_SPAN = timedelta(hours=1)
 RATE_LEAST = timedelta(minutes=10)  # a shorter rise is the noise of the float
 
@@ -38,9 +38,12 @@ class Course:
     times: list[datetime] = field(default_factory=list)
 
     def put(self, at: datetime, row: Row) -> None:
-        if at not in self.rows:
+        """Take note of a row; an older revision than the known one changes nothing."""
+        known = self.rows.get(at)
+        if known is None:
             insort(self.times, at)
-        self.rows[at] = row
+        if known is None or known.revision < row.revision:
+            self.rows[at] = row
 
     def before(
         self, at: datetime, span: timedelta = LOOK_BACK, worst: int = Quality.SUSPECT
@@ -59,7 +62,7 @@ class Course:
 
 
 def courses_of(readings: Iterable[Reading]) -> defaultdict[tuple[str, Element], Course]:
-    """What is stored about these stations in the two hours up to each reading, its own instant included."""
+    """What is stored about these stations in the hour up to each reading, its own instant included."""
     times: dict[tuple[str, Element], list[datetime]] = defaultdict(list)
     for reading in readings:
         times[reading.station, reading.element].append(reading.observed_at)
@@ -67,8 +70,8 @@ def courses_of(readings: Iterable[Reading]) -> defaultdict[tuple[str, Element], 
     courses: defaultdict[tuple[str, Element], Course] = defaultdict(Course)
     with connection.cursor() as cursor:
         cursor.execute(_STORED, [list(column) for column in zip(*spans, strict=True)] or [[]] * 4)
-        for station, element, at, *row in cursor.fetchall():
-            courses[station, Element(element)].put(at, Row(*row))
+        for station, element, at_s, *row in cursor.fetchall():
+            courses[station, Element(element)].put(datetime.fromtimestamp(at_s, UTC), Row(*row))
     return courses
 
 
@@ -83,10 +86,15 @@ def _spans(times: list[datetime]) -> list[tuple[datetime, datetime]]:
     return joined
 
 
+# LATERAL with OFFSET 0 keeps it one index range a span, whatever the planner believes of a table that has just grown.
+# An instant comes as seconds: exact to the microsecond, and ten times cheaper to read than a timestamp's text.
 _STORED = """
-SELECT o.station_id, o.element, o.observed_at, o.revision, o.value, o.duration_s, o.quality
+SELECT span.station, span.element, o.*
 FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]) AS span(station, element, since, until)
-JOIN hydrology_observation o
-  ON o.station_id = span.station AND o.element = span.element AND o.observed_at BETWEEN span.since AND span.until
-ORDER BY o.station_id, o.element, o.observed_at, o.revision
+CROSS JOIN LATERAL (
+    SELECT extract(epoch FROM observed_at)::float8, revision, value, duration_s, quality
+    FROM hydrology_observation
+    WHERE station_id = span.station AND element = span.element AND observed_at BETWEEN span.since AND span.until
+    ORDER BY observed_at, revision OFFSET 0
+) o
 """
