@@ -190,7 +190,11 @@ def services(run_dir: Path, **postgres_settings: str) -> Iterator[list[Postgres 
 
 @contextlib.contextmanager
 def throw_away() -> Iterator[Path]:
-    """`services` in a folder that is gone afterwards, and what else of environment Django's settings demand."""
+    """`services` in a folder that is gone afterwards, and what else of environment Django's settings demand.
+
+    For a process of its own: SIGTERM becomes KeyboardInterrupt, so that a run cut short cleans up as well.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="yjt-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)  # so that postgres may run in it as nobody
         os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
@@ -201,14 +205,15 @@ def throw_away() -> Iterator[Path]:
 
 
 def main(command: list[str]) -> int:
-    """Runs `command` on throw-away servers; its exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    """Runs `command` on throw-away servers; its exit code, or 130 when cut short by a signal."""
     with throw_away():
         child = subprocess.Popen(command, preexec_fn=die_with_parent(signal.SIGTERM))
         try:
             return child.wait()
-        finally:
+        except KeyboardInterrupt:
             child.terminate()
+            child.wait()
+            return 130
 
 
 if __name__ == "__main__":

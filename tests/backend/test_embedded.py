@@ -43,17 +43,22 @@ def running(server: S) -> Iterator[S]:
 @contextmanager
 def supervisor(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """A process of its own that holds both servers below `folder`, and the words it printed."""
-    own = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
     command = [sys.executable, "-c", PRINT_URLS_AND_WAIT, str(folder)]
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, cwd=ROOT, env=own | environment, text=True, stdin=pipe, stdout=pipe
+        command, cwd=ROOT, env=bare_environment() | environment, text=True, stdin=pipe, stdout=pipe
     ) as process:
         assert process.stdout is not None
         try:
             yield process, process.stdout.readline().split()
         finally:
             process.communicate()  # end of its input: it stops what it started
+
+
+def bare_environment() -> dict[str, str]:
+    """Ours, without what the servers of this very test run have put there."""
+    own = {"DATABASE_URL", "REDIS_URL", "RUN_DIR"}
+    return {name: value for name, value in os.environ.items() if name not in own}
 
 
 def ends(pid: int) -> bool:
@@ -180,7 +185,19 @@ def test_root_without_user_namespaces_runs_postgres_as_nobody_and_back(tmp_path:
 
 
 def test_a_command_on_throw_away_servers_answers_with_its_own_exit_code() -> None:
-    own = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
     look = "import os, psycopg; psycopg.connect(os.environ['DATABASE_URL']).execute('SELECT 1'); raise SystemExit(7)"
     command = [sys.executable, "-m", "backend.embedded", "--", sys.executable, "-c", look]
-    assert subprocess.run(command, cwd=ROOT, env=own).returncode == 7
+    assert subprocess.run(command, cwd=ROOT, env=bare_environment()).returncode == 7
+
+
+def test_a_command_cut_short_by_a_signal_leaves_no_folder_behind() -> None:
+    command = [sys.executable, "-m", "backend.embedded", "--", "sh", "-c", "echo $RUN_DIR; exec sleep 600"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=bare_environment(), text=True, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        assert (folder / "pg").is_dir()
+        process.terminate()
+        assert process.wait() == 130
+    assert not folder.exists()
