@@ -158,7 +158,7 @@ class ResponseOrder(models.Model):
                 name="order_second_person",
             ),
             models.CheckConstraint(
-                condition=~Q(status__in=["approved", "issued", "withdrawn", "ended"])
+                condition=~Q(status__in=["approved", "issued", "ended"])
                 | Q(approved_by__isnull=False),
                 name="order_approved_before_issue",
             ),

@@ -43,6 +43,7 @@ class OfficerSocket(AsyncWebsocketConsumer):
     ready = False  # caught up: live frames may be sent
     seen = 0
     level_paths: tuple[str, ...] = ()
+    inbox = True
     board = False
     _timeout: asyncio.TimerHandle | None = None
 
@@ -94,6 +95,7 @@ class OfficerSocket(AsyncWebsocketConsumer):
         if paths is None:
             return await self.close(TOPIC_OUTSIDE)
         self.grant, self.level_paths, self.seen = grant, paths, since
+        self.inbox = "inbox" in topics or not topics
         self.board = any(topic.startswith("board:") for topic in topics)
         await Hub.here().join(self)
         await self.say({"type": "welcome", "seq": since})
@@ -105,7 +107,7 @@ class OfficerSocket(AsyncWebsocketConsumer):
     async def catch_up(self) -> None:
         """Send every inbox item after `seen`, in order."""
         assert self.grant is not None
-        while items := await database_sync_to_async(_missed)(self.grant.officer_id, self.seen):
+        while self.inbox and (items := await database_sync_to_async(_missed)(self.grant.officer_id, self.seen)):
             for one in items:
                 await self.say({"type": "inbox", **one})
                 self.seen = int(str(one["seq"]))
@@ -199,7 +201,7 @@ class Hub:
         """The new dispatch to those of its audience who are connected here: one query, one text a language."""
         connected = list(self.sockets)
         for officer, frame in await database_sync_to_async(_inbox_frames)(dispatch, connected):
-            await self._send_all((s for s in self.sockets.get(officer, ()) if s.ready), frame)
+            await self._send_all((s for s in self.sockets.get(officer, ()) if s.ready and s.inbox), frame)
         self.boards.add(dispatch)
 
     async def _tell_levels(self, message: dict[str, object]) -> None:

@@ -135,7 +135,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='responseorder',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['approved', 'issued', 'withdrawn', 'ended']), _negated=True), ('approved_by__isnull', False), _connector='OR'), name='order_approved_before_issue'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['approved', 'issued', 'ended']), _negated=True), ('approved_by__isnull', False), _connector='OR'), name='order_approved_before_issue'),
         ),
         migrations.AddConstraint(
             model_name='warning',
