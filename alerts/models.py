@@ -116,9 +116,7 @@ class WarningEvent(models.Model):
     reasons = models.JSONField(help_text="rule version, nowcast run, share missing, per street the rain")
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["warning", "at", "action"], name="warning_event_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["warning", "at", "action"], name="warning_event_once")]
 
 
 class OrderStatus(models.TextChoices):
@@ -158,8 +156,7 @@ class ResponseOrder(models.Model):
                 name="order_second_person",
             ),
             models.CheckConstraint(
-                condition=~Q(status__in=["approved", "issued", "ended"])
-                | Q(approved_by__isnull=False),
+                condition=~Q(status__in=["approved", "issued", "ended"]) | Q(approved_by__isnull=False),
                 name="order_approved_before_issue",
             ),
         ]

@@ -130,9 +130,7 @@ def _add_gauges(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, s
 
 def _add_cells(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, str, float]]]]) -> None:
     """Grid cells of the observed frames and of the nowcast run in force."""
-    frames = list(
-        GridRun.objects.observed_between(seen.slot_at - SLOT * SLOTS, seen.slot_at).defer("field")
-    )
+    frames = list(GridRun.objects.observed_between(seen.slot_at - SLOT * SLOTS, seen.slot_at).defer("field"))
     if frames:
         geometry = frames[-1].geometry
         frames = [frame for frame in frames if frame.geometry == geometry]

@@ -99,7 +99,9 @@ def _next_slot(mark: WatchMark, now: datetime) -> tuple[datetime, datetime, bool
         return None
     slot_at = min(waiting)
     spoken = waiting[slot_at]
-    expected = {source for source, *_ in _sources(slot_at - timedelta(hours=1), slot_at - timedelta(seconds=1))}
+    expected = {
+        source for source, *_ in _sources(slot_at - timedelta(hours=1), slot_at - timedelta(seconds=1))
+    }
     follows = mark.slot_at is not None and slot_at - mark.slot_at == SLOT
     complete = follows and expected <= set(spoken)
     if not complete and now - max(first for first, _ in spoken.values()) < GRACE:
@@ -161,9 +163,9 @@ def _apply(
 ) -> None:
     """One district's changes of one slot: rows moved, one event a step, at most one bulletin a step."""
     region = Region.objects.get(pk=district)
-    warning = Warning.objects.open().select_for_update().filter(
-        hazard=Hazard.RAINSTORM, region=region
-    ).first()
+    warning = (
+        Warning.objects.open().select_for_update().filter(hazard=Hazard.RAINSTORM, region=region).first()
+    )
     moved = [change.street for change in changes]
     staying = warning.streets.exclude(region_id__in=moved).values_list("level", flat=True) if warning else ()
     steps = lifecycle.gather(changes, warning.level if warning else 0, max(staying, default=0))

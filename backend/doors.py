@@ -27,7 +27,7 @@ STATUS_TEXT = {
 
 
 def language_of(request: HttpRequest) -> str:
-    """"en" only when the caller asks for English first; Chinese otherwise."""
+    """ "en" only when the caller asks for English first; Chinese otherwise."""
     return "en" if request.headers.get("Accept-Language", "").lower().startswith("en") else "zh"
 
 
@@ -50,6 +50,18 @@ def answer_error(error: Exception, context: dict[str, object]) -> Response | Non
 
 KEPT_STATUS = frozenset({200, 201, 202, 204, 400, 409})  # never a passing 401, 403, 404, 429 or 5xx
 ABANDONED = timedelta(minutes=1)  # the process that began it was killed: whoever asks again may run it
+
+
+KEY_REUSED = Refusal(
+    "key_reused",
+    zh="同一个 Idempotency-Key 已用于另一请求，请换一个新键。",
+    en="This Idempotency-Key belongs to another request; use a new one.",
+)
+IN_PROGRESS = Refusal(
+    "in_progress",
+    zh="同一请求正在执行，请稍候重试。",
+    en="The same request is still running; try again shortly.",
+)
 
 
 class SameAnswerTwice:
@@ -85,16 +97,16 @@ class SameAnswerTwice:
 
     def _again(self, kept: KeptAnswer, digest: str, language: str) -> HttpResponse:
         if kept.digest != digest:
-            zh, en = "同一个 Idempotency-Key 已用于另一请求，请换一个新键。", "This Idempotency-Key belongs to another request; use a new one."
-            return JsonResponse(
-                {"code": "key_reused", "message": en if language == "en" else zh, "fields": {}}, status=409
-            )
+            return _conflict(KEY_REUSED, language)
         if kept.status is None:
-            zh, en = "同一请求正在执行，请稍候重试。", "The same request is still running; try again shortly."
-            return JsonResponse(
-                {"code": "in_progress", "message": en if language == "en" else zh, "fields": {}}, status=409
-            )
+            return _conflict(IN_PROGRESS, language)
         return HttpResponse(kept.body, status=kept.status, content_type="application/json")
+
+
+def _conflict(refusal: Refusal, language: str) -> JsonResponse:
+    return JsonResponse(
+        {"code": refusal.code, "message": refusal.message(language), "fields": {}}, status=409
+    )
 
 
 def _subject(request: HttpRequest) -> str:

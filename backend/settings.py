@@ -158,6 +158,15 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {
+        "OrderStatusEnum": "alerts.models.OrderStatus",
+        "ResponseLevelEnum": "alerts.shapes.LEVEL_CHOICES",
+        "WarningLevelEnum": "alerts.shapes.WARNING_CHOICES",
+        "RegionLevelEnum": "hydrology.models.Level",
+        "WaterStatusEnum": "hydrology.shapes.STATUSES",
+        "DeliveryStateEnum": "notifications.models.State",
+        "ReceiptStateEnum": "notifications.models.ReceiptState",
+    },
 }
 
 LOGGING = {

@@ -1,42 +1,30 @@
 """Doors of the notifications room: the inbox, receipts, the reach of a message and its preview."""
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from alerts.models import BulletinKind, ResponseOrder, Warning
-from foundation.clock import SHENZHEN, now
+from foundation.clock import now
 from foundation.errors import Refusal, not_found
 from hydrology.models import Region, path_filter
 from notifications import dispatch, receipts
 from notifications.inbox import item
-from notifications.models import Delivery, ReceiptState
+from notifications.models import Delivery
 from notifications.reach import reach_of
+from notifications.shapes import (
+    InboxPage,
+    PreviewIn,
+    PreviewOut,
+    ReachOut,
+    ReceiptIn,
+    ReceiptsIn,
+    ReceiptsOut,
+)
 
 PAGE = 100
 MOST_RECEIPTS = 500
-
-
-class InboxItem(serializers.Serializer[object]):
-    seq = serializers.IntegerField()
-    id = serializers.IntegerField()
-    kind = serializers.ChoiceField(choices=["warning", "order", "level", "message"])
-    level = serializers.CharField()
-    title = serializers.CharField()
-    body = serializers.CharField()
-    drill = serializers.BooleanField()
-    requires = serializers.ChoiceField(choices=["none", "open", "confirm", "report"])
-    deadline_at = serializers.DateTimeField(allow_null=True)
-    sent_at = serializers.DateTimeField()
-    ref = serializers.CharField()
-    state = serializers.CharField(help_text="where this delivery stands")
-
-
-class InboxPage(serializers.Serializer[object]):
-    items = InboxItem(many=True)
-    next = serializers.IntegerField(help_text="pass as `since` next time")
 
 
 class Inbox(APIView):
@@ -62,33 +50,6 @@ def _whole(request: Request, name: str, default: int, most: int) -> int:
             fields={name: raw},
         )
     return min(int(raw or default), most)
-
-
-class ReceiptIn(serializers.Serializer[object]):
-    id = serializers.IntegerField()
-    state = serializers.ChoiceField(choices=ReceiptState.choices)
-    at = serializers.DateTimeField(default_timezone=SHENZHEN)
-    lon = serializers.FloatField(min_value=-180, max_value=180, default=None, allow_null=True)
-    lat = serializers.FloatField(min_value=-90, max_value=90, default=None, allow_null=True)
-    note = serializers.CharField(max_length=500, default="", allow_blank=True)
-    form = serializers.DictField(default=None, allow_null=True)
-
-    def answer(self, values: dict[str, object]) -> receipts.Answer:
-        return receipts.Answer(**{**values, "state": ReceiptState(values["state"])})  # type: ignore[arg-type]
-
-
-class ReceiptsIn(serializers.Serializer[object]):
-    receipts = ReceiptIn(many=True)
-
-
-class ReceiptOut(serializers.Serializer[object]):
-    id = serializers.IntegerField()
-    state = serializers.CharField()
-    result = serializers.ChoiceField(choices=["accepted", "repeated", "unknown", "invalid"])
-
-
-class ReceiptsOut(serializers.Serializer[object]):
-    results = ReceiptOut(many=True)
 
 
 def take_receipts(officer_id: int, raw: object, source: str) -> list[dict[str, object]]:
@@ -123,7 +84,7 @@ class Receipts(APIView):
 
 
 class Reach(APIView):
-    @extend_schema(responses=serializers.DictField(), operation_id="reach")
+    @extend_schema(responses=ReachOut, operation_id="reach")
     def get(self, request: Request, kind: str, pk: int) -> Response:
         """Counts per state, per district and street, streets with nobody confirmed, the unanswered."""
         scope = request.auth.scope
@@ -138,13 +99,8 @@ class Reach(APIView):
 _KINDS = {"orders": BulletinKind.ORDER, "warnings": BulletinKind.WARNING}
 
 
-class PreviewIn(serializers.Serializer[object]):
-    areas = serializers.ListField(child=serializers.CharField(max_length=32), min_length=1, max_length=1000)
-    duties = serializers.ListField(child=serializers.CharField(max_length=16), min_length=1, max_length=10)
-
-
 class Preview(APIView):
-    @extend_schema(request=PreviewIn, responses=serializers.DictField(), operation_id="preview")
+    @extend_schema(request=PreviewIn, responses=PreviewOut, operation_id="preview")
     def post(self, request: Request, kind: str) -> Response:
         """How many officers would hear it, by district, before anything is sent."""
         asked = PreviewIn(data=request.data)

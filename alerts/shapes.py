@@ -1,0 +1,170 @@
+"""What goes in and out of the alerts doors, for the OpenAPI document and the checks of what comes in."""
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from alerts.models import (
+    Hazard,
+    OrderEvent,
+    ResponseLevel,
+    ResponseOrder,
+    Warning,
+    WarningEvent,
+    WarningLevel,
+    WarningStreet,
+)
+from foundation.clock import SHENZHEN
+
+LEVEL_CODES = {level.value: "watch" if level.name == "WATCH" else level.name for level in ResponseLevel}
+
+
+class At(serializers.DateTimeField):
+    """An instant, ISO 8601 with +08:00."""
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(default_timezone=SHENZHEN, **kwargs)
+
+
+class CodeField(serializers.ChoiceField):
+    """An integer column spoken as its stable code."""
+
+    def __init__(self, codes: dict[int, str], **kwargs: object) -> None:
+        self.to_code = codes
+        super().__init__(choices=[(code, code) for code in codes.values()], **kwargs)
+
+    def to_representation(self, value: int) -> str:
+        return self.to_code[value]
+
+    def to_internal_value(self, data: object) -> int:
+        code = super().to_internal_value(data)
+        return next(value for value, its in self.to_code.items() if its == code)
+
+
+LEVEL_CHOICES = [(code, code) for code in LEVEL_CODES.values()]
+WARNING_CODES = {level.value: level.name.lower() for level in WarningLevel}
+WARNING_CHOICES = [(code, code) for code in WARNING_CODES.values()]
+
+
+class NamedRegion(serializers.Serializer[object]):
+    code = serializers.CharField()
+    name = serializers.CharField()
+
+
+class StreetOut(serializers.ModelSerializer[WarningStreet]):
+    code = serializers.CharField(source="region_id")
+    name = serializers.CharField(source="region.name")
+    level = CodeField(WARNING_CODES)
+
+    class Meta:
+        model = WarningStreet
+        fields = ["code", "name", "level"]
+
+
+class WarningEventOut(serializers.ModelSerializer[WarningEvent]):
+    level = CodeField(WARNING_CODES)
+    at = At()
+    created_at = At()
+    reasons = serializers.JSONField(
+        help_text="rule version, fields, nowcast run, share missing, per street the rain"
+    )
+
+    class Meta:
+        model = WarningEvent
+        fields = ["action", "level", "at", "created_at", "areas", "reasons"]
+
+
+class BulletinOut(serializers.Serializer[object]):
+    id = serializers.IntegerField()
+    level = serializers.CharField()
+    title = serializers.CharField(source="title_zh")
+    title_en = serializers.CharField()
+    push = serializers.CharField(source="push_zh")
+    body = serializers.CharField(source="body_zh")
+    issued_at = At()
+    valid_until = At()
+    areas = serializers.ListField(child=serializers.CharField())
+
+
+class WarningOut(serializers.ModelSerializer[Warning]):
+    level = CodeField(WARNING_CODES)
+    peak_level = CodeField(WARNING_CODES)
+    region = NamedRegion()
+    streets = StreetOut(many=True)
+    raised_at = At()
+    ended_at = At(allow_null=True)
+    reasons = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Warning
+        fields = [
+            "id", "hazard", "level", "peak_level", "region", "streets", "raised_at", "ended_at", "drill",
+            "reasons",
+        ]  # fmt: skip
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_reasons(self, warning: Warning) -> dict[str, object]:
+        """The last event's reasons: what the present level rests on."""
+        events = list(warning.events.all())
+        return events[-1].reasons if events else {}
+
+
+class WarningWhole(WarningOut):
+    events = WarningEventOut(many=True)
+    bulletins = BulletinOut(many=True)
+
+    class Meta(WarningOut.Meta):
+        fields = [*WarningOut.Meta.fields, "events", "bulletins"]
+
+
+class OrderIn(serializers.ModelSerializer[ResponseOrder]):
+    hazard = serializers.ChoiceField(choices=Hazard.choices, default=Hazard.FLOOD)
+    level = CodeField(LEVEL_CODES)
+    authority = serializers.CharField(max_length=32)
+    areas = serializers.ListField(child=serializers.CharField(max_length=32), min_length=1, max_length=1000)
+    duties = serializers.ListField(
+        child=serializers.ChoiceField(choices=["command", "desk", "flood", "reporter", "forest"]),
+        min_length=1,
+    )
+    title_zh = serializers.CharField(max_length=80)
+    title_en = serializers.CharField(max_length=160, default="")
+    text_zh = serializers.CharField(max_length=4000)
+    text_en = serializers.CharField(max_length=8000, default="", allow_blank=True)
+    deadline_at = At(default=None, allow_null=True)
+    valid_until = At()
+    drill = serializers.BooleanField(default=False)
+
+    class Meta:
+        model = ResponseOrder
+        fields = [
+            "hazard", "level", "authority", "areas", "duties", "title_zh", "title_en", "text_zh", "text_en",
+            "deadline_at", "valid_until", "drill",
+        ]  # fmt: skip
+
+
+class OrderEventOut(serializers.ModelSerializer[OrderEvent]):
+    at = At()
+    actor = serializers.CharField(source="actor.name")
+
+    class Meta:
+        model = OrderEvent
+        fields = ["at", "actor", "before", "after", "note"]
+
+
+class OrderOut(serializers.ModelSerializer[ResponseOrder]):
+    level = CodeField(LEVEL_CODES)
+    authority = NamedRegion()
+    deadline_at = At(allow_null=True)
+    valid_until = At()
+    created_at = At()
+    drafted_by = serializers.IntegerField(source="drafted_by_id")
+    approved_by = serializers.IntegerField(source="approved_by_id", allow_null=True)
+    events = OrderEventOut(many=True)
+
+    class Meta:
+        model = ResponseOrder
+        fields = [*OrderIn.Meta.fields, "id", "status", "drafted_by", "approved_by", "created_at", "events"]
+
+
+class NoteIn(serializers.Serializer[object]):
+    note = serializers.CharField(max_length=200, default="", allow_blank=True)

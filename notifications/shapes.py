@@ -1,0 +1,120 @@
+"""What goes in and out of the notifications doors, for the OpenAPI document and the checks of what comes in."""
+
+from rest_framework import serializers
+
+from foundation.clock import SHENZHEN
+from notifications import receipts
+from notifications.models import ReceiptState, State
+
+
+class InboxItem(serializers.Serializer[object]):
+    seq = serializers.IntegerField()
+    id = serializers.IntegerField()
+    kind = serializers.ChoiceField(choices=["warning", "order", "level", "message"])
+    level = serializers.CharField()
+    title = serializers.CharField()
+    body = serializers.CharField()
+    drill = serializers.BooleanField()
+    requires = serializers.ChoiceField(choices=["none", "open", "confirm", "report"])
+    deadline_at = serializers.DateTimeField(allow_null=True)
+    sent_at = serializers.DateTimeField()
+    ref = serializers.CharField()
+    state = serializers.ChoiceField(choices=State.choices, help_text="where this delivery stands")
+
+
+class InboxPage(serializers.Serializer[object]):
+    items = InboxItem(many=True)
+    next = serializers.IntegerField(help_text="pass as `since` next time")
+
+
+class ReceiptIn(serializers.Serializer[object]):
+    id = serializers.IntegerField()
+    state = serializers.ChoiceField(choices=ReceiptState.choices)
+    at = serializers.DateTimeField(default_timezone=SHENZHEN)
+    lon = serializers.FloatField(min_value=-180, max_value=180, default=None, allow_null=True)
+    lat = serializers.FloatField(min_value=-90, max_value=90, default=None, allow_null=True)
+    note = serializers.CharField(max_length=500, default="", allow_blank=True)
+    form = serializers.DictField(default=None, allow_null=True)
+
+    def answer(self, values: dict[str, object]) -> receipts.Answer:
+        return receipts.Answer(**{**values, "state": ReceiptState(values["state"])})  # type: ignore[arg-type]
+
+
+class ReceiptsIn(serializers.Serializer[object]):
+    receipts = ReceiptIn(many=True)
+
+
+class ReceiptOut(serializers.Serializer[object]):
+    id = serializers.IntegerField()
+    state = serializers.CharField()
+    result = serializers.ChoiceField(choices=["accepted", "repeated", "unknown", "invalid"])
+
+
+class ReceiptsOut(serializers.Serializer[object]):
+    results = ReceiptOut(many=True)
+
+
+class PreviewIn(serializers.Serializer[object]):
+    areas = serializers.ListField(child=serializers.CharField(max_length=32), min_length=1, max_length=1000)
+    duties = serializers.ListField(child=serializers.CharField(max_length=16), min_length=1, max_length=10)
+
+
+class CountsOut(serializers.Serializer[object]):
+    """People; `pushed` counts everybody a vendor accepted, however far he came since."""
+
+    total = serializers.IntegerField()
+    waiting = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    pushed = serializers.IntegerField()
+    delivered = serializers.IntegerField()
+    opened = serializers.IntegerField()
+    confirmed = serializers.IntegerField()
+
+
+class DistrictReachOut(CountsOut):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    answered = serializers.IntegerField(help_text="of those first called")
+    covered = serializers.IntegerField(help_text="with deputies' answers")
+
+
+class StreetReachOut(DistrictReachOut):
+    district = serializers.CharField()
+
+
+class UnansweredOut(serializers.Serializer[object]):
+    id = serializers.IntegerField(help_text="the delivery")
+    officer = serializers.IntegerField()
+    name = serializers.CharField()
+    masked_phone = serializers.CharField()
+    duty = serializers.CharField(allow_null=True)
+    region = serializers.CharField()
+    region_name = serializers.CharField()
+    street = serializers.CharField()
+    state = serializers.ChoiceField(choices=State.choices)
+    reason = serializers.CharField()
+    bulletin = serializers.IntegerField()
+
+
+class ReachOut(CountsOut):
+    states = serializers.DictField(child=serializers.IntegerField())
+    districts = DistrictReachOut(many=True)
+    streets = StreetReachOut(many=True, help_text="the smallest share of answers first")
+    nobody = StreetReachOut(many=True, help_text="streets where nobody has answered")
+    unanswered_total = serializers.IntegerField()
+    unanswered = UnansweredOut(many=True)
+    next = serializers.IntegerField(allow_null=True)
+
+
+class PreviewRegionOut(serializers.Serializer[object]):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    level = serializers.CharField()
+    officers = serializers.IntegerField()
+    no_live_device = serializers.IntegerField()
+
+
+class PreviewOut(serializers.Serializer[object]):
+    officers = serializers.IntegerField()
+    no_live_device = serializers.IntegerField()
+    regions = PreviewRegionOut(many=True)
