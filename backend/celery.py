@@ -18,7 +18,13 @@ PERIODS_S = {
     "live.refresh": 10.0,
     "routine.tidy": 3600.0,
 }
-QUEUES = {"dispatch": "urgent", "delivery": "urgent", "escalation": "urgent", "watch": "ingest", "live": "ingest"}
+QUEUES = {
+    "dispatch": "urgent",
+    "delivery": "urgent",
+    "escalation": "urgent",
+    "watch": "ingest",
+    "live": "ingest",
+}
 
 app = Celery("backend")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -25,7 +25,9 @@ def ready(request: HttpRequest) -> JsonResponse:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         oldest = Delivery.objects.due(at).order_by("due_at").values_list("due_at", flat=True).first()
-        climb = Climb.objects.filter(state="climbing", due_at__lte=at).order_by("due_at").values("due_at").first()
+        climb = (
+            Climb.objects.filter(state="climbing", due_at__lte=at).order_by("due_at").values("due_at").first()
+        )
         parts["database"] = True
         parts["oldest_unsent_s"] = round((at - oldest).total_seconds(), 1) if oldest else 0
         parts["oldest_climb_s"] = round((at - climb["due_at"]).total_seconds(), 1) if climb else 0

@@ -72,9 +72,7 @@ _BY_ERRAND = {
 }
 
 
-def audience(
-    bulletin: Bulletin, errand: Errand, now: datetime, unanswered: list[int] | None = None
-) -> Query:
+def audience(bulletin: Bulletin, errand: Errand, now: datetime, unanswered: list[int] | None = None) -> Query:
     """The query and its parameters; `unanswered` are the delivery ids an escalation errand speaks for."""
     return _BY_ERRAND[errand], {
         "areas": bulletin.areas,

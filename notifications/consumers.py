@@ -67,7 +67,9 @@ class OfficerSocket(AsyncWebsocketConsumer):
         except orjson.JSONDecodeError:
             frame = None
         if not isinstance(frame, dict):
-            return await self.say({"type": "error", "code": "malformed", "message": "须为 JSON 对象 / send a JSON object"})
+            return await self.say(
+                {"type": "error", "code": "malformed", "message": "须为 JSON 对象 / send a JSON object"}
+            )
         match frame.get("type"):
             case "hello" if self.grant is None:
                 await self._hello(frame)
@@ -76,7 +78,13 @@ class OfficerSocket(AsyncWebsocketConsumer):
             case "pong":
                 pass
             case kind:
-                await self.say({"type": "error", "code": "unexpected", "message": f"{kind!r} 此时不可用 / not possible now"})
+                await self.say(
+                    {
+                        "type": "error",
+                        "code": "unexpected",
+                        "message": f"{kind!r} 此时不可用 / not possible now",
+                    }
+                )
         return None
 
     async def say(self, frame: dict[str, object]) -> None:
@@ -85,7 +93,11 @@ class OfficerSocket(AsyncWebsocketConsumer):
     async def _hello(self, frame: dict[str, object]) -> None:
         ticket, since = frame.get("ticket"), frame.get("since", 0)
         try:
-            grant = await database_sync_to_async(redeem_ticket)(ticket, now()) if isinstance(ticket, str) else None
+            grant = (
+                await database_sync_to_async(redeem_ticket)(ticket, now())
+                if isinstance(ticket, str)
+                else None
+            )
         except Refusal:  # Redis is away: the phone tries again with a new ticket
             grant = None
         if grant is None or not isinstance(since, int):
@@ -107,7 +119,9 @@ class OfficerSocket(AsyncWebsocketConsumer):
     async def catch_up(self) -> None:
         """Send every inbox item after `seen`, in order."""
         assert self.grant is not None
-        while self.inbox and (items := await database_sync_to_async(_missed)(self.grant.officer_id, self.seen)):
+        while self.inbox and (
+            items := await database_sync_to_async(_missed)(self.grant.officer_id, self.seen)
+        ):
             for one in items:
                 await self.say({"type": "inbox", **one})
                 self.seen = int(str(one["seq"]))

@@ -167,7 +167,9 @@ def settle(claims: list[Claim], outcomes: dict[tuple[int, int], Outcome], now: d
     columns: dict[str, list[object]] = defaultdict(list)
     dead: dict[str, list[str]] = defaultdict(list)
     for one in claims:
-        by_device = {device: outcomes[one.id, device] for device in one.devices if (one.id, device) in outcomes}
+        by_device = {
+            device: outcomes[one.id, device] for device in one.devices if (one.id, device) in outcomes
+        }
         for device, outcome in by_device.items():
             if outcome.kind is OutcomeKind.DEAD_TOKEN:
                 dead[outcome.reason].append(one.devices[device])
@@ -185,16 +187,18 @@ def settle(claims: list[Claim], outcomes: dict[tuple[int, int], Outcome], now: d
     log.info("delivery.settled n=%s sent=%s dead=%s", len(claims), states.count(State.SENT), retired)
 
 
-def _verdict(
-    one: Claim, by_device: dict[int, Outcome], configured: bool, now: datetime
-) -> dict[str, object]:
+def _verdict(one: Claim, by_device: dict[int, Outcome], configured: bool, now: datetime) -> dict[str, object]:
     """The delivery's next state from its devices' outcomes: later if any device says later."""
     accepted = sorted({*one.accepted, *(d for d, o in by_device.items() if o.kind is OutcomeKind.SENT)})
     later = [o for o in by_device.values() if o.kind is OutcomeKind.TEMPORARY]
     refused = [o for o in by_device.values() if o.kind in (OutcomeKind.PERMANENT, OutcomeKind.DEAD_TOKEN)]
     due_at, reason = now, ""
     if not configured:
-        state, reason, due_at = State.FAILED_TEMP, "fcm_not_configured", now + timedelta(seconds=UNCONFIGURED_S)
+        state, reason, due_at = (
+            State.FAILED_TEMP,
+            "fcm_not_configured",
+            now + timedelta(seconds=UNCONFIGURED_S),
+        )
     elif later:
         state, reason = State.FAILED_TEMP, later[0].reason
         wait_s = BACKOFF_S[min(one.attempt, len(BACKOFF_S)) - 1] * random.uniform(0.75, 1.25)  # noqa: S311

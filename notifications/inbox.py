@@ -14,7 +14,8 @@ def item(delivery: Delivery, language: str) -> dict[str, object]:
         "kind": bulletin.kind,
         "level": bulletin.level,
         "title": bulletin.title_zh if zh else bulletin.title_en,
-        "body": (dispatch.lead_zh if zh else dispatch.lead_en) + (bulletin.body_zh if zh else bulletin.body_en),
+        "body": (dispatch.lead_zh if zh else dispatch.lead_en)
+        + (bulletin.body_zh if zh else bulletin.body_en),
         "drill": dispatch.drill,
         "requires": bulletin.requires,
         "deadline_at": iso(bulletin.deadline_at),

@@ -87,13 +87,19 @@ class Delivery(models.Model):
         Region, models.PROTECT, db_index=False, help_text="of the post by which he is addressed"
     )
     root = models.ForeignKey(
-        "self", models.PROTECT, null=True, db_index=False, help_text="repeat of this one; the id the phone knows"
+        "self",
+        models.PROTECT,
+        null=True,
+        db_index=False,
+        help_text="repeat of this one; the id the phone knows",
     )
     transport = models.CharField(max_length=16, default="fcm")
     state = models.CharField(max_length=16, choices=State, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField(help_text="next try, or end of the sender's lease")
-    accepted_devices = ArrayField(models.BigIntegerField(), default=list, help_text="settled; not tried again")
+    accepted_devices = ArrayField(
+        models.BigIntegerField(), default=list, help_text="settled; not tried again"
+    )
     reason = models.CharField(max_length=64, blank=True)
     sent_at = models.DateTimeField(null=True)
     delivered_at = models.DateTimeField(null=True)

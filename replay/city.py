@@ -219,7 +219,9 @@ def _officers(
     devices = [
         Device(
             officer=officer,
-            platform=Platform.ANDROID if number else (Platform.IOS, Platform.HARMONY, Platform.ANDROID)[i % 3],
+            platform=Platform.ANDROID
+            if number
+            else (Platform.IOS, Platform.HARMONY, Platform.ANDROID)[i % 3],
             name="演示手机",
             provider="fcm",
             token=f"demo-{i:05d}-{number}:{_token(i, number)}",
@@ -253,5 +255,9 @@ def _special_posts(
         if duty is Duty.FLOOD and i < len(seats[Level(region.level)]):
             taken[region.code] = i + 1
             yield Post(
-                officer=officer, duty=seats[Level(region.level)][i], region=region, rank=Rank.A, valid_from=now
+                officer=officer,
+                duty=seats[Level(region.level)][i],
+                region=region,
+                rank=Rank.A,
+                valid_from=now,
             )

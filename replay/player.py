@@ -45,14 +45,17 @@ class Objects:
 
     def __init__(self, day: date) -> None:
         gauges = list(Station.objects.filter(kind=StationKind.RAIN).order_by("code"))
-        lakes = list(Reservoir.objects.select_related("station").prefetch_related("season_limits").order_by("pk"))
+        lakes = list(
+            Reservoir.objects.select_related("station").prefetch_related("season_limits").order_by("pk")
+        )
         rivers = list(River.objects.select_related("station").order_by("pk"))
         self.gauge_codes = [gauge.code for gauge in gauges]
         self.level_codes = [post.station_id for post in (*lakes, *rivers)]
         self._gauges = gauges
         self._levels = [post.station for post in (*lakes, *rivers)]
         limits = [
-            next((s.limit_m for s in lake.season_limits.all() if s.covers(day)), lake.normal_m) for lake in lakes
+            next((s.limit_m for s in lake.season_limits.all() if s.covers(day)), lake.normal_m)
+            for lake in lakes
         ]
         self._lakes = ground.reservoirs(
             np.array(limits),
@@ -70,12 +73,20 @@ class Objects:
     def readings(self, grid: Grid, at: datetime) -> list[dict[str, object]]:
         """One 5-minute report of every object at `at` (END of the step)."""
         stamp = at.isoformat()
-        rain, self._carry = ground.tip(ground.rain_at(grid.rain_mm[0], _under(grid, self._gauges)), self._carry)
+        rain, self._carry = ground.tip(
+            ground.rain_at(grid.rain_mm[0], _under(grid, self._gauges)), self._carry
+        )
         around = ground.rain_around(grid.rain_mm[0], _under(grid, self._levels))
         lakes, self._water[0] = self._lakes.levels(around[: self._split], self._water[0])
         rivers, self._water[1] = self._rivers.levels(around[self._split :], self._water[1])
         rows: list[dict[str, object]] = [
-            {"station": code, "element": "rain_mm", "observed_at": stamp, "value": float(mm), "duration_s": 300}
+            {
+                "station": code,
+                "element": "rain_mm",
+                "observed_at": stamp,
+                "value": float(mm),
+                "duration_s": 300,
+            }
             for code, mm in zip(self.gauge_codes, rain, strict=True)
             if not math.isnan(mm)
         ]

@@ -74,7 +74,8 @@ def bulletin() -> Callable[..., Bulletin]:
     def make(*areas: str, **fields: Any) -> Bulletin:
         at = now()
         return make_bulletin(
-            **{"areas": list(areas), "valid_until": at + timedelta(hours=1), "issued_at": at, "caused_at": at} | fields
+            **{"areas": list(areas), "valid_until": at + timedelta(hours=1), "issued_at": at, "caused_at": at}
+            | fields
         )
 
     return make

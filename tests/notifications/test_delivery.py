@@ -70,7 +70,9 @@ def test_expired_posts_and_inactive_officers_are_not_addressed(
     assert not Delivery.objects.exists()
 
 
-def test_an_expired_bulletin_is_never_dispatched(regions: Regions, person: Person, bulletin: Bulletins) -> None:
+def test_an_expired_bulletin_is_never_dispatched(
+    regions: Regions, person: Person, bulletin: Bulletins
+) -> None:
     person(regions[STREET])
     bulletin(STREET, valid_until=now() - timedelta(seconds=1))
     assert dispatch.take_up(now=now()) == 0
@@ -84,7 +86,9 @@ def test_dispatching_costs_the_same_queries_for_any_audience(
         for _ in range(people):
             person(regions[STREET])
         bulletin(STREET)
-        with CaptureQueriesContext(connection, ) as queries:
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
             dispatch.take_up(now=now())
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 9
@@ -237,7 +241,9 @@ def test_an_answer_settles_what_was_not_yet_sent(
     bulletin(STREET)
     dispatch.take_up(now=now())
     row = Delivery.objects.get()
-    receipts.take(officer.pk, [receipts.Answer(row.pk, ReceiptState.CONFIRMED, now())], source="socket", now=now())
+    receipts.take(
+        officer.pk, [receipts.Answer(row.pk, ReceiptState.CONFIRMED, now())], source="socket", now=now()
+    )
     assert send() == 0
     assert vendor.accepted() == []
 
