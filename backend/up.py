@@ -35,7 +35,7 @@ WORKERS = {
     "ingest": 2,
     "routine": 2,
 }  # queue: threads; apart, so that ingest never delays a send
-STOP_ORDER = (("migrate", "city", "replay"), ("beat",), ("web",), tuple(WORKERS), ("phones",))
+STOP_ORDER = (("migrate", "city", "replay", "officers"), ("beat",), ("web",), tuple(WORKERS), ("phones",))
 
 
 @contextlib.contextmanager
@@ -175,6 +175,8 @@ def live(crew: Crew, port: int) -> None:
         meet_phones(crew)
     start_product(crew, port)
     welcome(crew, port, began_s)
+    if not real_phones:  # synthetic officers answer the stand-in's pushes, through the front doors
+        crew.keep("officers", *MANAGE, "officers")
     if os.environ.get("REPLAY") != "0":
         crew.keep("replay", *MANAGE, "replay", "demo", "--speed", "60", may_end=True)
     crew.until(lambda: False)

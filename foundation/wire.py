@@ -3,6 +3,7 @@
 Owns the connections and the names on the wire. Nothing that is stored only here may matter.
 """
 
+import contextlib
 from functools import cache
 
 import orjson
@@ -22,7 +23,5 @@ def wire() -> redis.Redis:
 
 def hint(kind: str, **fields: object) -> None:
     """Publish `{"kind": …}` to every server process; a lost hint costs seconds, so faults are swallowed."""
-    try:
+    with contextlib.suppress(redis.RedisError):
         wire().publish(HINTS, orjson.dumps({"kind": kind, **fields}))
-    except redis.RedisError:
-        pass
