@@ -1,11 +1,13 @@
 """Every HTTP door on one screen."""
 
 from django.urls import include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from backend import health
 
 urlpatterns = [
+    path("", RedirectView.as_view(url="/console/")),
     path("healthz", health.alive),
     path("readyz", health.ready),
     path("api/v1/", include("officers.urls")),
