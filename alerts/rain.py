@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.assessment.rules import Figure
-from hydrology.models import GridRun, Observation, Station, StationKind
+from hydrology.models import GridRun, Observation
 from hydrology.science.grids import unpack
 from hydrology.science.quality import Quality
 from hydrology.science.rainfall import SLOT_S, WINDOWS_MIN, sliding_sums
 from hydrology.science.readings import Element
-from hydrology.zones import axes_of, street_zones
+from hydrology.zones import axes_of, street_members, street_zones
 
 SLOT = timedelta(seconds=SLOT_S)
 SLOTS = max(WINDOWS_MIN) * 60 // SLOT_S
@@ -95,9 +95,7 @@ def _offer(
 
 def _add_gauges(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, str, float]]]]) -> None:
     """Rain gauges of good or suspect quality; wrong values are excluded by name, never silently."""
-    gauges = list(
-        Station.objects.filter(kind=StationKind.RAIN).order_by("code").values_list("code", "region_id")
-    )
+    gauges = [(code, street) for street, codes in street_members().items() for code in codes]
     column = {code: i for i, (code, _) in enumerate(gauges)}
     mm = np.full((SLOTS, len(gauges)), np.nan)
     rows = (

@@ -2,7 +2,7 @@
 
 Owns Warning, WarningStreet, WarningEvent and WatchMark. Woken by a nudge after each frame and by a sweep. It is
 driven by slot time (END of the 5-minute slot), not by the clock: a slot is assessed once, in order, as soon as
-every source that has spoken in the last hour has spoken for it, or GRACE after its first word. So the same
+every source that has spoken in the last hour has spoken for it, or GRACE after the last one that did. So the same
 frames give the same warnings, posted twice, late within the grace, or in reverse.
 """
 
@@ -31,6 +31,7 @@ from alerts.rain import SLOT, RainPicture, picture
 from foundation.clock import local
 from hydrology.feeds.clock import water_clock
 from hydrology.models import GridRun, Level, Observation, Region
+from hydrology.science.rainfall import slot_end
 from hydrology.science.readings import Element
 
 log = logging.getLogger(__name__)
@@ -91,10 +92,12 @@ def _sources(after: datetime | None, until: datetime | None) -> Iterator[tuple[s
 def _next_slot(mark: WatchMark, now: datetime) -> tuple[datetime, datetime, bool] | None:
     """The earliest unassessed slot if it is ready: (END, when its last frame came in, whether it is fresh)."""
     waiting: dict[datetime, dict[str, tuple[datetime, int]]] = {}
-    for source, at, first, age in _sources(mark.slot_at, None):
-        end = datetime.fromtimestamp(-(-at.timestamp() // SLOT.seconds) * SLOT.seconds, at.tzinfo)
-        if end > (mark.slot_at or end - SLOT):
-            waiting.setdefault(end, {})[source] = (first, age)
+    for source, at, first, age in _sources(mark.slot_at, now):
+        end = slot_end(at)
+        # not before its END: a gauge whose clock runs ahead would close the slot to all the others
+        if end <= now and (mark.slot_at is None or end > mark.slot_at):
+            before = waiting.setdefault(end, {}).get(source)
+            waiting[end][source] = (min(first, before[0]), max(age, before[1])) if before else (first, age)
     if not waiting:
         return None
     slot_at = min(waiting)
