@@ -178,7 +178,7 @@ def live(crew: Crew, port: int) -> None:
     if not real_phones:  # synthetic officers answer the stand-in's pushes, through the front doors
         crew.keep("officers", *MANAGE, "officers")
     if os.environ.get("REPLAY") != "0":
-        crew.keep("replay", *MANAGE, "replay", "demo", "--speed", "60", may_end=True)
+        crew.keep("replay", *MANAGE, "replay", "demo", "--speed", "30", may_end=True)
     crew.until(lambda: False)
 
 
