@@ -56,7 +56,7 @@ const WORDS = {
   // street
   street_pick: ["点选街道查看雨量、预警与未应答人员", "Pick a street for its rain, warnings and who has not answered"],
   rain: ["雨量", "Rain"],
-  rain_max: ["最大 mm（站点/格点）", "max mm (gauge/cell)"],
+  rain_max: ["最大 mm（实测：站点；预报：格点）", "max mm (observed: gauges; nowcast: cells)"],
   rain_mean: ["面雨量 mm", "areal mean mm"],
   rain_share: ["到报率", "present"],
   unanswered: ["未应答", "Not answered"],
