@@ -148,6 +148,13 @@ def _issue(order: ResponseOrder, now: datetime) -> None:
             en="The order's validity has passed; withdraw it and draft a new one.",
             status=409,
         )
+    if order.deadline_at is not None and order.deadline_at <= now:
+        raise Refusal(
+            "deadline_passed",
+            zh="指令要求的签收时限已过，请撤回后重新起草。",
+            en="The order's deadline has passed; withdraw it and draft a new one.",
+            status=409,
+        )
     _say(
         order,
         now,
