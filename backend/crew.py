@@ -65,15 +65,15 @@ class Crew:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.env = folder, dict(os.environ)
-        self.stops_asked = 0
+        self.stops_asked: list[signal.Signals] = []
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._ears = selectors.DefaultSelector()
         self._half_lines: dict[str, bytes] = {}
         self._watches: dict[str, Watch] = {}
 
-    def ask_to_stop(self, *_: object) -> None:
+    def ask_to_stop(self, number: int, _: object = None) -> None:
         """A signal handler: the loop raises Stopped at its next turn; a second signal cuts the waiting short."""
-        self.stops_asked += 1
+        self.stops_asked.append(signal.Signals(number))
 
     def keep(self, name: str, *command: str, may_end: bool = False) -> None:
         """Starts a child and keeps it running; with `may_end`, until it ends with exit code 0."""
@@ -100,7 +100,7 @@ class Crew:
         began_s = time.monotonic()
         while not true():
             if self.stops_asked:
-                raise Stopped
+                raise Stopped(self.stops_asked[0].name)
             if within_s is not None and time.monotonic() - began_s > within_s:
                 raise RuntimeError(f"{what} did not come up within {within_s:.0f} s.")
             self._hear(TURN_S)
@@ -116,7 +116,7 @@ class Crew:
         give_up_s = time.monotonic() + STOP_TIMEOUT_S
         while any(child.poll() is None for _, child in leaving):
             self._hear(TURN_S)
-            if time.monotonic() > give_up_s or self.stops_asked > 1:
+            if time.monotonic() > give_up_s or len(self.stops_asked) > 1:
                 for _, child in leaving:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(child.pid, signal.SIGKILL)

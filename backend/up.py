@@ -195,8 +195,8 @@ def main() -> int:
                 crew.keep_server(server)
             try:
                 live(crew, port)
-            except Stopped:
-                crew.say("Stopping 正在停止")
+            except Stopped as stopped:
+                crew.say(f"{stopped}: stopping 正在停止")
             except RuntimeError as error:
                 crew.say(str(error))
                 return 1

@@ -85,10 +85,10 @@ def test_a_signal_ends_the_wait_and_a_child_deaf_to_it_is_killed_at_the_second(
         note,
     )
     crew.until(lambda: note.exists() and note.read_text() != "", within_s=20, what="gauge")
-    crew.ask_to_stop()
+    crew.ask_to_stop(signal.SIGTERM)
     with pytest.raises(Stopped):
         crew.until(lambda: False)
-    crew.ask_to_stop()
+    crew.ask_to_stop(signal.SIGTERM)
     crew.stop_all()
     assert not alive(int(note.read_text()))
 
