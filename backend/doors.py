@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 
-from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -68,25 +67,22 @@ class SameAnswerTwice:
     """Middleware for `Idempotency-Key`: the same key and body gets the first answer, another body 409.
 
     The row is written before the view runs, in its own transaction, so two at once cannot both run; it is
-    removed again when the view fails with 5xx. Keys belong to the bearer's token subject, never shared.
+    removed again when the view fails with 5xx. Keys belong to the bearer's token subject, never shared; without
+    a bearer nothing is kept.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        key = request.headers.get("Idempotency-Key")
-        if request.method != "POST" or not key or request.path.startswith("/api/v1/auth/"):
-            return self.get_response(request)  # answers with tokens in them are never kept
-        owner = hashlib.sha256(_subject(request).encode()).hexdigest()
+        key, caller = request.headers.get("Idempotency-Key"), request.headers.get("Authorization")
+        if request.method != "POST" or not key or not caller or request.path.startswith("/api/v1/auth/"):
+            # answers with tokens in them are never kept; a feed's post is kept by its own digest
+            return self.get_response(request)
         digest = hashlib.sha256(request.path.encode() + b"\n" + request.body).hexdigest()
-        try:
-            with transaction.atomic():
-                kept = KeptAnswer.objects.create(owner=owner, key=key[:128], digest=digest, at=now())
-        except IntegrityError:
-            kept = KeptAnswer.objects.get(owner=owner, key=key[:128])
-            if kept.status is not None or kept.digest != digest or now() - kept.at < ABANDONED:
-                return self._again(kept, digest, language_of(request))
+        kept, ours = _begin(subject_of(caller), key, digest)
+        if not ours:
+            return self._again(kept, digest, language_of(request))
         response = self.get_response(request)
         if response.status_code in KEPT_STATUS and not response.streaming:
             kept.status, kept.body = response.status_code, response.content
@@ -109,6 +105,15 @@ def _conflict(refusal: Refusal, language: str) -> JsonResponse:
     )
 
 
-def _subject(request: HttpRequest) -> str:
-    """Who the key belongs to: the officer of a valid bearer token, else the raw header (answered 401 anyway)."""
-    return subject_of(request.headers.get("Authorization", ""))
+def _begin(subject: str, key: str, digest: str) -> tuple[KeptAnswer, bool]:
+    """The row of this key, and whether this request is the one to run."""
+    began_at = now()
+    kept, ours = KeptAnswer.objects.get_or_create(
+        owner=hashlib.sha256(subject.encode()).hexdigest(),
+        key=key[:128],
+        defaults={"digest": digest, "at": began_at},
+    )
+    if not ours and kept.status is None and kept.digest == digest and began_at - kept.at >= ABANDONED:
+        # of several who ask again, one takes it over
+        ours = KeptAnswer.objects.filter(pk=kept.pk, status=None, at=kept.at).update(at=began_at) == 1
+    return kept, ours

@@ -1,20 +1,21 @@
 """A wet city under a rain feed, frames as its producer would send them, and callers with any posts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rest_framework.test import APIClient
 
 from alerts import watch
-from foundation.scope import Scope
+from foundation.clock import now
 from hydrology import ingest
 from hydrology.models import Feed, Region, StationKind
 from hydrology.science.formats.cf_netcdf import encode
 from hydrology.science.grids import make_grid
-from officers.models import Officer
+from officers.auth import admit
+from officers.models import Device, Duty, Platform, Post
+from tests.console.factories import make_officer
 from tests.hydrology.factories import NOW, PLACES, body, make_feed, make_regions, make_station, rain
 
 SLOT = timedelta(minutes=5)
@@ -86,16 +87,14 @@ def play(feed: Feed, rains: list[Mapping[str, float] | None], start: datetime = 
     return end
 
 
-@pytest.fixture
-def client_of() -> Callable[..., APIClient]:
-    """An API client of this officer; `paths` he sees, `desk` and `command` are regions of those duties."""
-
-    def client(
-        officer: Officer, *paths: str, desk: tuple[str, ...] = (), command: tuple[str, ...] = ()
-    ) -> APIClient:
-        api = APIClient()
-        seen = tuple({*paths, *desk, *command})
-        api.force_authenticate(officer, token=SimpleNamespace(scope=Scope(seen, desk, command)))
-        return api
-
-    return client
+def signed_in(*duties: tuple[Region, Duty]) -> APIClient:
+    """The phone or browser of a new officer with these posts, signed in; `.officer` is he."""
+    officer = make_officer(*duties[0])
+    for region, duty in duties[1:]:
+        Post.objects.create(officer=officer, duty=duty, region=region, valid_from=now())
+    Post.objects.filter(officer=officer).update(valid_from=now() - timedelta(days=1))
+    device = Device.objects.create(officer=officer, platform=Platform.WEB, registered_at=now())
+    api = APIClient()
+    api.credentials(HTTP_AUTHORIZATION=f"Bearer {admit(device.pk, now()).access}")
+    api.officer = officer
+    return api

@@ -1,0 +1,201 @@
+"""What all doors share: how an error is said, and that a POST sent twice is done once."""
+
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from rest_framework.test import APIClient
+
+from alerts.models import ResponseOrder
+from backend.doors import ABANDONED
+from backend.models import KeptAnswer
+from foundation.clock import now
+from hydrology.feeds.signing import signed_headers
+from hydrology.models import Feed, Region
+from officers.models import Duty
+from tests.alerts.conftest import DISTRICT, A, signed_in
+from tests.hydrology.factories import SECRET, body, make_feed, make_regions
+
+KEY = {"HTTP_IDEMPOTENCY_KEY": "key 1"}
+ORDERS = "/api/v1/orders"
+
+
+def order(**fields: Any) -> dict[str, Any]:
+    return {
+        "level": "II", "authority": DISTRICT, "areas": [A], "duties": ["flood"], "title_zh": "巡查", "text_zh": "请巡查。",
+        "valid_until": (now() + timedelta(hours=3)).isoformat(),
+    } | fields  # fmt: skip
+
+
+@pytest.fixture
+def regions(db: None) -> dict[str, Region]:
+    return make_regions()
+
+
+@pytest.fixture
+def desk(regions: dict[str, Region]) -> APIClient:
+    return signed_in((regions[DISTRICT], Duty.DESK))
+
+
+@pytest.fixture
+def feed(regions: dict[str, Region]) -> Feed:
+    return make_feed()
+
+
+def test_the_same_key_and_body_gets_the_same_answer_and_is_done_once(desk: APIClient) -> None:
+    asked = order()
+    first, again = [desk.post(ORDERS, asked, format="json", **KEY) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json() == again.json()
+    assert ResponseOrder.objects.count() == 1
+
+
+def test_the_same_key_with_another_body_is_refused_and_does_nothing(desk: APIClient) -> None:
+    desk.post(ORDERS, order(), format="json", **KEY)
+    answer = desk.post(ORDERS, order(title_zh="转移"), format="json", **KEY)
+    assert (answer.status_code, answer.json()["code"]) == (409, "key_reused")
+    assert ResponseOrder.objects.count() == 1
+
+
+def test_the_same_key_at_another_door_is_another_request(desk: APIClient) -> None:
+    made = desk.post(ORDERS, order(), format="json", **KEY).json()
+    answer = desk.post(f"{ORDERS}/{made['id']}/submit", order(), format="json", **KEY)
+    assert answer.json()["code"] == "key_reused"
+
+
+def test_a_key_belongs_to_one_person_across_his_tokens(desk: APIClient, regions: dict[str, Region]) -> None:
+    asked = order()
+    other = signed_in((regions[DISTRICT], Duty.DESK))
+    mine, his = [api.post(ORDERS, asked, format="json", **KEY).json()["id"] for api in (desk, other)]
+    assert mine != his
+
+
+def test_without_a_key_every_post_counts(desk: APIClient) -> None:
+    asked = order()
+    for _ in range(2):
+        desk.post(ORDERS, asked, format="json")
+    assert ResponseOrder.objects.count() == 2
+    assert not KeptAnswer.objects.exists()
+
+
+def test_a_refused_request_gets_its_refusal_again(desk: APIClient) -> None:
+    asked = order(areas=["nowhere"])
+    first, again = [desk.post(ORDERS, asked, format="json", **KEY) for _ in range(2)]
+    assert (first.status_code, first.json()) == (again.status_code, again.json())
+    assert first.json()["code"] == "area_outside"
+
+
+def test_what_may_pass_is_not_kept(desk: APIClient) -> None:
+    """403 and 404 change when a post is given; the next try with the same key must be a real one."""
+    assert desk.post(f"{ORDERS}/999/submit", {}, format="json", **KEY).status_code == 404
+    assert not KeptAnswer.objects.exists()
+
+
+@pytest.mark.parametrize("door", ["otp", "sessions", "refresh", "tickets"])
+def test_answers_that_may_carry_tokens_are_never_kept(desk: APIClient, door: str) -> None:
+    desk.post(f"/api/v1/auth/{door}", {"phone": "13800001234"}, format="json", **KEY)
+    assert not KeptAnswer.objects.exists()
+
+
+def test_two_tickets_asked_with_one_key_are_two_tickets(desk: APIClient) -> None:
+    tickets = {desk.post("/api/v1/auth/tickets", **KEY).json()["ticket"] for _ in range(2)}
+    assert len(tickets) == 2
+
+
+def test_two_feeds_may_use_the_same_key(feed: Feed) -> None:
+    make_feed("other")
+    for key, raw in (("gauges", body()), ("other", body({}))):
+        headers = signed_headers(key, SECRET, raw, now())
+        answer = APIClient().post(
+            "/api/v1/ingest/readings", raw, content_type="application/json", headers=headers, **KEY
+        )
+        assert answer.status_code == 200, answer.content
+
+
+@pytest.mark.parametrize(("age", "runs"), [(timedelta(0), False), (ABANDONED, True)])
+def test_a_request_whose_process_died_may_be_run_again_after_a_minute(
+    desk: APIClient, age: timedelta, runs: bool
+) -> None:
+    asked = order()
+    desk.post(ORDERS, asked, format="json", **KEY)
+    KeptAnswer.objects.update(status=None, body=None, at=now() - age)  # as a killed process leaves it
+    answer = desk.post(ORDERS, asked, format="json", **KEY)
+    assert (answer.status_code == 201) is runs
+    assert runs or answer.json()["code"] == "in_progress"
+    assert ResponseOrder.objects.count() == 1 + runs
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("abandoned", [False, True])
+def test_of_several_at_once_one_is_done(abandoned: bool) -> None:
+    desk = signed_in((make_regions()[DISTRICT], Duty.DESK))
+    asked = order()
+    if abandoned:
+        desk.post(ORDERS, asked, format="json", **KEY)
+        ResponseOrder.objects.all().delete()
+        KeptAnswer.objects.update(status=None, body=None, at=now() - ABANDONED)
+
+    def post(_: int) -> int:
+        api = APIClient()
+        api._credentials = desk._credentials
+        try:
+            return api.post(ORDERS, asked, format="json", **KEY).status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(post, range(4)))
+    assert set(answers) <= {201, 409}
+    assert 201 in answers
+    assert ResponseOrder.objects.count() == 1
+
+
+CASES: dict[str, Callable[[APIClient], Any]] = {
+    "invalid": lambda api: api.post(ORDERS, {}, format="json"),
+    "parse_error": lambda api: api.post(ORDERS, "{", content_type="application/json"),
+    "not_found": lambda api: api.get(f"{ORDERS}/999"),
+    "signed_out": lambda api: APIClient().get(ORDERS, headers={"Authorization": "Bearer nonsense"}),
+    "not_authenticated": lambda api: APIClient().get(ORDERS),
+    "method_not_allowed": lambda api: api.delete(ORDERS),
+    "unsupported_media_type": lambda api: api.post(ORDERS, "x", content_type="text/plain"),
+}
+STATUS = {
+    "invalid": 400,
+    "parse_error": 400,
+    "not_found": 404,
+    "signed_out": 401,
+    "not_authenticated": 401,
+    "method_not_allowed": 405,
+    "unsupported_media_type": 415,
+}
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_every_error_has_one_shape(desk: APIClient, code: str) -> None:
+    answer = CASES[code](desk)
+    said = answer.json()
+    assert (answer.status_code, said["code"]) == (STATUS[code], code)
+    assert set(said) == {"code", "message", "fields"}
+    assert isinstance(said["fields"], dict)
+
+
+@pytest.mark.parametrize(
+    ("asked", "chinese"),
+    [("", True), ("zh-CN,zh;q=0.9,en;q=0.8", True), ("en-GB,en;q=0.9", False), ("fr", True)],
+)
+@pytest.mark.parametrize("code", ["invalid", "not_found", "method_not_allowed"])
+def test_errors_are_said_in_the_callers_language(
+    desk: APIClient, asked: str, chinese: bool, code: str
+) -> None:
+    desk.defaults["HTTP_ACCEPT_LANGUAGE"] = asked
+    said = CASES[code](desk).json()
+    assert bool(re.search(r"[\u4e00-\u9fff]", said["message"])) is chinese
+
+
+def test_faulty_fields_are_named(desk: APIClient) -> None:
+    said = desk.post(ORDERS, order(level="VI", areas=[]), format="json").json()
+    assert set(said["fields"]) == {"level", "areas"}
