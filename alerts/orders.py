@@ -69,11 +69,12 @@ def draft(officer_id: int, scope: Scope, values: dict[str, object], *, now: date
     if authority is None or not scope.sees(authority.path):
         raise not_found("发布机关", "authority")
     scope.require_desk(authority.path)
-    check_areas(list(values["areas"]), authority)  # type: ignore[call-overload]
+    areas = list(dict.fromkeys(values["areas"]))  # type: ignore[call-overload]  # each said once
+    check_areas(areas, authority)
     _check_times(values, now)
     with transaction.atomic():
         order = ResponseOrder.objects.create(
-            **{**values, "authority": authority}, drafted_by_id=officer_id, created_at=now
+            **{**values, "authority": authority, "areas": areas}, drafted_by_id=officer_id, created_at=now
         )
         OrderEvent.objects.create(order=order, at=now, actor_id=officer_id, before="", after=S.DRAFT)
     return order

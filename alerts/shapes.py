@@ -127,7 +127,7 @@ class OrderIn(serializers.ModelSerializer[ResponseOrder]):
         min_length=1,
     )
     title_zh = serializers.CharField(max_length=80)
-    title_en = serializers.CharField(max_length=160, default="")
+    title_en = serializers.CharField(max_length=160, default="", allow_blank=True)
     text_zh = serializers.CharField(max_length=4000)
     text_en = serializers.CharField(max_length=8000, default="", allow_blank=True)
     deadline_at = At(default=None, allow_null=True)
