@@ -41,7 +41,16 @@ def _database(url: str) -> dict[str, object]:
         "HOST": query.get("host") or parts.hostname or "",
         "PORT": parts.port or "",
         "CONN_MAX_AGE": 0,
-        "OPTIONS": {"pool": {"min_size": 0, "max_size": _number("DB_POOL_SIZE", 16), "timeout": 10}},
+        "OPTIONS": {
+            "pool": {
+                "min_size": 0,
+                "max_size": _number("DB_POOL_SIZE", 16),
+                "timeout": 10,
+                # its pauses double meanwhile: with the default of 300 s a database that was away for a minute
+                # stays away for up to another
+                "reconnect_timeout": 5,
+            }
+        },
     }
 
 
@@ -97,6 +106,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "unacked_restore_throttle": 1,
     "socket_timeout": 5,
     "socket_connect_timeout": 2,
+    "max_retries": 0,  # or every nudge waits 6 s for a Redis that is away; worker and beat reconnect by themselves
 }
 
 # Django
