@@ -4,7 +4,8 @@ Owns: which processes run, in which order they start and stop, and the environme
 Does not own: how children are kept (backend/crew.py), the embedded servers (backend/embedded.py).
 Standard library only: Django reads its settings in the children, after the servers are up.
 
-From the environment: PORT (8000), REPLAY=0 (no storm), RUN_DIR (.run), and everything settings.py reads.
+From the environment: PORT (8000), REPLAY=0 (no storm), OFFICERS=0 (nobody answers), RUN_DIR (.run), and
+everything settings.py reads.
 """
 
 import contextlib
@@ -175,7 +176,8 @@ def live(crew: Crew, port: int) -> None:
         meet_phones(crew)
     start_product(crew, port)
     welcome(crew, port, began_s)
-    if not real_phones:  # synthetic officers answer the stand-in's pushes, through the front doors
+    # synthetic officers answer the stand-in's pushes, through the front doors
+    if not real_phones and os.environ.get("OFFICERS") != "0":
         crew.keep("officers", *MANAGE, "officers")
     if os.environ.get("REPLAY") != "0":
         crew.keep("replay", *MANAGE, "replay", "demo", "--speed", "30", may_end=True)
