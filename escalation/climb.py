@@ -1,13 +1,16 @@
 """When nobody answers: climbs start, take their rungs when due, end. Owns Climb and Rung.
 
-Woken only by its 5 s sweep: the row's due_at is the clock. A sweep is one transaction of set-based steps; the
-climbs it holds are locked, and whether somebody has answered is read under that lock, so no rung follows an
-answer. Every rung is a dispatch of the same bulletin through notifications/dispatch.py.
+Woken only by its 5 s sweep: the row's due_at is the clock. The climbs of one bulletin are taken together, in one
+transaction of set-based steps under the bulletin's lock: a desk hears once, however many below it are silent, and
+whether somebody has answered is read under that lock, so no rung follows an answer. Every rung is a dispatch of
+the same bulletin through notifications/dispatch.py.
 """
 
 import logging
 from collections import defaultdict
 from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
 
 from django.db import connection, transaction
 
@@ -21,7 +24,7 @@ from notifications.models import Dispatch, Errand
 
 log = logging.getLogger(__name__)
 
-CHUNK = 5000
+CLIMB_LOCK = 0x5E9_0002  # with the bulletin's id; the first half is used nowhere else
 CHASED_FROM = 3  # Bulletin.urgency
 
 _START = """
@@ -34,38 +37,83 @@ WHERE d.dispatch_id = %(dispatch)s AND d.state <> 'confirmed'
 ON CONFLICT (delivery_id) DO NOTHING
 """
 
-_DUE = """
-SELECT c.id, c.delivery_id, c.rungs, c.waits_s, c.rung, c.due_at, s.bulletin_id,
-       CASE WHEN d.state = 'confirmed' THEN 'confirmed'
-            WHEN EXISTS (
-                SELECT 1 FROM notifications_dispatch ds JOIN notifications_delivery dd ON dd.dispatch_id = ds.id
-                WHERE ds.bulletin_id = s.bulletin_id AND ds.errand = 'deputy'
-                  AND dd.region_id = d.region_id AND dd.state = 'confirmed'
-            ) THEN 'deputy confirmed' ELSE '' END,
-       CASE WHEN b.valid_until <= %(now)s THEN 'no longer valid'
-            WHEN w.ended_at IS NOT NULL THEN 'warning cancelled'
-            WHEN o.status IN ('withdrawn', 'ended') THEN 'order ' || o.status ELSE '' END
-FROM escalation_climb c
-JOIN notifications_delivery d ON d.id = c.delivery_id
-JOIN notifications_dispatch s ON s.id = d.dispatch_id
-JOIN alerts_bulletin b ON b.id = s.bulletin_id
-LEFT JOIN alerts_warning w ON w.id = b.warning_id
-LEFT JOIN alerts_responseorder o ON o.id = b.order_id
-WHERE c.state = 'climbing' AND (c.due_at <= %(now)s OR d.state = 'confirmed')
-ORDER BY c.due_at, c.id LIMIT %(chunk)s
-FOR UPDATE OF c SKIP LOCKED
+_CLIMBING = """
+SELECT DISTINCT s.bulletin_id FROM escalation_climb c
+JOIN notifications_delivery d ON d.id = c.delivery_id JOIN notifications_dispatch s ON s.id = d.dispatch_id
+WHERE c.state = 'climbing' ORDER BY s.bulletin_id
 """
+
+# a warning's later message of the same gravity to the same person is chased instead of the earlier one
+_DUE = """
+SELECT * FROM (
+    SELECT c.id, c.delivery_id, d.region_id, c.rungs, c.waits_s, c.rung, c.due_at,
+           CASE WHEN d.state = 'confirmed' THEN 'confirmed'
+                WHEN EXISTS (
+                    SELECT 1 FROM notifications_dispatch ds
+                    JOIN notifications_delivery dd ON dd.dispatch_id = ds.id
+                    WHERE ds.bulletin_id = s.bulletin_id AND ds.errand = 'deputy'
+                      AND dd.region_id = d.region_id AND dd.state = 'confirmed'
+                ) THEN 'deputy confirmed' ELSE '' END AS answered,
+           CASE WHEN b.valid_until <= %(now)s THEN 'no longer valid'
+                WHEN w.ended_at IS NOT NULL THEN 'warning cancelled'
+                WHEN o.status IN ('withdrawn', 'ended') THEN 'order ' || o.status
+                WHEN EXISTS (
+                    SELECT 1 FROM notifications_delivery nd
+                    JOIN notifications_dispatch ns ON ns.id = nd.dispatch_id AND ns.errand = 'first'
+                    JOIN alerts_bulletin nb ON nb.id = ns.bulletin_id
+                    WHERE nd.officer_id = d.officer_id AND nd.id > d.id AND nb.warning_id = b.warning_id
+                      AND nb.urgency >= b.urgency AND nb.requires IN ('confirm', 'report')
+                ) THEN 'told anew' ELSE '' END AS ended
+    FROM escalation_climb c
+    JOIN notifications_delivery d ON d.id = c.delivery_id
+    JOIN notifications_dispatch s ON s.id = d.dispatch_id
+    JOIN alerts_bulletin b ON b.id = s.bulletin_id
+    LEFT JOIN alerts_warning w ON w.id = b.warning_id
+    LEFT JOIN alerts_responseorder o ON o.id = b.order_id
+    WHERE c.state = 'climbing' AND s.bulletin_id = %(bulletin)s
+) climbing
+WHERE due_at <= %(now)s OR answered <> '' OR ended <> ''
+ORDER BY due_at, id
+"""
+
+# by region of the silent: how many people of the dispatch stand there or above
+_REACHED = """
+WITH told AS (
+    SELECT region_id, count(*) AS people FROM notifications_delivery WHERE dispatch_id = %s GROUP BY region_id
+)
+SELECT own.code, sum(told.people)::int FROM hydrology_region own
+JOIN told ON told.region_id = ANY(string_to_array(own.path, '/'))
+WHERE own.code = ANY(%s) GROUP BY own.code
+"""
+
+
+class Due(NamedTuple):
+    """One climb whose next rung is due."""
+
+    climb: int
+    delivery: int
+    region: str
+    due_at: datetime
+    take: Take
+
+
+_LEADS = {  # said before the bulletin's own words, (zh, en)
+    Errand.REPEAT: ("【再次提醒】请立即确认。", "[Reminder] Confirm now. "),
+    Errand.DEPUTY: ("【叫应】A角未应答，请您接替。", "[Call] The A-post has not answered; take over. "),
+    Errand.SUPERIOR: (
+        "【叫应】下级有人未应答，请督促。",
+        "[Call] People below you have not answered; see to it. ",
+    ),
+}
 
 
 def sweep(*, now: datetime) -> int:
     """Start the climbs that are due to start, then take every due step; returns rungs taken."""
     start_climbs(now=now)
-    taken = 0
-    while True:
-        looked, rungs = _take_due(now)
-        taken += rungs
-        if looked < CHUNK:
-            return taken
+    with connection.cursor() as cursor:
+        cursor.execute(_CLIMBING)
+        bulletins = [row[0] for row in cursor]
+    return sum(_take_due(bulletin, now) for bulletin in bulletins)
 
 
 def start_climbs(*, now: datetime) -> None:
@@ -103,60 +151,57 @@ def start_climbs(*, now: datetime) -> None:
                 )
 
 
-def _take_due(now: datetime) -> tuple[int, int]:
-    """One chunk of due climbs: (looked at, rungs taken)."""
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(_DUE, {"now": now, "chunk": CHUNK})
-            rows = cursor.fetchall()
-        takes: dict[tuple[int, str, int], list[tuple[int, int, Take, datetime]]] = defaultdict(list)
-        stops: dict[str, list[int]] = defaultdict(list)
-        for climb, delivery, rungs, waits, rung, due_at, bulletin, answered, ended in rows:
+@transaction.atomic
+def _take_due(bulletin: int, now: datetime) -> int:
+    """The due steps of one bulletin's climbs; none while another sweep is at them. Returns rungs taken."""
+    takes: dict[tuple[str, int], list[Due]] = defaultdict(list)
+    stops: dict[str, list[int]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [CLIMB_LOCK, bulletin % 2**31])
+        if not cursor.fetchone()[0]:
+            return 0
+        cursor.execute(_DUE, {"now": now, "bulletin": bulletin})
+        for climb, delivery, region, rungs, waits, rung, due_at, answered, ended in cursor:
             ladder = Ladder(tuple(rungs), tuple(waits))
             match step(ladder, rung, due_at, now, answered=answered, ended=ended):
                 case Take() as take:
-                    takes[bulletin, take.errand, take.number].append((climb, delivery, take, due_at))
+                    takes[take.errand, take.number].append(Due(climb, delivery, region, due_at, take))
                 case Stop(state=state):
                     stops[state].append(climb)
-        for state, ids in stops.items():
-            Climb.objects.filter(pk__in=ids).update(state=ClimbState(state), ended_at=now)
-        for (bulletin, errand, _), group in takes.items():
-            _take(Bulletin.objects.get(pk=bulletin), Errand(errand), group, now)
-        return len(rows), sum(map(len, takes.values()))
+    for state, ids in stops.items():
+        Climb.objects.filter(pk__in=ids).update(state=ClimbState(state), ended_at=now)
+    for (errand, _), group in takes.items():
+        _take(Bulletin.objects.get(pk=bulletin), Errand(errand), group, now)
+    return sum(map(len, takes.values()))
 
 
-def _take(
-    bulletin: Bulletin, errand: Errand, group: list[tuple[int, int, Take, datetime]], now: datetime
-) -> None:
+def _take(bulletin: Bulletin, errand: Errand, group: list[Due], now: datetime) -> None:
     """One rung of one bulletin for everybody who is due: a single dispatch, rows for each climb."""
-    unanswered = [delivery for _, delivery, _, _ in group]
-    dispatch = run_errand(bulletin, errand, now=now, unanswered=unanswered, lead=_lead(errand, len(group)))
+    unanswered = [due.delivery for due in group]
+    dispatch = run_errand(bulletin, errand, now=now, unanswered=unanswered, lead=_LEADS[errand])
+    reached = _reached(dispatch, {due.region for due in group})
     Rung.objects.bulk_create(
         [
             Rung(
-                climb_id=climb,
-                number=take.number,
+                climb_id=due.climb,
+                number=due.take.number,
                 errand=errand,
-                due_at=due_at,
+                due_at=due.due_at,
                 taken_at=now,
-                reached=min(dispatch.recipients, 32767),
+                reached=1 if errand is Errand.REPEAT else min(reached.get(due.region, 0), 32767),
             )
-            for climb, _, take, due_at in group
+            for due in group
         ]
     )
-    for next_due_at in {take.next_due_at for _, _, take, _ in group}:
-        ids = [climb for climb, _, take, _ in group if take.next_due_at == next_due_at]
-        Climb.objects.filter(pk__in=ids).update(rung=group[0][2].number + 1, due_at=next_due_at)
-    transaction.on_commit(lambda: hint("board", bulletin=bulletin.pk))
+    for next_due_at in {due.take.next_due_at for due in group}:
+        ids = [due.climb for due in group if due.take.next_due_at == next_due_at]
+        Climb.objects.filter(pk__in=ids).update(rung=group[0].take.number + 1, due_at=next_due_at)
+    transaction.on_commit(partial(hint, "board", dispatch=dispatch.pk))
     log.info("climb.rung bulletin=%s errand=%s climbs=%s", bulletin.pk, errand, len(group))
 
 
-def _lead(errand: Errand, count: int) -> tuple[str, str]:
-    """What is said before the bulletin's own words on this rung."""
-    match errand:
-        case Errand.REPEAT:
-            return "【再次提醒】请立即确认。", "[Reminder] Confirm now. "
-        case Errand.DEPUTY:
-            return "【叫应】A角未应答，请您接替。", "[Call] The A-post has not answered; take over. "
-        case _:
-            return f"【叫应】下级{count}人未应答。", f"[Call] {count} below you have not answered. "
+def _reached(dispatch: Dispatch, regions: set[str]) -> dict[str, int]:
+    """How many people the rung addressed for the silent of each region; where it is nobody, no entry."""
+    with connection.cursor() as cursor:
+        cursor.execute(_REACHED, [dispatch.pk, list(regions)])
+        return dict(cursor.fetchall())

@@ -1,0 +1,300 @@
+"""When nobody answers: real rows, moved time, two sweeps at once."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from alerts.models import Bulletin, Hazard, Requires, Warning
+from escalation import climb, ladder
+from escalation.models import Climb, ClimbState, Rung
+from hydrology.models import Region
+from notifications import dispatch, receipts
+from notifications.models import Delivery, Errand, ReceiptState
+from officers.models import Duty, Officer, Post, Rank
+from tests.console.factories import make_bulletin, make_officer
+from tests.hydrology.factories import make_regions
+from tests.notifications.conftest import give_phone
+
+NOON = datetime(2026, 9, 7, 4, tzinfo=UTC)  # in Shenzhen; nights are shorter
+STREET, NEXT_STREET, DISTRICT = "440303001", "440303002", "440303"
+REPEAT_S, DEPUTY_S, SUPERIOR_S, END_S = (60, 180, 300, 600)  # of urgency 4, since the dispatch
+Regions = dict[str, Region]
+
+
+@pytest.fixture
+def regions(db: None) -> Regions:
+    return make_regions()
+
+
+def person(region: Region, *, phones: int = 1, duty: Duty = Duty.FLOOD, rank: Rank = Rank.A) -> Officer:
+    officer = make_officer(region, duty)
+    Post.objects.filter(officer=officer).update(rank=rank, valid_from=NOON - timedelta(days=1))
+    for _ in range(phones):
+        give_phone(officer)
+    return officer
+
+
+def tell(*areas: str, **fields: Any) -> Bulletin:
+    """A bulletin of urgency 4 that asks for a confirmation, dispatched at noon."""
+    given = {"urgency": 4, "areas": list(areas), "issued_at": NOON, "caused_at": NOON}
+    told = make_bulletin(**given | {"valid_until": NOON + timedelta(hours=2)} | fields)
+    dispatch.take_up(now=fields.get("issued_at", NOON))
+    return told
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def sweep_until(seconds: int, every_s: int = 5, since_s: int = 0) -> int:
+    return sum(climb.sweep(now=at(s)) for s in range(since_s, seconds + 1, every_s))
+
+
+def rungs(officer: Officer) -> list[tuple[str, int]]:
+    """The rungs taken for this officer's first delivery and how many people each one addressed."""
+    taken = Rung.objects.filter(
+        climb__delivery__officer=officer, climb__delivery__dispatch__errand=Errand.FIRST
+    )
+    return list(taken.order_by("climb_id", "number").values_list("errand", "reached"))
+
+
+def heard(officer: Officer) -> list[str]:
+    """Why he was addressed, in order."""
+    return list(
+        Delivery.objects.filter(officer=officer).order_by("id").values_list("dispatch__errand", flat=True)
+    )
+
+
+def answer(
+    officer: Officer, errand: Errand, state: ReceiptState = ReceiptState.CONFIRMED, now: datetime = NOON
+) -> None:
+    row = Delivery.objects.get(officer=officer, dispatch__errand=errand)
+    receipts.take(officer.pk, [receipts.Answer(row.pk, state, now)], source="http", now=now)
+
+
+def state_of(officer: Officer) -> str:
+    return Climb.objects.get(delivery__officer=officer).state
+
+
+def test_nobody_answers_so_repeat_deputy_superior_and_the_list_of_the_silent(regions: Regions) -> None:
+    first = person(regions[STREET])
+    deputy = person(regions[STREET], rank=Rank.B)
+    desk = person(regions[DISTRICT], duty=Duty.DESK)
+    for quiet in (deputy, desk):
+        Post.objects.filter(officer=quiet).update(valid_from=at(1))  # they come on duty after the first call
+    tell(STREET)
+    assert sweep_until(REPEAT_S - 1) == 0
+    assert sweep_until(REPEAT_S, since_s=REPEAT_S) == 1
+    assert (heard(first), heard(deputy), heard(desk)) == (["first", "repeat"], [], [])
+    sweep_until(DEPUTY_S, since_s=REPEAT_S + 5)
+    assert (heard(deputy), heard(desk)) == (["deputy"], [])
+    sweep_until(SUPERIOR_S + 10, since_s=DEPUTY_S + 5)
+    assert heard(desk) == ["superior"]
+    assert state_of(first) == ClimbState.CLIMBING
+    sweep_until(END_S + 30, since_s=SUPERIOR_S + 15)
+    assert state_of(first) == ClimbState.EXHAUSTED
+    assert rungs(first) == [("repeat", 1), ("deputy", 1), ("superior", 1)]
+    assert climb.sweep(now=at(3600)) == 0
+
+
+@pytest.mark.parametrize("since_s", [0, REPEAT_S, DEPUTY_S, SUPERIOR_S])
+def test_an_answer_stops_it_at_any_rung(regions: Regions, since_s: int) -> None:
+    officer = person(regions[STREET])
+    tell(STREET)
+    sweep_until(since_s)
+    before = rungs(officer)
+    answer(officer, Errand.FIRST, now=at(since_s))
+    assert sweep_until(END_S + 60, since_s=since_s) == 0
+    assert rungs(officer) == before
+    assert not Climb.objects.exclude(state=ClimbState.ANSWERED).exists()
+
+
+def test_opening_is_not_an_answer(regions: Regions) -> None:
+    officer = person(regions[STREET])
+    tell(STREET)
+    answer(officer, Errand.FIRST, ReceiptState.OPENED)
+    assert climb.sweep(now=at(REPEAT_S)) == 1
+
+
+def test_the_deputys_answer_stops_the_climb_at_once(regions: Regions) -> None:
+    officer = person(regions[STREET])
+    deputy = person(regions[STREET], rank=Rank.B)
+    Post.objects.filter(officer=deputy).update(valid_from=at(1))
+    tell(STREET)
+    sweep_until(DEPUTY_S)
+    answer(deputy, Errand.DEPUTY, now=at(DEPUTY_S))
+    climb.sweep(now=at(DEPUTY_S + 5))
+    assert state_of(officer) == ClimbState.ANSWERED
+    assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy"]
+
+
+def test_the_deputy_of_another_street_is_neither_called_nor_counted(regions: Regions) -> None:
+    silent, there = person(regions[STREET]), person(regions[NEXT_STREET])
+    deputy = person(regions[NEXT_STREET], rank=Rank.B)
+    Post.objects.filter(officer=deputy).update(valid_from=at(1))
+    tell(STREET, NEXT_STREET)
+    sweep_until(DEPUTY_S)
+    assert rungs(silent)[-1] == ("deputy", 0)  # a finding: this street has no deputy
+    assert rungs(there)[-1] == ("deputy", 1)
+    answer(deputy, Errand.DEPUTY, now=at(DEPUTY_S))
+    sweep_until(END_S - 5, since_s=DEPUTY_S)
+    assert state_of(there) == ClimbState.ANSWERED
+    assert state_of(silent) == ClimbState.CLIMBING
+
+
+def test_who_has_no_live_device_has_his_deputy_called_at_once(regions: Regions) -> None:
+    officer = person(regions[STREET], phones=0)
+    deputy = person(regions[STREET], rank=Rank.B)
+    Post.objects.filter(officer=deputy).update(valid_from=NOON - timedelta(days=1))
+    tell(STREET)
+    assert climb.sweep(now=NOON) == 1
+    assert heard(deputy) == ["first", "deputy"]
+    assert rungs(officer) == [("deputy", 1)]
+
+
+def test_a_superior_gets_one_message_however_many_are_silent(regions: Regions) -> None:
+    for street in (STREET, NEXT_STREET):
+        for _ in range(3):
+            person(regions[street])
+    desk = person(regions[DISTRICT], duty=Duty.DESK)
+    tell(STREET, NEXT_STREET)
+    answer(desk, Errand.FIRST)
+    sweep_until(SUPERIOR_S)
+    assert Rung.objects.filter(errand="superior").count() == 6
+    assert heard(desk).count("superior") == 1
+
+
+def test_a_district_without_a_desk_is_answered_for_by_the_city(regions: Regions) -> None:
+    officer = person(regions[STREET])
+    desk = person(regions["4403"], duty=Duty.DESK)
+    tell(STREET)
+    answer(desk, Errand.FIRST)
+    sweep_until(SUPERIOR_S)
+    assert heard(desk) == ["first", "superior"]
+    assert rungs(officer)[-1] == ("superior", 1)
+
+
+def test_a_repeat_rings_again_but_is_no_second_item_in_the_inbox(regions: Regions) -> None:
+    officer = person(regions[STREET])
+    tell(STREET)
+    sweep_until(REPEAT_S)
+    assert heard(officer) == ["first", "repeat"]
+    assert [row.dispatch.errand for row in Delivery.objects.inbox(officer.pk, 0)] == ["first"]
+    again = Delivery.objects.get(dispatch__errand=Errand.REPEAT)
+    assert again.root_id == Delivery.objects.get(dispatch__errand=Errand.FIRST).pk
+    answer(officer, Errand.FIRST, now=at(REPEAT_S))
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"confirmed"}
+
+
+def ended_warning(told: Bulletin) -> None:
+    Warning.objects.filter(pk=told.warning_id).update(ended_at=at(REPEAT_S), level=0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "end"),
+    [({}, ended_warning), ({"valid_until": NOON + timedelta(seconds=REPEAT_S + 1)}, lambda told: None)],
+    ids=["warning cancelled", "no longer valid"],
+)
+def test_what_no_longer_stands_is_not_chased(
+    regions: Regions, fields: dict[str, Any], end: Callable[[Bulletin], None]
+) -> None:
+    officer = person(regions[STREET])
+    warning = Warning.objects.create(
+        hazard=Hazard.RAINSTORM, region=regions[DISTRICT], level=4, peak_level=4, raised_at=NOON
+    )
+    told = tell(STREET, warning=warning, **fields)
+    sweep_until(REPEAT_S)
+    end(told)
+    climb.sweep(now=at(REPEAT_S + 5))
+    assert state_of(officer) == ClimbState.STOPPED
+    assert sweep_until(END_S, since_s=REPEAT_S + 5) == 0
+    assert rungs(officer) == [("repeat", 1)]
+
+
+@pytest.mark.parametrize(("urgency", "chased"), [(4, "told anew"), (3, "both")])
+def test_a_person_told_again_by_the_same_warning_is_chased_for_the_later_message(
+    regions: Regions, urgency: int, chased: str
+) -> None:
+    officer = person(regions[STREET])
+    warning = Warning.objects.create(
+        hazard=Hazard.RAINSTORM, region=regions[DISTRICT], level=4, peak_level=4, raised_at=NOON
+    )
+    earlier = tell(STREET, warning=warning)
+    sweep_until(REPEAT_S)
+    tell(STREET, warning=warning, urgency=urgency, supersedes=earlier, issued_at=at(REPEAT_S + 1))
+    climb.sweep(now=at(REPEAT_S + 5))
+    stopped = Climb.objects.get(delivery__officer=officer).state == ClimbState.STOPPED
+    assert stopped is (chased == "told anew")  # a milder message does not silence the graver one
+    assert sweep_until(END_S, since_s=REPEAT_S + 5) > 0
+
+
+@pytest.mark.parametrize("fields", [{"urgency": 2}, {"requires": Requires.OPEN}, {"requires": Requires.NONE}])
+def test_what_is_not_grave_or_asks_for_nothing_is_not_chased(
+    regions: Regions, fields: dict[str, Any]
+) -> None:
+    person(regions[STREET])
+    tell(STREET, **fields)
+    assert sweep_until(END_S, every_s=60) == 0
+    assert not Climb.objects.exists()
+
+
+def test_the_ladder_is_frozen_when_the_climb_starts(
+    regions: Regions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    officer = person(regions[STREET])
+    tell(STREET)
+    sweep_until(REPEAT_S)
+    monkeypatch.setitem(ladder.WAITS_S, 4, (1, 1, 1, 1))
+    monkeypatch.setattr(ladder, "RUNGS", ("superior", "deputy", "repeat"))
+    assert climb.sweep(now=at(DEPUTY_S - 5)) == 0
+    sweep_until(END_S, since_s=DEPUTY_S)
+    assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy", "superior"]
+
+
+def test_a_sweep_that_comes_late_takes_one_rung_and_waits_again(regions: Regions) -> None:
+    """After an outage nobody is to be called by three rungs in one minute."""
+    officer = person(regions[STREET])
+    tell(STREET)
+    assert climb.sweep(now=at(1800)) == 1
+    assert climb.sweep(now=at(1800 + DEPUTY_S - REPEAT_S - 1)) == 0
+    assert climb.sweep(now=at(1800 + DEPUTY_S - REPEAT_S)) == 1
+    assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy"]
+
+
+def test_a_drill_climbs_as_a_drill(regions: Regions) -> None:
+    person(regions[STREET])
+    tell(STREET, drill=True)
+    sweep_until(REPEAT_S)
+    assert set(Delivery.objects.values_list("dispatch__errand", "dispatch__drill")) == {
+        ("first", True),
+        ("repeat", True),
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_sweeps_at_once_take_each_rung_once() -> None:
+    regions = make_regions()
+    people = [person(regions[STREET]) for _ in range(20)]
+    deputies = [person(regions[STREET], rank=Rank.B) for _ in range(2)]
+    Post.objects.filter(officer__in=deputies).update(valid_from=at(1))
+    desk = person(regions[DISTRICT], duty=Duty.DESK)
+    Post.objects.filter(officer=desk).update(valid_from=at(1))
+    tell(STREET)
+
+    def sweep(seconds: int) -> int:
+        try:
+            return climb.sweep(now=at(seconds))
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        for seconds in (REPEAT_S, DEPUTY_S, SUPERIOR_S):
+            assert sum(pool.map(sweep, [seconds] * 4)) == len(people)
+    for officer in people:
+        assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy", "superior"]
+        assert heard(officer) == ["first", "repeat"]
+    assert [heard(officer) for officer in (*deputies, desk)] == [["deputy"], ["deputy"], ["superior"]]
