@@ -50,10 +50,11 @@ WITH due AS (
 SELECT t.id, t.dispatch_id, coalesce(t.root_id, t.id), t.attempts, t.accepted_devices, o.language, v.id, v.token
 FROM taken t
 JOIN officers_officer o ON o.id = t.officer_id
-LEFT JOIN officers_device v ON v.officer_id = t.officer_id AND v.retired_at IS NULL
-    AND v.provider = 'fcm' AND v.token <> '' AND NOT v.id = ANY(t.accepted_devices)
+LEFT JOIN LATERAL (SELECT * FROM officers_device WHERE officer_id = t.officer_id OFFSET 0) v
+    ON v.retired_at IS NULL AND v.provider = 'fcm' AND v.token <> '' AND NOT v.id = ANY(t.accepted_devices)
 ORDER BY t.id, v.id
-"""
+"""  # OFFSET 0: by the officer's index, always. Right after an import the planner knows no better than to compare
+# every delivery with every device: 9 s a claim instead of 15 ms, measured with the first order to 45,000.
 
 _SETTLE = """
 UPDATE notifications_delivery d
