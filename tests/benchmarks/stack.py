@@ -90,7 +90,7 @@ def wait_for(true: Callable[[], bool], within_s: float, what: str, pause_s: floa
 
 @contextlib.contextmanager
 def stack() -> Iterator[Stack]:
-    """`python -m backend.up` without a storm, in a folder that is gone afterwards. Ended also by SIGTERM."""
+    """`python -m backend.up` with no storm and nobody answering, in a folder that is gone afterwards."""
     run_dir, port = Path(settings.RUN_DIR), _free_port()
     run_dir.mkdir(mode=0o711)  # postgres may run in it as nobody
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -100,7 +100,7 @@ def stack() -> Iterator[Stack]:
         up = subprocess.Popen(
             [sys.executable, "-m", "backend.up"],
             cwd=ROOT,
-            env=env | {"PORT": str(port), "REPLAY": "0"},
+            env=env | {"PORT": str(port), "REPLAY": "0", "OFFICERS": "0"},
             stdout=sink,
             stderr=sink,
             preexec_fn=die_with_parent(signal.SIGTERM),
