@@ -42,7 +42,7 @@ class Inbox(APIView):
 
 def _whole(request: Request, name: str, default: int, most: int) -> int:
     raw = request.query_params.get(name, "")
-    if raw and not raw.isdigit():
+    if raw and not (raw.isdecimal() and len(raw) < 20):
         raise Refusal(
             "invalid",
             zh=f"{name} 须为非负整数。",
@@ -68,11 +68,20 @@ def take_receipts(officer_id: int, raw: object, source: str) -> list[dict[str, o
             good.append(asked.answer(asked.validated_data))
         else:
             known = row if isinstance(row, dict) else {}
-            fields = {name: str(faults[0]) for name, faults in asked.errors.items()}
-            results.append(
-                {"id": known.get("id"), "state": known.get("state"), "result": "invalid", "fields": fields}
-            )
+            fields = {name: _sayable(str(faults[0])) for name, faults in asked.errors.items()}
+            echo = {name: _echo(known.get(name)) for name in ("id", "state")}
+            results.append({**echo, "result": "invalid", "fields": fields})
     return receipts.take(officer_id, good, source=source, now=now()) + results
+
+
+def _echo(given: object) -> object:
+    """What the phone called it, if that can be said back."""
+    return _sayable(given) if isinstance(given, str) else given if isinstance(given, int) else None
+
+
+def _sayable(text: str) -> str:
+    """Half a surrogate pair, which JSON lets in, cannot be sent out."""
+    return text.encode(errors="replace").decode()[:200]
 
 
 class Receipts(APIView):

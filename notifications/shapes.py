@@ -1,10 +1,14 @@
 """What goes in and out of the notifications doors, for the OpenAPI document and the checks of what comes in."""
 
+import json
+
 from rest_framework import serializers
 
 from foundation.clock import SHENZHEN
 from notifications import receipts
 from notifications.models import ReceiptState, State
+
+FORM_CHARS = 20_000
 
 
 class InboxItem(serializers.Serializer[object]):
@@ -27,6 +31,13 @@ class InboxPage(serializers.Serializer[object]):
     next = serializers.IntegerField(help_text="pass as `since` next time")
 
 
+def _storable(text: str) -> str:
+    """PostgreSQL takes neither NUL nor half a surrogate pair, in text or in JSON."""
+    if "\x00" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise serializers.ValidationError("含有无法保存的字符 / contains characters that cannot be kept")
+    return text
+
+
 class ReceiptIn(serializers.Serializer[object]):
     id = serializers.IntegerField()
     state = serializers.ChoiceField(choices=ReceiptState.choices)
@@ -35,6 +46,24 @@ class ReceiptIn(serializers.Serializer[object]):
     lat = serializers.FloatField(min_value=-90, max_value=90, default=None, allow_null=True)
     note = serializers.CharField(max_length=500, default="", allow_blank=True)
     form = serializers.DictField(default=None, allow_null=True)
+
+    def validate_id(self, value: int) -> int:
+        if abs(value) >= 2**63:
+            raise serializers.ValidationError("不是消息编号 / not the id of a message")
+        return value
+
+    def validate_note(self, value: str) -> str:
+        return _storable(value)
+
+    def validate_form(self, value: dict[str, object] | None) -> dict[str, object] | None:
+        try:
+            text = json.dumps(value, ensure_ascii=False)
+        except RecursionError:
+            raise serializers.ValidationError("嵌套过深 / nested too deeply") from None
+        _storable(text.replace("\\\\", "").replace("\\u0000", "\x00"))  # an escaped backslash is none
+        if len(text) > FORM_CHARS:
+            raise serializers.ValidationError(f"须少于 {FORM_CHARS} 字 / at most {FORM_CHARS} characters")
+        return value
 
     def answer(self, values: dict[str, object]) -> receipts.Answer:
         return receipts.Answer(**{**values, "state": ReceiptState(values["state"])})  # type: ignore[arg-type]
