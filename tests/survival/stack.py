@@ -28,7 +28,8 @@ CITY = "4403"
 REVIVED_WITHIN_S = 60.0
 
 _OF_BULLETIN = """
-FROM notifications_delivery d JOIN notifications_dispatch s ON s.id = d.dispatch_id WHERE s.bulletin_id = %s
+FROM notifications_delivery d JOIN notifications_dispatch s ON s.id = d.dispatch_id
+WHERE s.bulletin_id = %s AND s.errand = 'first'
 """
 # who must hear an order of an area: the flood posts below it and the desks above it, and their live phones
 _AUDIENCE = """
@@ -50,6 +51,7 @@ class Tally:
     unsent: int  # pending, being sent, or to be tried again
     sent: int
     attempts: int  # of the line with most
+    recipients: int  # as the dispatch counted them
 
 
 class Stack(Crew):
@@ -149,7 +151,7 @@ class Stack(Crew):
         figures = (
             "count(*), count(DISTINCT officer_id),"
             " count(*) FILTER (WHERE d.state IN ('pending', 'sending', 'failed_temp')),"
-            " count(d.sent_at), coalesce(max(attempts), 0)"
+            " count(d.sent_at), coalesce(max(attempts), 0), coalesce(max(s.recipients), 0)"
         )
         return Tally(*self.ask(f"SELECT {figures} {_OF_BULLETIN}", bulletin)[0])
 

@@ -1,0 +1,50 @@
+"""A broker that takes connections and says nothing: the worst of its faults, for it costs time."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+import backend.celery
+from foundation import nudge
+
+TIMEOUT_S = 0.2
+
+
+@pytest.fixture
+def dumb_broker() -> Iterator[socket.socket]:
+    """The broker of this process's nudges while the test runs; accepting from it never waits."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        app = Celery("dumb", broker=f"redis://127.0.0.1:{listener.getsockname()[1]}", set_as_current=False)
+        app.conf.broker_transport_options = {"socket_timeout": TIMEOUT_S, "max_retries": 0}
+        app.set_current()
+        yield listener
+        backend.celery.app.set_current()
+        nudge._again_s = 0.0
+
+
+def test_after_one_lost_nudge_the_others_do_not_wait_for_the_broker(
+    db: None, dumb_broker: socket.socket, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        nudge.nudge("watch.assess")
+    asked = 0
+    while callers(dumb_broker):
+        asked += 1
+    assert asked > 0
+    with django_capture_on_commit_callbacks(execute=True):
+        for _ in range(20):
+            nudge.nudge("watch.assess")
+    assert not callers(dumb_broker)
+
+
+def callers(listener: socket.socket) -> bool:
+    """Whether somebody has connected since the last look."""
+    try:
+        listener.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
