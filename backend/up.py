@@ -180,7 +180,7 @@ def live(crew: Crew, port: int) -> None:
     if not real_phones and os.environ.get("OFFICERS") != "0":
         crew.keep("officers", *MANAGE, "officers")
     if os.environ.get("REPLAY") != "0":
-        crew.keep("replay", *MANAGE, "replay", "demo", "--speed", "30", may_end=True)
+        crew.keep("replay", *MANAGE, "replay", "demo", "--speed", "10", may_end=True)
     crew.until(lambda: False)
 
 

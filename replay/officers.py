@@ -30,8 +30,8 @@ from replay.phones import Standin
 
 log = logging.getLogger(__name__)
 
-RATE_PER_S = 60.0  # requests, receipts on sockets included; the server has a storm to work on
-CARRIERS = 6  # requests at once
+RATE_PER_S = 120.0  # requests, receipts on sockets included; the server has a storm to work on
+CARRIERS = 8  # requests at once
 SOCKETS = 50
 MOST_WAITING = 100_000  # answers planned; above it the feed is left alone (its ring holds 200,000 pushes)
 MOST_SESSIONS = 20_000
