@@ -67,9 +67,7 @@ class OfficerSocket(AsyncWebsocketConsumer):
         except orjson.JSONDecodeError:
             frame = None
         if not isinstance(frame, dict):
-            return await self.say(
-                {"type": "error", "code": "malformed", "message": "须为 JSON 对象 / send a JSON object"}
-            )
+            return await self._complain("malformed", "须为 JSON 对象 / send a JSON object")
         match frame.get("type"):
             case "hello" if self.grant is None:
                 await self._hello(frame)
@@ -78,20 +76,21 @@ class OfficerSocket(AsyncWebsocketConsumer):
             case "pong":
                 pass
             case kind:
-                await self.say(
-                    {
-                        "type": "error",
-                        "code": "unexpected",
-                        "message": f"{kind!r} 此时不可用 / not possible now",
-                    }
-                )
+                await self._complain("unexpected", f"{repr(kind)[:40]} 此时不可用 / not possible now")
         return None
 
     async def say(self, frame: dict[str, object]) -> None:
         await self.send(text_data=orjson.dumps(frame).decode())
 
+    async def _complain(self, code: str, message: str) -> None:
+        await self.say({"type": "error", "code": code, "message": message})
+
     async def _hello(self, frame: dict[str, object]) -> None:
-        ticket, since = frame.get("ticket"), frame.get("since", 0)
+        ticket, since, topics = frame.get("ticket"), frame.get("since", 0), frame.get("topics", [])
+        if not isinstance(topics, list) or not isinstance(since, int) or isinstance(since, bool) or since < 0:
+            return await self._complain(
+                "malformed", "since 须为序号，topics 须为数组 / a number and an array"
+            )
         try:
             grant = (
                 await database_sync_to_async(redeem_ticket)(ticket, now())
@@ -100,9 +99,9 @@ class OfficerSocket(AsyncWebsocketConsumer):
             )
         except Refusal:  # Redis is away: the phone tries again with a new ticket
             grant = None
-        if grant is None or not isinstance(since, int):
+        if grant is None:
             return await self.close(NOT_SIGNED_IN)
-        topics = [topic for topic in frame.get("topics") or [] if isinstance(topic, str)]  # type: ignore[attr-defined]
+        topics = [str(topic) for topic in topics]
         paths = await database_sync_to_async(_topic_paths)(topics, grant.scope)
         if paths is None:
             return await self.close(TOPIC_OUTSIDE)
@@ -117,22 +116,25 @@ class OfficerSocket(AsyncWebsocketConsumer):
         return None
 
     async def catch_up(self) -> None:
-        """Send every inbox item after `seen`, in order."""
+        """Send every inbox item after `seen`, in order.
+
+        Live frames do not move `seen`: a repeated item costs a few bytes, a gap would cost a message.
+        """
         assert self.grant is not None
         while self.inbox and (
             items := await database_sync_to_async(_missed)(self.grant.officer_id, self.seen)
         ):
             for one in items:
                 await self.say({"type": "inbox", **one})
-                self.seen = int(str(one["seq"]))
+                self.seen = max(self.seen, int(str(one["seq"])))
 
     async def _receipt(self, frame: dict[str, object]) -> None:
         assert self.grant is not None
-        raw = frame.get("receipts") or [{k: v for k, v in frame.items() if k != "type"}]
+        raw = frame.get("receipts", [{k: v for k, v in frame.items() if k != "type"}])
         try:
             results = await database_sync_to_async(take_receipts)(self.grant.officer_id, raw, "socket")
         except Refusal as error:
-            return await self.say({"type": "error", "code": error.code, "message": f"{error.zh} {error.en}"})
+            return await self._complain(error.code, f"{error.zh} {error.en}")
         return await self.say({"type": "receipts", "results": results})
 
 
@@ -180,36 +182,40 @@ class Hub:
         return [socket for mine in self.sockets.values() for socket in mine]
 
     async def _listen(self) -> None:
-        """The one subscription. When it was lost, all sockets are caught up: hints in between are gone."""
-        lost = False
+        """The one subscription. Each time it begins, all sockets are caught up: hints before it are gone.
+
+        redis-py reconnects by itself without raising; the server's reply to SUBSCRIBE is what tells.
+        """
         while True:
             try:
                 client = redis.asyncio.Redis.from_url(settings.REDIS_DATA_URL, health_check_interval=10)
-                async with client.pubsub() as subscription:
+                async with client, client.pubsub() as subscription:
                     await subscription.subscribe(HINTS)
-                    if lost:
-                        await asyncio.gather(
-                            *(s.catch_up() for s in self.everyone() if s.ready), return_exceptions=True
-                        )
                     async for message in subscription.listen():
-                        if message["type"] == "message":
-                            await self._on_hint(orjson.loads(message["data"]))
+                        match message["type"]:
+                            case "subscribe":
+                                await asyncio.gather(
+                                    *(s.catch_up() for s in self.everyone() if s.ready),
+                                    return_exceptions=True,
+                                )
+                            case "message":
+                                await self._on_hint(message["data"])
             except (redis.RedisError, OSError) as error:
-                lost = True
                 log.warning("sockets.subscription_lost error=%s", type(error).__name__)
                 await asyncio.sleep(1)
 
-    async def _on_hint(self, message: dict[str, object]) -> None:
+    async def _on_hint(self, raw: bytes) -> None:
         try:
-            match message.get("kind"):
+            message = orjson.loads(raw)
+            match message["kind"]:
                 case "dispatch":
-                    await self._tell_inbox(int(str(message["dispatch"])))
+                    await self._tell_inbox(int(message["dispatch"]))
                 case "levels":
                     await self._tell_levels(message)
-                case "board" if "dispatch" in message:
-                    self.boards.add(int(str(message["dispatch"])))
+                case "board":
+                    self.boards.add(int(message["dispatch"]))
         except Exception:  # one bad hint must not end the subscription of everybody
-            log.exception("sockets.hint_failed kind=%s", message.get("kind"))
+            log.exception("sockets.hint_failed")
 
     async def _tell_inbox(self, dispatch: int) -> None:
         """The new dispatch to those of its audience who are connected here: one query, one text a language."""
