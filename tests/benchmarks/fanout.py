@@ -41,7 +41,7 @@ from tests.benchmarks.stack import ROOT, Busy, Stack, ask, median, result, say, 
 
 CITY = "4403"
 ROUNDS = 3
-ROUND_WITHIN_S, FAULTY_WITHIN_S = 180.0, 240.0
+ROUND_WITHIN_S, FAULTY_WITHIN_S = 180.0, 300.0
 LARGE = 3000  # recipients of a warning that counts for storm_to_phone
 STORM_FOLDER = ROOT.parent / "shared" / "data" / "storm"
 STORM_FRAMES = 30
@@ -114,10 +114,13 @@ def issue(on: Stack, desk: Desk, areas: list[str], within_s: float = ROUND_WITHI
     dispatch = Dispatch.objects.get(bulletin__order=order)
     rows = Delivery.objects.filter(dispatch=dispatch)
     # by the partial index of what is due: looking must not cost the machine what is being measured
-    wait_for(lambda: not Delivery.objects.filter(state__in=UNSENT).exists(), within_s, "the last delivery", 0.1)
+    wait_for(
+        lambda: not Delivery.objects.filter(state__in=UNSENT).exists(), within_s, "the last delivery", 0.1
+    )
     settled_s = time.time()
     took, pushes = on.phones.counters(), on.phones.counters()["accepted"]
     figures = {
+        "began_at": began_s,
         "officers": dispatch.recipients,
         "reached": rows.exclude(sent_at=None).count(),
         "accepted": pushes,
@@ -132,7 +135,7 @@ def issue(on: Stack, desk: Desk, areas: list[str], within_s: float = ROUND_WITHI
         "last_push": (took["last_at"] or 0.0) - began_s,
         "settled": settled_s - began_s,
     }
-    say("  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    say("  ".join(f"{name} {value:.3f}" for name, value in figures.items() if name != "began_at"))
     return figures
 
 
@@ -181,29 +184,30 @@ def clean(on: Stack, rounds: int) -> dict[str, object]:
 def faulty(on: Stack) -> dict[str, object]:
     """The same order against a misbehaving vendor; see the module's head for the rates."""
     on.phones.behave(**FAULTS)
+    finished, began_s = True, time.time()
     try:
-        began_s = time.time()
-        found = issue(on, sign_in(), [CITY], FAULTY_WITHIN_S)
-        began_s = on.phones.counters()["last_at"] - found["last_push"]
-        times_s, after = [], 0
-        while page := on.phones.accepted(after, 10_000):
-            times_s += [push["at"] - began_s for push in page]
-            after = page[-1]["n"]
+        began_s = issue(on, sign_in(), [CITY], FAULTY_WITHIN_S)["began_at"]
+    except TimeoutError as late:
+        finished = False
+        say(f"faulty: {late}")
     finally:
         on.phones.behave()
+    times_s, after = [], 0
+    while page := on.phones.accepted(after, 10_000):
+        times_s += [push["at"] - began_s for push in page]
+        after = page[-1]["n"]
     times_s.sort()
-    count = len(times_s)
-    p95 = int(count * 0.95)
+    count, p95 = len(times_s), int(len(times_s) * 0.95)
     return {
         "faulty_rate_per_s": round(count / times_s[-1], 1),
         "faulty_p95_rate_per_s": round(p95 / times_s[p95 - 1], 1),
         "faulty": {
+            "finished": finished,
             "accepted": count,
             "p50_s": round(times_s[count // 2], 2),
             "p95_s": round(times_s[p95 - 1], 2),
             "last_s": round(times_s[-1], 2),
-            "settled_s": round(found["settled"], 2),
-            "taken_twice": int(found["duplicates"]),
+            "taken_twice": int(on.phones.counters()["extra"]),
         },
     }
 

@@ -1,0 +1,129 @@
+"""One 5-minute cycle: gauges, levels, nowcast and field come in over HTTP, the watch assesses them, people are warned.
+
+`python -m tests.benchmarks.ingest [CYCLES]` ends with one JSON line. A cycle is 206 gauges and 296 levels in one body,
+a nowcast of 24 steps and an observed field, of the built-in storm with 3 h before it, posted to the real web server.
+  cycle_s      median, from the first POST until the slot's assessment is committed, bulletins included
+  parts_s      medians: `readings`, `nowcast`, `observed` (each POST to its answer), `assess` (from the last answer
+               to the committed slot: nudge, queue, rain picture, rules, rows)
+  warned       cycles in which a warning spoke, and warned_cycle_s over these alone
+  growth_10x   cycle_s with ten times the stations / cycle_s / 10: 1 is linear
+  sl651_frames_per_s  null: there is no SL 651 listener yet
+"""
+
+import sys
+import time
+from datetime import timedelta
+
+import orjson
+
+from alerts.models import Bulletin, Hazard, WatchMark
+from hydrology.models import Reservoir, River, SeasonLimit, Station
+from replay import player
+from replay.storm_2023 import reconstruct_2023
+from replay.storms import Frame
+from tests.benchmarks.stack import Busy, Stack, median, result, say, stack, wait_for
+
+CYCLES = 9
+LEAD_IN = 36  # 3 h of frames
+FIRST_FRAME = 24  # of the storm's core: two hours into it, so that the measured cycles lie in its heavy part
+TIMES_MORE = 10
+SLOT_WITHIN_S = 60.0
+
+
+def cycle(
+    on: Stack, frame: Frame, shift: timedelta, objects: player.Objects, door: player.Door
+) -> dict[str, float]:
+    """One frame from its first POST to its committed assessment; bodies are made before the clock starts."""
+    slot_at = frame.at + shift
+    assert frame.rain_mm is not None and frame.nowcast is not None and frame.observed is not None
+    readings = orjson.dumps({"readings": objects.readings(frame.rain_mm(), slot_at)})
+    grids = [player._moved(body(), shift) for body in (frame.nowcast, frame.observed)]
+    bulletins = Bulletin.objects.count()
+    at = [time.perf_counter()]
+    door.post("readings", readings)
+    for body in grids:
+        at.append(time.perf_counter())
+        door.post("grids", body)
+    at.append(time.perf_counter())
+    marks = WatchMark.objects.filter(hazard=Hazard.RAINSTORM, slot_at__gte=slot_at)
+    wait_for(marks.exists, SLOT_WITHIN_S, f"the assessment of {slot_at}", 0.005)
+    at.append(time.perf_counter())
+    parts = [b - a for a, b in zip(at, at[1:], strict=False)]
+    return {
+        "cycle": at[-1] - at[0],
+        **dict(zip(("readings", "nowcast", "observed", "assess"), parts, strict=True)),
+        "bulletins": Bulletin.objects.count() - bulletins,
+    }
+
+
+def cycles(on: Stack, count: int) -> list[dict[str, float]]:
+    """The lead-in, then `count` measured cycles, each after the sends of the one before have ended."""
+    storm = reconstruct_2023()
+    shift = player.shift_for(storm)
+    frames = storm.frames[storm.core][FIRST_FRAME : FIRST_FRAME + LEAD_IN + count]
+    objects = player.Objects((frames[0].at + shift).date())
+    door = player.Door(on.url, on.keys.feed_key, on.keys.feed_secret)
+    measured = []
+    for number, frame in enumerate(frames):
+        found = cycle(on, frame, shift, objects, door)
+        player.worked_off(frame.at + shift, SLOT_WITHIN_S)
+        if number >= LEAD_IN:
+            measured.append(found)
+            say("  ".join(f"{name} {value:.3f}" for name, value in found.items()))
+    return measured
+
+
+def multiply_stations(times: int) -> int:
+    """Every station `times` times over, with its limits, beside the first; returns how many there are then."""
+    for model in (Station, Reservoir, River):
+        fields = [field.attname for field in model._meta.concrete_fields if not field.primary_key]
+        copies = []
+        for row in model.objects.all():
+            kept = {name: getattr(row, name) for name in fields}
+            copies += [model(pk=f"{row.pk}x{number}", **kept) for number in range(1, times)]
+        model.objects.bulk_create(copies, batch_size=2000)
+    SeasonLimit.objects.bulk_create(
+        SeasonLimit(
+            reservoir_id=f"{limit.reservoir_id}x{number}",
+            begin_mmdd=limit.begin_mmdd,
+            end_mmdd=limit.end_mmdd,
+            limit_m=limit.limit_m,
+        )
+        for limit in SeasonLimit.objects.all()
+        for number in range(1, times)
+    )
+    return Station.objects.count()
+
+
+def main(count: int) -> None:
+    with stack() as on, Busy(on) as busy:
+        stations = Station.objects.count()
+        once = cycles(on, count)
+        more = multiply_stations(TIMES_MORE)
+        say(f"{more} stations")
+        tenfold = cycles(on, max(3, count // 3))
+    names = ("readings", "nowcast", "observed", "assess")
+    cycle_s, tenfold_s = (median([one["cycle"] for one in found]) or 0.0 for found in (once, tenfold))
+    warned = [one["cycle"] for one in once if one["bulletins"]]
+    result(
+        {
+            "cycle_s": cycle_s,
+            "growth_10x": round(tenfold_s / cycle_s / (more / stations), 2),
+            "sl651_frames_per_s": None,
+            "cycles": len(once),
+            "worst_s": round(max(one["cycle"] for one in once), 3),
+            "parts_s": {name: median([one[name] for one in once]) for name in names},
+            "warned": len(warned),
+            "warned_cycle_s": median(warned),
+            "tenfold": {
+                "stations": more,
+                "cycle_s": tenfold_s,
+                "parts_s": {name: median([one[name] for one in tenfold]) for name in names},
+            },
+            "others_cpu_share": busy.others_share,
+        }
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else CYCLES)
