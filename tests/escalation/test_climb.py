@@ -168,6 +168,19 @@ def test_a_superior_gets_one_message_however_many_are_silent(regions: Regions) -
     assert heard(desk).count("superior") == 1
 
 
+def test_after_an_outage_the_deputy_hears_once_for_those_with_and_without_a_phone(regions: Regions) -> None:
+    lit, dark = person(regions[STREET]), person(regions[STREET], phones=0)
+    deputy = person(regions[STREET], rank=Rank.B)
+    Post.objects.filter(officer=deputy).update(valid_from=at(1))
+    tell(STREET)
+    climb.start_climbs(now=at(REPEAT_S))
+    Climb.objects.filter(delivery__officer=lit).update(rung=1)  # its repeat was taken just before
+    climb.sweep(now=at(REPEAT_S))
+    assert heard(deputy) == ["deputy"]
+    assert [rungs(officer)[0] for officer in (lit, dark)] == [("deputy", 1)] * 2
+    assert sorted(Climb.objects.values_list("rung", flat=True)) == [1, 2]
+
+
 def test_a_district_without_a_desk_is_answered_for_by_the_city(regions: Regions) -> None:
     officer = person(regions[STREET])
     desk = person(regions["4403"], duty=Duty.DESK)
