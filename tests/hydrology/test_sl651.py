@@ -25,7 +25,15 @@ from hydrology.science.sl651 import (
     encode,
 )
 from hydrology.science.sl651_elements import Malformed, decode
-from hydrology.science.sl651_talk import PATIENCE, REMEMBERED, Assembler, Step, confirm, expects_answer, set_clock
+from hydrology.science.sl651_talk import (
+    PATIENCE,
+    REMEMBERED,
+    Assembler,
+    Step,
+    confirm,
+    expects_answer,
+    set_clock,
+)
 
 VECTORS = [
     bytes.fromhex(line)
