@@ -30,7 +30,7 @@ TRANSITIONS: dict[str, tuple[frozenset[OrderStatus], OrderStatus, str]] = {
     "approve": (frozenset({S.SUBMITTED}), S.APPROVED, "command"),
     "reject": (frozenset({S.SUBMITTED}), S.REJECTED, "command"),
     "issue": (frozenset({S.APPROVED}), S.ISSUED, "desk"),
-    "withdraw": (frozenset({S.DRAFT, S.SUBMITTED, S.APPROVED, S.ISSUED}), S.WITHDRAWN, "desk"),
+    "withdraw": (frozenset({S.DRAFT, S.REJECTED, S.SUBMITTED, S.APPROVED, S.ISSUED}), S.WITHDRAWN, "desk"),
     "end": (frozenset({S.ISSUED}), S.ENDED, "desk"),
 }
 # how urgent a response level is: Ⅱ and Ⅰ are chased

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
@@ -48,6 +48,7 @@ def answer_error(error: Exception, context: dict[str, object]) -> Response | Non
 
 
 KEPT_STATUS = frozenset({200, 201, 202, 204, 400, 409})  # never a passing 401, 403, 404, 429 or 5xx
+KEPT_FOR = timedelta(days=7)
 ABANDONED = timedelta(minutes=1)  # the process that began it was killed: whoever asks again may run it
 
 
@@ -61,6 +62,18 @@ IN_PROGRESS = Refusal(
     zh="同一请求正在执行，请稍候重试。",
     en="The same request is still running; try again shortly.",
 )
+
+
+def no_such_address(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Django's 404 handler: an unknown address answers in the same shape as everything else."""
+    zh, en = STATUS_TEXT[404]
+    message = en if language_of(request) == "en" else zh
+    return JsonResponse({"code": "not_found", "message": message, "fields": {}}, status=404)
+
+
+def forget_answers(at: datetime) -> int:
+    """Drop the kept answers nobody will ask for again; returns how many."""
+    return KeptAnswer.objects.filter(at__lt=at - KEPT_FOR).delete()[0]
 
 
 class SameAnswerTwice:

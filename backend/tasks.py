@@ -7,6 +7,7 @@ from celery import shared_task
 from django.conf import settings
 
 from alerts import watch
+from backend.doors import forget_answers
 from escalation import climb
 from foundation import clock
 from hydrology import ingest, live
@@ -42,4 +43,5 @@ def sweep_escalation() -> None:
 @shared_task(name="routine.tidy")
 def tidy() -> None:
     auth.forget_expired(now=clock.now())
+    forget_answers(clock.now())
     ingest.forget_raw(now=clock.now(), keep_days=settings.RAW_KEEP_DAYS)

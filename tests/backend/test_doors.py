@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.test import Client
 from rest_framework.test import APIClient
 
 from alerts.models import ResponseOrder
-from backend.doors import ABANDONED
+from backend.doors import ABANDONED, forget_answers
 from backend.models import KeptAnswer
 from foundation.clock import now
 from hydrology.feeds.signing import signed_headers
@@ -199,3 +200,16 @@ def test_errors_are_said_in_the_callers_language(
 def test_faulty_fields_are_named(desk: APIClient) -> None:
     said = desk.post(ORDERS, order(level="VI", areas=[]), format="json").json()
     assert set(said["fields"]) == {"level", "areas"}
+
+
+def test_an_unknown_address_answers_in_the_shape_of_all_errors(client: Client) -> None:
+    answer = client.get("/api/v1/no-such-door", headers={"Accept-Language": "en"})
+    assert answer.status_code == 404
+    assert answer.json() == {"code": "not_found", "message": "Not found. Check the number.", "fields": {}}
+
+
+def test_answers_are_forgotten_after_a_week(db: None) -> None:
+    KeptAnswer.objects.create(owner="a", key="old", digest="", at=now() - timedelta(days=8))
+    KeptAnswer.objects.create(owner="a", key="new", digest="", at=now())
+    assert forget_answers(now()) == 1
+    assert [kept.key for kept in KeptAnswer.objects.all()] == ["new"]
