@@ -220,8 +220,15 @@ class Hub:
     async def _tell_inbox(self, dispatch: int) -> None:
         """The new dispatch to those of its audience who are connected here: one query, one text a language."""
         connected = list(self.sockets)
-        for officer, frame in await database_sync_to_async(_inbox_frames)(dispatch, connected):
-            await self._send_all((s for s in self.sockets.get(officer, ()) if s.ready and s.inbox), frame)
+        frames = await database_sync_to_async(_inbox_frames)(dispatch, connected)
+        await asyncio.gather(
+            *(
+                self._send(socket, frame)
+                for officer, frame in frames
+                for socket in self.sockets.get(officer, ())
+                if socket.ready and socket.inbox
+            )
+        )
         self.boards.add(dispatch)
 
     async def _tell_levels(self, message: dict[str, object]) -> None:
