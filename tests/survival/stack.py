@@ -108,6 +108,10 @@ class Stack(Crew):
         child.kill()
         child.wait()
 
+    def pids(self) -> dict[str, int]:
+        """Of web, workers, beat and the local FCM."""
+        return {name: child.pid for name, child in self._children.items()}
+
     def kill_server(self, server: Server) -> None:
         assert server.child is not None
         server.child.kill()

@@ -16,7 +16,7 @@ def send_until(stack: Stack, bulletin: int, sent: int) -> None:
 
 
 def test_a_killed_sender_is_replaced_and_repeats_only_what_it_held(stack: Stack) -> None:
-    stack.phones.behave(latency_ms=400)
+    stack.phones.behave(latency_ms=300)
     bulletin = stack.issue(CITY)
     send_until(stack, bulletin, 5_000)
     stack.kill("urgent")
@@ -29,14 +29,16 @@ def test_a_killed_sender_is_replaced_and_repeats_only_what_it_held(stack: Stack)
 
 
 def test_a_flushed_then_killed_redis_loses_nobody_and_repeats_nothing(stack: Stack) -> None:
-    stack.phones.behave(latency_ms=400)
+    stack.phones.behave(latency_ms=300)
     bulletin = stack.issue(CITY)
     send_until(stack, bulletin, 3_000)
+    working = stack.pids()
     redis.from_url(stack.valkey.url).flushall()
     send_until(stack, bulletin, 15_000)
     stack.kill_server(stack.valkey)
     stack.wait(lambda: stack.all_settled(bulletin), "the rest of the order", 120)
     assert stack.prove_everyone_heard(bulletin, CITY) == set()
+    assert stack.pids() == working  # nobody died with it
 
 
 def test_thirty_seconds_of_503_delay_the_order_and_retries_stay_few(stack: Stack) -> None:
