@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from foundation.wire import hint
 from notifications.dispatch import SENDERS
@@ -32,6 +32,7 @@ LEASE = timedelta(seconds=30)  # longer than any send of one chunk with its time
 SHIFT_S = 20.0  # a task hands over to the next after this long
 BACKOFF_S = (2.0, 4.0, 8.0, 15.0, 30.0)
 UNCONFIGURED_S = 30.0
+SETTLE_AGAIN_S = 0.5
 PUSH_CHARS = 50
 
 _turns = threading.BoundedSemaphore(SENDERS)  # senders a process; the pool's other threads stay free
@@ -102,7 +103,7 @@ def send_due(*, clock: Callable[[], datetime]) -> int:
         until = time.monotonic() + SHIFT_S
         while time.monotonic() < until and (claims := claim(clock())):
             outcomes = _send(claims, clock())
-            settle(claims, outcomes, clock())
+            _settle_though_restarted(claims, outcomes, clock)
             sent += len(claims)
         return sent
     finally:
@@ -160,6 +161,22 @@ def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
                 data={"requires": bulletin.requires, "errand": dispatch.errand},
             )
     return said
+
+
+def _settle_though_restarted(
+    claims: list[Claim], outcomes: dict[tuple[int, int], Outcome], clock: Callable[[], datetime]
+) -> None:
+    """Settle, trying again while the lease lasts: a database that is restarted must not ring 1,000 phones twice."""
+    until = time.monotonic() + LEASE.total_seconds()
+    while True:
+        try:
+            return settle(claims, outcomes, clock())
+        except (OperationalError, InterfaceError) as error:
+            log.warning("delivery.settle_again n=%s error=%s", len(claims), type(error).__name__)
+            connection.close()
+            if time.monotonic() > until:
+                raise
+            time.sleep(SETTLE_AGAIN_S)
 
 
 def settle(claims: list[Claim], outcomes: dict[tuple[int, int], Outcome], now: datetime) -> None:

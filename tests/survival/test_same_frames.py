@@ -171,12 +171,3 @@ def test_frames_in_reverse_within_the_grace_give_the_same_warnings(storm: Storm)
     assert not WatchMark.objects.exclude(slot_at=None).exists()  # everything still waits for what is older
     watch.assess_due(now=BEGAN_AT + len(storm.posts) * MOMENT + LATER)
     assert outcome() == storm.expected
-
-
-def test_a_frame_late_within_the_grace_changes_nothing(storm: Storm) -> None:
-    for n in range(0, len(storm.posts), 2):  # every other pair changes places
-        at = BEGAN_AT + n * timedelta(minutes=5)
-        for frame in reversed(storm.posts[n : n + 2]):
-            arrive(frame, at)
-        watch.assess_due(now=at + LATER)
-    assert outcome() == storm.expected
