@@ -11,6 +11,7 @@ from backend.doors import forget_answers
 from escalation import climb
 from foundation import clock
 from hydrology import ingest, live
+from hydrology.feeds import telegrams
 from notifications import delivery, dispatch
 from officers import auth
 
@@ -45,3 +46,4 @@ def tidy() -> None:
     auth.forget_expired(now=clock.now())
     forget_answers(clock.now())
     ingest.forget_raw(now=clock.now(), keep_days=settings.RAW_KEEP_DAYS)
+    telegrams.forget_old(now=clock.now(), keep_days=settings.RAW_KEEP_DAYS)

@@ -190,6 +190,49 @@ class FeedPost(models.Model):
         indexes = [models.Index(fields=["received_at"], name="feed_post_received")]
 
 
+class Verdict(models.TextChoices):
+    """What became of a telegram."""
+
+    QUEUED = "queued", "kept, not yet read"
+    STORED = "stored", "all its rain and stages are observations"
+    NOTHING = "nothing", "readable, says nothing of rain or stage"
+    TEST = "test", "a trial of the line (function 30): reaches no live table"
+    PARTLY = "partly", "something in it was not taken, see reason"
+    QUARANTINED = "quarantined", "nothing in it was taken, see reason"
+
+
+class TelegramQuerySet(models.QuerySet["Telegram"]):
+    def queued(self) -> Self:
+        """Not yet read, in the order they came."""
+        return self.filter(handled_at=None).order_by("id")
+
+    def doubtful(self) -> Self:
+        """What an engineer should look at, newest first."""
+        return self.filter(verdict__in=[Verdict.PARTLY, Verdict.QUARANTINED]).order_by("-id")
+
+
+class Telegram(models.Model):
+    """One SL 651 report, or noise, as it came down a line. Kept before it is confirmed, read after."""
+
+    feed = models.ForeignKey(Feed, models.PROTECT)
+    peer = models.CharField(max_length=64, help_text="address it came from")
+    rtu = models.CharField(max_length=10, blank=True, help_text="empty for noise")
+    function = models.PositiveSmallIntegerField(null=True)
+    raw = models.BinaryField(help_text="the frame; of a report in packets, all frames")
+    received_at = models.DateTimeField()
+    handled_at = models.DateTimeField(null=True)
+    verdict = models.CharField(max_length=16, choices=Verdict, default=Verdict.QUEUED)
+    reason = models.CharField(max_length=400, blank=True)
+
+    objects = TelegramQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["id"], condition=Q(handled_at=None), name="telegram_queued"),
+            models.Index(fields=["received_at"], name="telegram_received"),
+        ]
+
+
 class ObservationQuerySet(models.QuerySet["Observation"]):
     def latest_revision(self) -> Self:
         """One row per station, element and instant: the newest revision."""

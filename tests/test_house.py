@@ -23,6 +23,7 @@ WRITERS = {
     "GridRun": {"hydrology/ingest.py"},
     "FeedPost": {"hydrology/ingest.py"},
     "FeedMark": {"hydrology/ingest.py"},
+    "Telegram": {"hydrology/feeds/telegrams.py"},
     "Session": {"officers/auth.py"},
     "Device": {"officers/devices.py", "replay/city.py"},  # the demo city comes with its phones
     "OneTimeCode": {"officers/codes.py"},

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from hydrology.science.sl651 import Coding, Direction, End, Frame, Function, Packet
-from hydrology.science.sl651_fields import digits_of
+from hydrology.science.sl651_fields import digits_of, instant
 
 PATIENCE: Final = timedelta(seconds=10)
 REMEMBERED: Final = timedelta(minutes=10)  # as long as a station stays on the line after ESC
@@ -20,6 +20,12 @@ REPEATS: Final = 2
 def expects_answer(frame: Frame) -> bool:
     """Whether a station waits for a confirmation: after its own reports, not after heartbeats and answers."""
     return frame.direction is Direction.UP and Function.TEST <= frame.function <= Function.PICTURE
+
+
+def sent_at(frame: Frame) -> datetime | None:
+    """When the station says it sent this, UTC; None when there is no date. Packets after the first have none."""
+    text = frame.text
+    return instant(text[4:16].decode("latin-1") if frame.coding is Coding.ASCII else text[2:8].hex())
 
 
 def confirm(frame: Frame, now: datetime, end: End, *, seq: int | None = None) -> Frame:
@@ -146,6 +152,11 @@ class Assembler:
             elif silent >= self._patience:
                 steps.append(self._ask_again(key, report, now))
         return steps
+
+    def give_up(self, why: str) -> Step:
+        """The line is gone: all packets of reports that are not whole."""
+        lost = [frame for key in list(self._reports) for frame in self._forget(key)]
+        return Step(lost=tuple(lost), why=why)
 
     def _heard_again(self, key: _Key, report: _Report, frame: Frame, now: datetime) -> Step:
         last = frame.packet is not None and frame.packet.seq == frame.packet.total

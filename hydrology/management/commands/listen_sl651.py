@@ -1,0 +1,87 @@
+"""`manage.py listen_sl651 FEED --allow NETWORK`: take SL 651 telemetry in over TCP until ended."""
+
+import asyncio
+import logging
+import signal
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError, connections
+
+from foundation.clock import now
+from hydrology.feeds import telegrams
+from hydrology.feeds.sl651_line import Listener
+from hydrology.models import Feed
+
+log = logging.getLogger(__name__)
+SWEEP_S = 5.0
+
+
+class Command(BaseCommand):
+    help = "Listen to SL 651-2014 stations; every report is kept, confirmed, then read into observations."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("feed", help="key of the enabled feed the readings belong to")
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=6510, help="0 takes a free one")
+        parser.add_argument(
+            "--allow",
+            action="append",
+            default=[],
+            metavar="NETWORK",
+            help="addresses stations come from, like 10.20.0.0/16; may be given again; default: this machine",
+        )
+        parser.add_argument(
+            "--hang-up", action="store_true", help="end a report with EOT: stations on batteries"
+        )
+
+    def handle(self, *args: object, **options: object) -> None:
+        feed_key = str(options["feed"])
+        if not Feed.objects.filter(pk=feed_key, enabled=True).exists():
+            raise CommandError(f"There is no enabled feed {feed_key!r}: register it first.")
+        connections.close_all()
+        given = options["allow"] or ["127.0.0.0/8", "::1/128"]
+        listener = Listener(feed_key, _networks(given), now, hang_up=bool(options["hang_up"]))
+        asyncio.run(self._listen(listener, str(options["host"]), int(str(options["port"]))))
+
+    async def _listen(self, listener: Listener, host: str, port: int) -> None:
+        ended = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        server = await listener.open(host, port)
+        self.stdout.write(f"listening on {server.sockets[0].getsockname()[:2]}")
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(_read_on(listener))
+            await ended.wait()
+            server.close()
+            reading.cancel()
+
+
+def _networks(given: object) -> list[IPv4Network | IPv6Network]:
+    try:
+        return [ip_network(text) for text in given]  # type: ignore[attr-defined]
+    except ValueError as error:
+        raise CommandError(f"--allow wants a network like 10.20.0.0/16: {error}") from error
+
+
+async def _read_on(listener: Listener) -> None:
+    """Read what lines keep, at once and by sweep: a telegram may be left from before a restart."""
+    while True:
+        try:
+            while await asyncio.to_thread(_read_batch):
+                pass
+        except (OperationalError, InterfaceError) as error:
+            log.warning("telegram.waits error=%r", error)
+        try:
+            await asyncio.wait_for(listener.kept.wait(), SWEEP_S)
+        except TimeoutError:
+            continue
+        finally:
+            listener.kept.clear()
+
+
+def _read_batch() -> int:
+    try:
+        return telegrams.take_up(now=now())
+    finally:
+        connections.close_all()

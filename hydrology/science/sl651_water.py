@@ -1,0 +1,99 @@
+"""From an SL 651 report to readings: which elements are rain and stage, and what is left out and why.
+
+Owns the choice: rain from DRP and PN05 on whole 5 minutes, stage from ZU, Z and, where one of them gives its base
+value, the relative DRZ1. Hours, days and totals (P1, PJ, PT …) overlap those slots and are not taken. Does not judge
+plausibility (quality.py). Source: SL 651-2014 element annex; times mark the END of a period.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from hydrology.science.rainfall import SLOT_S, slot_end
+from hydrology.science.readings import AHEAD_ALLOWED, Element, Reading
+from hydrology.science.sl651_elements import Measure, Report
+from hydrology.science.sl651_fields import ClockState, clock, true_stages
+
+_RAIN = ("DRP", "PN05")
+_STAGE = ("ZU", "Z")  # the first that is there counts: one post has one stage
+_RELATIVE = "DRZ1"
+
+
+@dataclass(frozen=True, slots=True)
+class Water:
+    """`left_out` says, once each, what concerns water and was not taken."""
+
+    readings: tuple[Reading, ...]
+    left_out: tuple[str, ...]
+
+
+def water_of(report: Report, codes: Mapping[str, str], received_at: datetime) -> Water:
+    """Rain and stage of a report received at the aware `received_at`.
+
+    `codes` gives the register's station code by RTU address; a station without one is left out, and so is what
+    has no time, a time ahead of ours, or the clock of a station that lost it. A missing value gives no reading.
+    """
+    if clock(report.sent_at, received_at).state is ClockState.LOST:
+        return Water((), (f"the station's clock is lost, it says {report.sent}",))
+    found: dict[tuple[str, Element, datetime], float] = {}
+    left_out: list[str] = []
+    for measure in _in_order_of_trust(report):
+        code = codes.get(measure.station)
+        if code is None:
+            left_out.append(f"station {measure.station} is not in the register")
+            continue
+        if measure.why.startswith("not BCD"):
+            left_out.append(f"{measure.code} is {measure.why}")
+        element = Element.RAIN if measure.code in _RAIN else Element.STAGE
+        try:
+            for at, value in _values(report, measure, element):
+                if at > received_at + AHEAD_ALLOWED:
+                    raise _LeftOut(f"{measure.code} is ahead of our clock")
+                found.setdefault((code, element, at), value)
+        except _LeftOut as reason:
+            left_out.append(str(reason))
+    readings = tuple(
+        Reading(code, element, at, value, SLOT_S if element is Element.RAIN else 0)
+        for (code, element, at), value in sorted(found.items(), key=lambda item: item[0][2])
+    )
+    return Water(readings, tuple(dict.fromkeys(left_out)))
+
+
+class _LeftOut(Exception):
+    """Why (the rest of) a measure was not taken."""
+
+
+def _in_order_of_trust(report: Report) -> list[Measure]:
+    """What is water; of two values for one instant the first counts: slots before PN05, ZU before Z before DRZ1."""
+    order = (*_RAIN, *_STAGE, _RELATIVE)
+    return sorted((m for m in report.measures if m.code in order), key=lambda m: order.index(m.code))
+
+
+def _values(report: Report, measure: Measure, element: Element) -> Iterator[tuple[datetime, float]]:
+    values = measure.values
+    if measure.code == _RELATIVE:
+        if all(value is None for value in values):
+            return
+        values = true_stages(values, _base_m(report, measure))
+    if element is Element.RAIN and measure.step_s not in (0, SLOT_S):
+        raise _LeftOut(f"{measure.code} every {measure.step_s} s is not a sum of 5 minutes each")
+    for index, value in enumerate(values):
+        at = measure.at(index)
+        if value is None:
+            continue
+        if at is None:
+            raise _LeftOut(f"{measure.code} has no time")
+        if element is Element.RAIN and slot_end(at) != at:
+            raise _LeftOut(f"{measure.code} does not end on whole 5 minutes")
+        yield at, value
+
+
+def _base_m(report: Report, relative: Measure) -> float:
+    """The base value, from a true stage of the same station at an instant the relative ones name too; to 0.01 m."""
+    by_instant = {relative.at(index): value for index, value in enumerate(relative.values)}
+    for measure in report.measures:
+        if measure.code in _STAGE and measure.station == relative.station and measure.values:
+            above_m, true_m = by_instant.get(measure.observed_at), measure.values[0]
+            if above_m is not None and true_m is not None and measure.observed_at is not None:
+                return round(true_m - above_m, 2)
+    raise _LeftOut(f"{relative.code} has no base value")
