@@ -69,7 +69,8 @@ def cycles(on: Stack, count: int) -> list[dict[str, float]]:
         player.worked_off(frame.at + shift, SLOT_WITHIN_S)
         if number >= LEAD_IN:
             measured.append(found)
-            say("  ".join(f"{name} {value:.3f}" for name, value in found.items()))
+        if number >= LEAD_IN or number % 12 == 0:
+            say(f"{number:3} " + "  ".join(f"{name} {value:.3f}" for name, value in found.items()))
     return measured
 
 
