@@ -5,9 +5,9 @@ connections of its own, so that no answer comes from the product's code. The cit
 """
 
 import json
-import os
 import socket
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -59,7 +59,8 @@ class Stack(Crew):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(up.ROOT)
-        folder.mkdir(mode=0o711)  # postgres may run in it as nobody
+        # read from the environment when it was imported
+        up.RUN_DIR, up.PHONES_READY = folder, folder / "phones" / "ready.json"
         # a killed server, not a killed host: what was committed must be there without fsync
         self.postgres = Postgres(folder / "pg", fsync="off", full_page_writes="off")
         self.valkey = Valkey(folder / "valkey")
@@ -86,6 +87,7 @@ class Stack(Crew):
             server.start()
             self.keep_server(server)
         self.env = up.child_environment(self.port) | {
+            "RUN_DIR": str(up.RUN_DIR),
             "DATABASE_URL": self.postgres.url,
             "REDIS_URL": self.valkey.url,
             "LOG_LEVEL": "WARNING",
@@ -200,9 +202,11 @@ class Stack(Crew):
 @contextmanager
 def running() -> Iterator[Stack]:
     """Everything up with the whole city, and down again."""
-    stack = Stack(Path(os.environ["RUN_DIR"]) / "survival")
-    try:
-        stack.bring_up()
-        yield stack
-    finally:
-        stack.take_down()
+    with tempfile.TemporaryDirectory(prefix="yjt-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)  # postgres may run in it as nobody
+        stack = Stack(Path(folder))
+        try:
+            stack.bring_up()
+            yield stack
+        finally:
+            stack.take_down()
