@@ -233,6 +233,14 @@ class Telegram(models.Model):
         ]
 
 
+class RainTotal(models.Model):
+    """The newest running total (PT) of a station on whole 5 minutes: the next one is held against it."""
+
+    station = models.OneToOneField(Station, models.CASCADE, primary_key=True)
+    observed_at = models.DateTimeField()
+    total_mm = models.FloatField()
+
+
 class ObservationQuerySet(models.QuerySet["Observation"]):
     def latest_revision(self) -> Self:
         """One row per station, element and instant: the newest revision."""

@@ -24,6 +24,7 @@ WRITERS = {
     "FeedPost": {"hydrology/ingest.py"},
     "FeedMark": {"hydrology/ingest.py"},
     "Telegram": {"hydrology/feeds/telegrams.py"},
+    "RainTotal": {"hydrology/feeds/telegrams.py"},
     "Session": {"officers/auth.py"},
     "Device": {"officers/devices.py", "replay/city.py"},  # the demo city comes with its phones
     "OneTimeCode": {"officers/codes.py"},

@@ -1,25 +1,27 @@
-"""From a kept telegram to observations: the only writer of Telegram.
+"""From kept telegrams to observations: the only writer of Telegram and RainTotal.
 
 Woken by a line that kept one and by the listener's sweep; leaves a verdict with its reason, and the readings by way
-of ingest.py. Whatever was not taken can be listed and read again (`manage.py telegrams`): a decoder may have been
-mended, a station registered. Reading the same telegram twice stores nothing twice. Opens no socket.
+of ingest.py, one post a batch. Whatever was not taken can be listed and read again (`manage.py telegrams`), once a
+decoder was mended or a station registered. Reading the same telegram twice stores nothing twice. Opens no socket.
 """
 
 import logging
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import orjson
 from django.db import InterfaceError, OperationalError
 
 from hydrology import ingest
-from hydrology.models import Station, Telegram, Verdict
-from hydrology.science.readings import Reading
+from hydrology.models import RainTotal, Station, Telegram, Verdict
+from hydrology.science.readings import MAX_ROWS, Reading
 from hydrology.science.sl651 import Direction, Frame, Function, Noise, Receiver
 from hydrology.science.sl651_elements import Malformed, Report, decode
 from hydrology.science.sl651_fields import address
 from hydrology.science.sl651_talk import Assembler
-from hydrology.science.sl651_water import water_of
+from hydrology.science.sl651_water import Totals, water_of
 
 log = logging.getLogger(__name__)
 BATCH = 200
@@ -65,47 +67,125 @@ def forget_old(*, now: datetime, keep_days: int) -> int:
     return Telegram.objects.filter(received_at__lt=now - timedelta(days=keep_days)).delete()[0]
 
 
+@dataclass(slots=True)
+class _Looked:
+    """A telegram that was looked at. Without `verdict` its readings decide."""
+
+    telegram: Telegram
+    verdict: Verdict | None = None
+    reasons: list[str] = field(default_factory=list)
+    readings: tuple[Reading, ...] = ()
+
+    def conclude(self, refused: Sequence[str] = ()) -> None:
+        """`refused`: why readings were refused, one each."""
+        self.reasons += dict.fromkeys(refused)
+        if len(refused) == len(self.readings):
+            self.verdict = Verdict.QUARANTINED if self.reasons else Verdict.NOTHING
+        else:
+            self.verdict = Verdict.PARTLY if self.reasons else Verdict.STORED
+
+
 def _read(telegrams: Iterable[Telegram], now: datetime) -> int:
-    counts: dict[str, int] = {}
-    for telegram in telegrams:
-        try:
-            verdict, reasons = _verdict(telegram, now)
-        except (OperationalError, InterfaceError):
-            raise  # the database is away: the rest waits
-        except Exception as error:  # one telegram must not stop the line; it stays, with its reason
-            log.exception("telegram.failed id=%s", telegram.pk)
-            verdict, reasons = Verdict.QUARANTINED, [f"our own fault: {error!r}"]
-        reason = "; ".join(reasons)[:400]
-        Telegram.objects.filter(pk=telegram.pk).update(handled_at=now, verdict=verdict, reason=reason)
-        counts[verdict] = counts.get(verdict, 0) + 1
-    if counts:
-        log.info("telegram.read %s", " ".join(f"{verdict}={n}" for verdict, n in sorted(counts.items())))
-    return sum(counts.values())
+    """Look at all, store what they say in one post a feed, remember the totals, then give each its verdict."""
+    waiting = list(telegrams)
+    if not waiting:
+        return 0
+    totals = {
+        code: (at, mm) for code, at, mm in RainTotal.objects.values_list("station", "observed_at", "total_mm")
+    }
+    known = dict(totals)
+    batch = [_safely(_look, _Looked(telegram), now, totals) for telegram in waiting]
+    for feed_key in dict.fromkeys(looked.telegram.feed_id for looked in batch):
+        _store(
+            [looked for looked in batch if looked.telegram.feed_id == feed_key and not looked.verdict], now
+        )
+    RainTotal.objects.bulk_create(
+        [
+            RainTotal(station_id=code, observed_at=at, total_mm=mm)
+            for code, (at, mm) in totals.items()
+            if known.get(code) != (at, mm)
+        ],
+        update_conflicts=True,
+        unique_fields=["station"],
+        update_fields=["observed_at", "total_mm"],
+    )
+    for looked in batch:
+        Telegram.objects.filter(pk=looked.telegram.pk).update(
+            handled_at=now, verdict=looked.verdict, reason="; ".join(looked.reasons)[:400]
+        )
+    counts = Counter(str(looked.verdict) for looked in batch)
+    log.info("telegram.read %s", " ".join(f"{verdict}={n}" for verdict, n in sorted(counts.items())))
+    return len(batch)
 
 
-def _verdict(telegram: Telegram, now: datetime) -> tuple[Verdict, list[str]]:
-    frame = _whole(bytes(telegram.raw), now)
+def _safely(do: Callable[..., None], looked: _Looked, *args: object) -> _Looked:
+    """One telegram must not stop the line: whatever goes wrong with it becomes its reason."""
+    try:
+        do(looked, *args)
+    except (OperationalError, InterfaceError):
+        raise  # the database is away: all wait
+    except Exception as error:
+        log.exception("telegram.failed id=%s", looked.telegram.pk)
+        looked.verdict, looked.reasons = Verdict.QUARANTINED, [f"our own fault: {error!r}"]
+    return looked
+
+
+def _look(looked: _Looked, now: datetime, totals: Totals) -> None:
+    frame = _whole(bytes(looked.telegram.raw), now)
     if isinstance(frame, str):
-        return Verdict.QUARANTINED, [frame]
+        looked.verdict, looked.reasons = Verdict.QUARANTINED, [frame]
+        return
     if frame.direction is Direction.DOWN:
-        return Verdict.QUARANTINED, ["a frame of a centre, not of a station"]
+        looked.verdict, looked.reasons = Verdict.QUARANTINED, ["a frame of a centre, not of a station"]
+        return
     if frame.function == Function.TEST:
-        return Verdict.TEST, []
+        looked.verdict = Verdict.TEST
+        return
     try:
         report = decode(frame)
     except Malformed as malformed:
-        return Verdict.QUARANTINED, [str(malformed)]
-    water = water_of(report, _codes(report), telegram.received_at)
-    reasons = [f"{flaw.where} at byte {flaw.offset}: {flaw.why} ({flaw.fault})" for flaw in report.flaws]
-    reasons += water.left_out
-    taken = 0
-    if water.readings:
-        answer = ingest.take_readings(telegram.feed, _body(telegram, water.readings), now)
-        taken = answer["accepted"] + answer["duplicate"]
-        reasons += dict.fromkeys(rejection["en"] for rejection in answer["rejected"])
-    if not reasons:
-        return (Verdict.STORED if taken else Verdict.NOTHING), []
-    return (Verdict.PARTLY if taken else Verdict.QUARANTINED), reasons
+        looked.verdict, looked.reasons = Verdict.QUARANTINED, [str(malformed)]
+        return
+    water = water_of(report, _codes(report), looked.telegram.received_at, totals)
+    looked.reasons = [
+        f"{flaw.where} at byte {flaw.offset}: {flaw.why} ({flaw.fault})" for flaw in report.flaws
+    ]
+    looked.reasons += water.left_out
+    looked.readings = water.readings
+
+
+def _store(batch: list[_Looked], now: datetime) -> None:
+    """All readings in one post; in halves when they are too many, or when one of them breaks the rest."""
+    if sum(len(looked.readings) for looked in batch) > MAX_ROWS and len(batch) > 1:
+        _store_halves(batch, now)
+        return
+    if len(batch) == 1:
+        _safely(lambda looked: _post([looked], now), batch[0])
+        return
+    try:
+        _post(batch, now)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("telegram.batch_failed telegrams=%s", len(batch))
+        _store_halves(batch, now)
+
+
+def _store_halves(batch: list[_Looked], now: datetime) -> None:
+    middle = len(batch) // 2
+    _store(batch[:middle], now)
+    _store(batch[middle:], now)
+
+
+def _post(batch: list[_Looked], now: datetime) -> None:
+    owners = [looked for looked in batch for _ in looked.readings]
+    refused: dict[int, list[str]] = {}
+    if owners:
+        answer = ingest.take_readings(batch[0].telegram.feed, _body(batch, now), now)
+        for rejection in answer["rejected"]:
+            refused.setdefault(owners[rejection["index"]].telegram.pk, []).append(rejection["en"])
+    for looked in batch:
+        looked.conclude(refused.get(looked.telegram.pk, ()))
 
 
 def _whole(raw: bytes, now: datetime) -> Frame | str:
@@ -128,7 +208,8 @@ def _codes(report: Report) -> dict[str, str]:
     return {rtu: code for code in known for rtu in rtus if code in wanted[rtu]}
 
 
-def _body(telegram: Telegram, readings: Iterable[Reading]) -> bytes:
+def _body(batch: Iterable[_Looked], now: datetime) -> bytes:
+    """A body of its own each time: the same one again would get its first answer, and its refusals."""
     rows = [
         {
             "station": reading.station,
@@ -136,7 +217,9 @@ def _body(telegram: Telegram, readings: Iterable[Reading]) -> bytes:
             "observed_at": reading.observed_at,
             "value": reading.value,
             "duration_s": reading.duration_s,
+            "telegram": looked.telegram.pk,
         }
-        for reading in readings
+        for looked in batch
+        for reading in looked.readings
     ]
-    return orjson.dumps({"telegram": telegram.pk, "readings": rows})
+    return orjson.dumps({"read_at": now, "readings": rows})

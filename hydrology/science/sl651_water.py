@@ -1,22 +1,26 @@
 """From an SL 651 report to readings: which elements are rain and stage, and what is left out and why.
 
-Owns the choice: rain from DRP and PN05 on whole 5 minutes, stage from ZU, Z and, where one of them gives its base
-value, the relative DRZ1. Hours, days and totals (P1, PJ, PT …) overlap those slots and are not taken. Does not judge
-plausibility (quality.py). Source: SL 651-2014 element annex; times mark the END of a period.
+Owns the choice: rain from DRP, PN05 and differences of the running total PT, all on whole 5 minutes; stage from ZU, Z
+and, where one of them gives its base value, the relative DRZ1. Sums over hours and days (P1, PJ …) overlap those slots
+and are not taken. Does not judge plausibility (quality.py). Source: SL 651-2014; times mark the END of a period.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from hydrology.science.rainfall import SLOT_S, slot_end
+from hydrology.science.rainfall import SLOT, SLOT_S, slot_end
 from hydrology.science.readings import AHEAD_ALLOWED, Element, Reading
 from hydrology.science.sl651_elements import Measure, Report
-from hydrology.science.sl651_fields import ClockState, clock, true_stages
+from hydrology.science.sl651_fields import ClockState, clock, fallen, true_stages
 
 _RAIN = ("DRP", "PN05")
 _STAGE = ("ZU", "Z")  # the first that is there counts: one post has one stage
 _RELATIVE = "DRZ1"
+_TOTAL = "PT"
+
+Totals = MutableMapping[str, tuple[datetime, float]]
+"""Station code to the newest running total and its instant, mm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,12 @@ class Water:
     left_out: tuple[str, ...]
 
 
-def water_of(report: Report, codes: Mapping[str, str], received_at: datetime) -> Water:
+def water_of(report: Report, codes: Mapping[str, str], received_at: datetime, totals: Totals) -> Water:
     """Rain and stage of a report received at the aware `received_at`.
 
     `codes` gives the register's station code by RTU address; a station without one is left out, and so is what
     has no time, a time ahead of ours, or the clock of a station that lost it. A missing value gives no reading.
+    `totals` is brought up to date; a running total gives a reading when the one before is 5 minutes old.
     """
     if clock(report.sent_at, received_at).state is ClockState.LOST:
         return Water((), (f"the station's clock is lost, it says {report.sent}",))
@@ -44,12 +49,14 @@ def water_of(report: Report, codes: Mapping[str, str], received_at: datetime) ->
             continue
         if measure.why.startswith("not BCD"):
             left_out.append(f"{measure.code} is {measure.why}")
-        element = Element.RAIN if measure.code in _RAIN else Element.STAGE
+        element = Element.RAIN if measure.code in (*_RAIN, _TOTAL) else Element.STAGE
         try:
             for at, value in _values(report, measure, element):
                 if at > received_at + AHEAD_ALLOWED:
                     raise _LeftOut(f"{measure.code} is ahead of our clock")
-                found.setdefault((code, element, at), value)
+                said = _difference(totals, code, at, value) if measure.code == _TOTAL else value
+                if said is not None:
+                    found.setdefault((code, element, at), said)
         except _LeftOut as reason:
             left_out.append(str(reason))
     readings = tuple(
@@ -64,8 +71,8 @@ class _LeftOut(Exception):
 
 
 def _in_order_of_trust(report: Report) -> list[Measure]:
-    """What is water; of two values for one instant the first counts: slots before PN05, ZU before Z before DRZ1."""
-    order = (*_RAIN, *_STAGE, _RELATIVE)
+    """What is water; of two values for one instant the first counts: slots before PN05 before PT, ZU before Z."""
+    order = (*_RAIN, _TOTAL, *_STAGE, _RELATIVE)
     return sorted((m for m in report.measures if m.code in order), key=lambda m: order.index(m.code))
 
 
@@ -84,8 +91,24 @@ def _values(report: Report, measure: Measure, element: Element) -> Iterator[tupl
         if at is None:
             raise _LeftOut(f"{measure.code} has no time")
         if element is Element.RAIN and slot_end(at) != at:
+            if measure.code == _TOTAL:
+                return  # between slots, as events bring it: the next one on a slot holds this rain too
             raise _LeftOut(f"{measure.code} does not end on whole 5 minutes")
         yield at, value
+
+
+def _difference(totals: Totals, code: str, at: datetime, total_mm: float) -> float | None:
+    """Rain since the total 5 minutes before, None when the last one known is another; remembers the newest."""
+    before = totals.get(code)
+    if before and at <= before[0]:
+        return None
+    totals[code] = at, total_mm
+    if before is None or at - before[0] != SLOT:
+        return None
+    rain = fallen(*before, at, total_mm)
+    if rain.mm is None:
+        raise _LeftOut(f"{_TOTAL}: {rain.why}, {before[1]} to {total_mm} mm")
+    return rain.mm
 
 
 def _base_m(report: Report, relative: Measure) -> float:

@@ -22,7 +22,7 @@ from django.db import connections
 from foundation.clock import now
 from hydrology.feeds.sl651_line import NOISE_BYTES, Listener
 from hydrology.feeds.telegrams import forget_old, keep, read_again, take_up
-from hydrology.models import Feed, Latest, Observation, StationKind, Telegram, Verdict
+from hydrology.models import Feed, FeedPost, Latest, Observation, StationKind, Telegram, Verdict
 from hydrology.science.readings import Element
 from hydrology.science.sl651 import Direction, End, Frame, Function, Packet, Receiver, crc16, encode
 from hydrology.science.sl651_elements import decode
@@ -167,7 +167,7 @@ def test_an_engineer_lists_what_was_not_taken_and_reads_it_again(gauges: Feed) -
 
 
 def water(text: str) -> tuple[dict[str, float], tuple[str, ...]]:
-    found = water_of(decode(said(text)), {"0044030021": RESERVOIR}, NOW)
+    found = water_of(decode(said(text)), {"0044030021": RESERVOIR}, NOW, {})
     return {
         f"{reading.element} {reading.observed_at:%H%M}": reading.value for reading in found.readings
     }, found.left_out
@@ -208,6 +208,51 @@ def test_rain_off_the_slots_and_from_the_future_is_left_out() -> None:
     assert water(f"{PLACE} 0418 000100 2219 000010") == (
         {}, ("PN05 every 3600 s is not a sum of 5 minutes each",),
     )  # fmt: skip
+
+
+def test_running_totals_five_minutes_apart_are_rain(gauges: Feed) -> None:
+    def total(minute: str, digits: str) -> Frame:
+        return said(f"F1F1 0044030021 50 F0F0 23090721{minute} 2619 {digits}", Function.TIMED)
+
+    telegrams = taken(
+        total("00", "002345"), total("05", "002360"), total("07", "002370"), total("10", "002380")
+    )
+    assert [telegram.verdict for telegram in telegrams] == ["nothing", "stored", "nothing", "stored"]
+    assert list(Observation.objects.order_by("id").values_list("value", "duration_s")) == [
+        (1.5, 300),
+        (2.0, 300),
+    ]
+    *_, after_a_gap, exchanged, late = taken(
+        total("25", "002500"), total("30", "000010"), total("15", "002390")
+    )
+    assert (after_a_gap.verdict, late.verdict) == ("nothing", "nothing")
+    assert exchanged.reason == "PT: the counter was reset or exchanged, 250.0 to 1.0 mm"
+    taken(total("35", "000015"))
+    assert Observation.objects.order_by("id").last().value == 0.5  # type: ignore[union-attr]
+
+
+def test_slots_count_before_the_running_total(gauges: Feed) -> None:
+    taken(
+        said("F1F1 0044030021 50 F0F0 2309072155 2619 002345"),
+        said("F1F1 0044030021 50 F0F0 2309072200 2219 000012 2619 002360"),
+    )
+    assert [row.value for row in Observation.objects.all()] == [1.2]
+
+
+def test_a_batch_is_one_post_and_each_telegram_hears_its_own_reasons(gauges: Feed) -> None:
+    other = said("F1F1 0044030021 4B F0F0 2309072200 2219 000085")
+    keep("telemetry", "10.0.0.1", other, NOW)
+    hour = replace(
+        frame_of(UNIFORM),
+        text=bytes.fromhex(f"0001 230907220000 F1F1 {GAUGE} 50 F0F0 2309072205 2219 000085"),
+    )
+    ahead = NOW + timedelta(seconds=1)
+    keep("telemetry", "10.0.0.1", frame_of(encode(hour)), ahead)
+    take_up(now=NOW - timedelta(minutes=10))  # our clock was set back since: ingest itself refuses them
+    assert [row.reason.count("minutes ahead") for row in Telegram.objects.all()] == [1, 1]
+    read_again(Telegram.objects.values_list("pk", flat=True), now=ahead)
+    assert {row.verdict for row in Telegram.objects.all()} == {Verdict.STORED}
+    assert FeedPost.objects.count() == 2
 
 
 # Lines
