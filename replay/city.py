@@ -194,7 +194,8 @@ def _officers(
     places: list[tuple[Duty, Region, Rank]] = []
     for level, count in FLOOD_OFFICERS.items():
         where = by_level[level]
-        for i in range(max(1, round(count * scale))):
+        seats = DESKS.get(level, 0) + COMMANDS.get(level, 0)
+        for i in range(max(len(where) * seats, round(count * scale))):
             rank = Rank.B if i // len(where) % DEPUTY_EVERY == DEPUTY_EVERY - 1 else Rank.A
             places.append((Duty.FLOOD, where[i % len(where)], rank))
     homes = by_level[Level.COMMUNITY]
