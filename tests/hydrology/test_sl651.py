@@ -318,6 +318,17 @@ def test_a_lost_last_packet_is_asked_for_when_the_station_falls_silent_and_given
     assert assembler.stalled(AT + 4 * PATIENCE) == []
 
 
+def test_a_packet_that_comes_after_all_earns_the_station_new_patience() -> None:
+    sent, assembler = packets(4), Assembler()
+    assembler.take(sent[0], AT)
+    for n in (1, 2):
+        assembler.stalled(AT + n * PATIENCE)
+    assembler.take(sent[1], AT + 2 * PATIENCE)
+    (step,) = assembler.stalled(AT + 3 * PATIENCE)
+    assert step.repair is not None
+    assert step.repair.packet == Packet(4, 3)
+
+
 def test_a_repeated_last_packet_is_confirmed_again_and_the_next_report_begins_anew() -> None:
     sent, assembler = packets(2), Assembler()
     assembler.take(sent[0], AT)

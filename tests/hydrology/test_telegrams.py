@@ -350,6 +350,17 @@ def test_heartbeats_get_no_answer_and_a_drifted_clock_gets_two_commands(kept_gau
     assert Telegram.objects.count() == 1
 
 
+def test_a_status_is_kept_but_not_confirmed(kept_gauges: Feed) -> None:
+    status = said("F1F1 0044030021 4520 00000400", Function.STATUS)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(status.raw + HOURLY)
+        assert encode(await answer(reader)) == STAY
+
+    talked(talk)
+    assert [row.function for row in Telegram.objects.order_by("id")] == [Function.STATUS, Function.HOURLY]
+
+
 def test_noise_is_quarantined_and_the_frame_behind_it_confirmed(kept_gauges: Feed) -> None:
     broken = EVENT[:20] + b"\x00" + EVENT[21:]
 
