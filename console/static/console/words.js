@@ -76,7 +76,7 @@ const WORDS = {
   missing_share: ["缺测比例", "Missing"],
   excluded: ["剔除站点", "Excluded stations"],
   window: ["时段", "Window"],
-  value: ["实测", "Value"],
+  value: ["数值", "Value"],
   threshold: ["阈值", "Threshold"],
   source: ["来源", "Source"],
   share: ["到报", "Present"],
