@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from hydrology.science.formats.cf_netcdf import MAX_BYTES, decode, encode
+from hydrology.science.formats.cf_netcdf import decode, encode
+from hydrology.science.formats.hdf5 import MAX_BYTES
 from hydrology.science.grids import BadGrid, Grid, Product, make_grid
 from hydrology.science.rainfall import SLOT
 
