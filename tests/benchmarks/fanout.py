@@ -15,6 +15,7 @@
   growth_10x            wall_s / wall_s of about a tenth of the people / how many times more people: 1 is linear
   storm_to_phone_p99_s  p99 over the accepted pushes of the storm's warnings to >= 3,000 people, from the arrival of the
                         frame that raised the warning to the ledger's sent_at; null when the storm had none so large
+  rate_cap_per_s        FCM_RATE_PER_S of the run: Google's default quota, and a ceiling for sending
   duplicates            pushes the local FCM took twice in the clean rounds; anything but 0 is a fault
 """
 
@@ -24,6 +25,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Max, Q
 
@@ -283,6 +285,7 @@ def main(rounds: int) -> None:
         }
         line |= faulty(on)
         line |= storm_to_phone(on)
+    line["rate_cap_per_s"] = settings.FCM_RATE_PER_S
     result(line | {"others_cpu_share": busy.others_share})
 
 
