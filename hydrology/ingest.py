@@ -23,7 +23,7 @@ from foundation.nudge import nudge
 from hydrology.batch import Fresh, sort_out
 from hydrology.feeds.clock import water_clock
 from hydrology.models import Feed, FeedPost, GridRun
-from hydrology.science.formats import cf_netcdf
+from hydrology.science.formats import sniff
 from hydrology.science.grids import BadGrid, Grid, pack, quantise
 from hydrology.science.rainfall import SLOT
 from hydrology.science.readings import (
@@ -187,7 +187,7 @@ def _raise_latest(newest: Iterable[tuple[Fresh, float | None]]) -> None:
 
 def _read_grid(feed: Feed, body: bytes, now: datetime) -> Store:
     try:
-        grid = cf_netcdf.decode(body)
+        grid = sniff.decode(body)
     except BadGrid as error:
         raise _malformed(
             error.field, f"有误（{error.reason}）", f"{error.reason}; {error.what_to_do}"

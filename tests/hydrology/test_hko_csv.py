@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from hydrology import ingest
+from hydrology.models import Feed, GridRun
 from hydrology.science.formats.hko_csv import HALF_HOUR, MAX_BYTES, decode
-from hydrology.science.grids import BadGrid
+from hydrology.science.grids import BadGrid, unpack
 from hydrology.science.rainfall import SLOT
 
 HEADER = (
@@ -105,6 +107,15 @@ def test_more_rain_than_the_world_has_seen_is_dropped_and_counted() -> None:
     assert grid.dropped == 1
     assert np.isnan(grid.rain_mm[18:, 2, 2]).all()
     assert not np.isnan(grid.rain_mm[:18]).any()
+
+
+def test_a_post_of_it_becomes_a_nowcast_run(feed: Feed) -> None:
+    body = encode(updated_at=UPDATED + timedelta(minutes=12))
+    answer = ingest.take_grid(feed, body, UPDATED + timedelta(minutes=24))
+    run = GridRun.objects.get()
+    assert (answer["accepted"], run.product, run.steps) == (1, "nowcast", 23)
+    assert run.issued_at == UPDATED + timedelta(minutes=15)
+    np.testing.assert_array_equal(unpack(bytes(run.field), (23, 12, 10)), decode(body).rain_mm)
 
 
 LINES = encode().splitlines(keepends=True)
