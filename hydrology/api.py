@@ -293,5 +293,5 @@ class IngestGrids(FeedDoor):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        """One observed field or one nowcast run (CF NetCDF); the format is told by the content."""
+        """One observed field or one nowcast run: CF NetCDF, ODIM HDF5, MICAPS 4 or HKO CSV, told by the content."""
         return self.take(request, MOST_GRID_BYTES, ingest.take_grid)
