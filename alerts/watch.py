@@ -49,8 +49,8 @@ def assess_due(*, now: datetime) -> int:
     while True:
         with transaction.atomic():
             mark = _mark()
-            slot = _next_slot(mark, now) if mark else None
-            if mark is None or slot is None:
+            slot = _next_slot(mark, now)
+            if slot is None:
                 return done
             slot_at, caused_at, fresh = slot
             if fresh:
@@ -60,10 +60,11 @@ def assess_due(*, now: datetime) -> int:
             done += 1
 
 
-def _mark() -> WatchMark | None:
-    """The mark, locked; None when another assessor holds it."""
+def _mark() -> WatchMark:
+    """The mark, locked. Waits for another assessor: to pass by would leave a frame that came in meanwhile to the
+    next sweep, up to 10 s later."""
     WatchMark.objects.get_or_create(hazard=Hazard.RAINSTORM)
-    return WatchMark.objects.select_for_update(skip_locked=True).filter(hazard=Hazard.RAINSTORM).first()
+    return WatchMark.objects.select_for_update().get(hazard=Hazard.RAINSTORM)
 
 
 def _sources(after: datetime | None, until: datetime | None) -> Iterator[tuple[str, datetime, datetime, int]]:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -21,7 +22,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from foundation.wire import hint
 from notifications.dispatch import SENDERS
 from notifications.models import Dispatch, State
-from notifications.transports.base import Message, Outcome, OutcomeKind, Push, Transport
+from notifications.transports.base import Message, Outcome, OutcomeKind, Push, Stream, Transport
 from notifications.transports.fcm import FcmTransport
 from officers.devices import retire_tokens
 
@@ -33,6 +34,8 @@ SHIFT_S = 20.0  # a task hands over to the next after this long
 BACKOFF_S = (2.0, 4.0, 8.0, 15.0, 30.0)
 UNCONFIGURED_S = 30.0
 SETTLE_AGAIN_S = 0.5
+LOOK_S = 0.5  # between two looks for new work while stragglers are out
+LANDING_S, SETTLE_S = 0.05, 0.25  # patience for answers; how long an answer may wait for its ledger row
 PUSH_CHARS = 50
 
 _turns = threading.BoundedSemaphore(SENDERS)  # senders a process; the pool's other threads stay free
@@ -95,19 +98,101 @@ def _transport() -> Transport | None:
 
 
 def send_due(*, clock: Callable[[], datetime]) -> int:
-    """Claim and send chunk after chunk until nothing is due or the shift ends; returns deliveries tried."""
+    """Claim and send until nothing is due or the shift ends; returns deliveries tried."""
     if not _turns.acquire(blocking=False):
         return 0
     try:
-        sent = 0
-        until = time.monotonic() + SHIFT_S
-        while time.monotonic() < until and (claims := claim(clock())):
-            outcomes = _send(claims, clock())
-            _settle_though_restarted(claims, outcomes, clock)
-            sent += len(claims)
-        return sent
+        transport = _transport()
+        if transport is not None:
+            with closing(transport.stream()) as stream:
+                return _Shift(stream, clock).work()
+        tried = 0
+        while claims := claim(clock()):
+            _settle_though_restarted(claims, {}, clock)
+            tried += len(claims)
+        return tried
     finally:
         _turns.release()
+
+
+@dataclass(slots=True)
+class _Out:
+    """One claimed delivery whose pushes are on their way. Not known by its id: a lost lease may be claimed again."""
+
+    claim: Claim
+    left: int
+    outcomes: dict[tuple[int, int], Outcome] = field(default_factory=dict)
+
+
+class _Shift:
+    """One sender's turn: the next chunk is claimed while stragglers of the former are still out, so that a vendor
+    who leaves one push in two hundred unanswered does not stop the other hundred and ninety-nine for a time-out.
+    """
+
+    def __init__(self, stream: Stream, clock: Callable[[], datetime]) -> None:
+        self._stream, self._clock = stream, clock
+        self._tried = self._number = 0
+        self._place: dict[int, tuple[_Out, int]] = {}  # push number -> delivery, device
+        self._done: list[_Out] = []
+        self._settled_s = time.monotonic()
+
+    def work(self) -> int:
+        """Returns deliveries tried."""
+        until_s, look_s = time.monotonic() + SHIFT_S, 0.0
+        while True:
+            at_s, claims = time.monotonic(), []
+            idle = not self._stream.waiting or (self._stream.waiting < CHUNK // 2 and at_s >= look_s)
+            if idle and at_s < until_s:
+                claims = self._take_on()
+                look_s = at_s if len(claims) == CHUNK else at_s + LOOK_S
+            if self._stream.waiting:
+                for number, outcome in self._stream.landed(LANDING_S).items():
+                    self._note(number, outcome)
+                if len(self._done) >= CHUNK // 2 or time.monotonic() - self._settled_s > SETTLE_S:
+                    self._settle()
+            else:
+                self._settle()
+                if not claims:
+                    return self._tried
+
+    def _take_on(self) -> list[Claim]:
+        """Claim and put on the wire. While pushes are out, a database that is away must not make us drop them."""
+        try:
+            claims = claim(self._clock())
+            messages = _messages({one.dispatch for one in claims}) if claims else {}
+        except (OperationalError, InterfaceError) as error:
+            if not self._stream.waiting and not self._done:
+                raise
+            log.warning("delivery.claim_later error=%s", type(error).__name__)
+            connection.close()
+            return []
+        pushes = []
+        for one in claims:
+            out = _Out(one, len(one.devices))
+            for device, token in one.devices.items():
+                self._place[self._number + len(pushes)] = out, device
+                pushes.append(Push(one.id, token, messages[one.dispatch, one.language], one.message_id))
+            if not one.devices:
+                self._done.append(out)
+        self._stream.add(pushes, self._clock())
+        self._number += len(pushes)
+        self._tried += len(claims)
+        return claims
+
+    def _note(self, number: int, outcome: Outcome) -> None:
+        out, device = self._place.pop(number)
+        out.outcomes[out.claim.id, device] = outcome
+        out.left -= 1
+        if not out.left:
+            self._done.append(out)
+
+    def _settle(self) -> None:
+        """Write those whose devices have all answered."""
+        self._settled_s = time.monotonic()
+        if self._done:
+            done, self._done = self._done, []
+            outcomes = {key: outcome for out in done for key, outcome in out.outcomes.items()}
+            _settle_though_restarted([out.claim for out in done], outcomes, self._clock)
 
 
 def claim(now: datetime) -> list[Claim]:
@@ -120,21 +205,6 @@ def claim(now: datetime) -> list[Claim]:
             if device is not None:
                 mine.devices[device] = token
     return list(claims.values())
-
-
-def _send(claims: list[Claim], now: datetime) -> dict[tuple[int, int], Outcome]:
-    """Outcome by (delivery, device)."""
-    transport = _transport()
-    if transport is None:
-        return {}
-    messages = _messages({one.dispatch for one in claims})
-    pushes, place = [], {}
-    for one in claims:
-        for device, token in one.devices.items():
-            key = len(pushes)
-            place[key] = (one.id, device)
-            pushes.append(Push(key, token, messages[one.dispatch, one.language], one.message_id))
-    return {place[outcome.key]: outcome for outcome in transport.send(pushes, now)}
 
 
 def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:

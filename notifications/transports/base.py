@@ -84,6 +84,22 @@ class Outcome:
     retry_after_s: float | None = None  # the vendor's wish; None: it has none, back off as you like
 
 
+class Stream(Protocol):
+    """Pushes in flight from one thread, numbered 0, 1, … in the order they were added; close it when done."""
+
+    @property
+    def waiting(self) -> int:
+        """Pushes whose outcome has not been handed out yet."""
+
+    def add(self, pushes: Sequence[Push], now: datetime) -> None: ...
+
+    def landed(self, patience_s: float) -> dict[int, Outcome]:
+        """Outcomes by number, as they come; none after about `patience_s`. Vendor faults never raise."""
+
+    def close(self) -> None:
+        """Drop what is still in flight; whether it arrived is unknown."""
+
+
 class Transport(Protocol):
     """One vendor. `send` may be called from several threads at once."""
 
@@ -100,6 +116,9 @@ class Transport(Protocol):
         A push may have reached the phone although its outcome is TEMPORARY (the answer was lost): repeat it
         with the same `message_id`.
         """
+
+    def stream(self) -> Stream:
+        """The same for more pushes than one wants to wait for together: a straggler holds up nobody."""
 
     def close(self) -> None:
         """Give back connections; the transport must not be used afterwards."""

@@ -14,6 +14,8 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -223,70 +225,20 @@ class FcmTransport:
     def send(self, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
         """One outcome per push, in order, within number / rate + 2 time-outs per `concurrency` pushes."""
         outcomes: dict[int, Outcome] = {}
-        bodies = self._bodies(pushes, now, outcomes)
-        try:
-            headers = self._headers(self._bearer.header())
-        except GoogleAuthError as refused:
-            log.error("fcm.credential n=%d error=%s", len(bodies), refused)
-            outcomes |= {i: Outcome(pushes[i].key, OutcomeKind.TEMPORARY, "CREDENTIAL") for i in bodies}
-        else:
-            self._carry(pushes, bodies, headers, outcomes)
+        with closing(self.stream()) as stream:
+            stream.add(pushes, now)
+            while stream.waiting:
+                outcomes |= stream.landed(1.0)
         return [outcomes[index] for index in range(len(pushes))]
+
+    def stream(self) -> "Stream":
+        """Pushes in flight from this thread; one at a time a thread."""
+        return Stream(self._bearer, self._courier(), self._bucket, self._clock)
 
     def close(self) -> None:
         """Close every thread's connections; no thread may be sending."""
         for courier in list(self._couriers):
             courier.close()
-
-    def _bodies(
-        self, pushes: Sequence[Push], now: datetime, outcomes: dict[int, Outcome]
-    ) -> dict[int, bytes]:
-        """Request bodies by index; what can never go is settled in `outcomes` instead."""
-        bodies: dict[int, bytes] = {}
-        templates: dict[int, Template] = {}  # by id(): the pushes hold the messages alive
-        for index, push in enumerate(pushes):
-            if push.message.expires_at <= now:
-                outcomes[index] = Outcome(push.key, OutcomeKind.PERMANENT, "EXPIRED")
-                continue
-            try:
-                template = templates.get(id(push.message))
-                if template is None:
-                    template = templates[id(push.message)] = Template(push.message, now)
-                bodies[index] = template.body(push)
-            except (ValueError, TypeError):
-                outcomes[index] = Outcome(push.key, OutcomeKind.PERMANENT, "UNENCODABLE")
-        return bodies
-
-    def _carry(
-        self,
-        pushes: Sequence[Push],
-        bodies: dict[int, bytes],
-        headers: tuple[str, ...],
-        outcomes: dict[int, Outcome],
-    ) -> None:
-        """Send the bodies and settle an outcome for each; a refused bearer is renewed once."""
-        courier, first, waiting = self._courier(), headers, deque(bodies)
-        renewed: set[int] = set()
-        try:
-            while waiting or courier.flying:
-                wanted = min(len(waiting), courier.room)
-                for _ in range(self._bucket.grant(wanted, self._clock()) if wanted else 0):
-                    index = waiting.popleft()
-                    courier.start(index, bodies[index], headers)
-                for answer in courier.landed(PATIENCE_S if waiting else 1.0):
-                    outcome = _outcome(pushes[answer.index].key, answer)
-                    outcomes[answer.index] = outcome
-                    if outcome.reason == exceptions.UNAUTHENTICATED and answer.index not in renewed:
-                        try:
-                            headers = self._headers(self._bearer.renewed(first[0]))
-                        except GoogleAuthError as refused:
-                            log.error("fcm.credential error=%s", refused)
-                            renewed.update(bodies)  # once is enough
-                            continue
-                        renewed.add(answer.index)
-                        waiting.append(answer.index)
-        finally:
-            courier.abandon()
 
     def _courier(self) -> Courier:
         courier: Courier | None = getattr(self._own, "courier", None)
@@ -295,9 +247,104 @@ class FcmTransport:
             self._couriers.add(courier)
         return courier
 
-    @staticmethod
-    def _headers(authorization: str) -> tuple[str, ...]:
-        return (authorization, "content-type: application/json", "x-goog-api-format-version: 2")
+
+@dataclass(slots=True)
+class _Aloft:
+    """One push on its way."""
+
+    key: int
+    body: bytes
+    bearer: str = ""  # the header it went with
+    renewed: bool = False
+
+
+class Stream:
+    """One thread's pushes in flight: more are added while stragglers are still out, so that a vendor who leaves a
+    few requests unanswered holds up these few and nobody else. Pushes are numbered in the order they were added.
+    """
+
+    def __init__(
+        self, bearer: Bearer, courier: Courier, bucket: TokenBucket, clock: Callable[[], float]
+    ) -> None:
+        self._bearer, self._courier, self._bucket, self._clock = bearer, courier, bucket, clock
+        self._number = 0
+        self._aloft: dict[int, _Aloft] = {}
+        self._queue: deque[int] = deque()
+        self._settled: dict[int, Outcome] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Pushes whose outcome has not been handed out yet."""
+        return len(self._aloft) + len(self._settled)
+
+    def add(self, pushes: Sequence[Push], now: datetime) -> None:
+        """Take pushes on; what can never go is settled at once."""
+        templates: dict[int, Template] = {}  # by id(): the pushes hold the messages alive
+        for push in pushes:
+            number, self._number = self._number, self._number + 1
+            if push.message.expires_at <= now:
+                self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "EXPIRED")
+                continue
+            try:
+                template = templates.get(id(push.message))
+                if template is None:
+                    template = templates[id(push.message)] = Template(push.message, now)
+                self._aloft[number] = _Aloft(push.key, template.body(push))
+                self._queue.append(number)
+            except (ValueError, TypeError):
+                self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "UNENCODABLE")
+
+    def landed(self, patience_s: float) -> dict[int, Outcome]:
+        """Move bytes for about `patience_s` at most; outcomes by number, possibly none."""
+        if self._queue:
+            self._start()
+        if self._courier.flying:
+            for answer in self._courier.landed(PATIENCE_S if self._queue else patience_s):
+                self._take(answer)
+        elif self._queue:
+            time.sleep(PATIENCE_S)  # the rate cap
+        settled, self._settled = self._settled, {}
+        return settled
+
+    def close(self) -> None:
+        """Drop what is still in flight; whether it arrived is unknown."""
+        self._courier.abandon()
+
+    def _start(self) -> None:
+        """Put as many of the queue on the wire as there is room and rate for."""
+        try:
+            bearer = self._bearer.header()
+        except GoogleAuthError as refused:
+            log.error("fcm.credential n=%d error=%s", len(self._queue), refused)
+            while self._queue:
+                number = self._queue.popleft()
+                self._settle(number, Outcome(self._aloft[number].key, OutcomeKind.TEMPORARY, "CREDENTIAL"))
+            return
+        headers = (bearer, "content-type: application/json", "x-goog-api-format-version: 2")
+        wanted = min(len(self._queue), self._courier.room)
+        for _ in range(self._bucket.grant(wanted, self._clock()) if wanted else 0):
+            number = self._queue.popleft()
+            self._aloft[number].bearer = bearer
+            self._courier.start(number, self._aloft[number].body, headers)
+
+    def _take(self, answer: Answer) -> None:
+        """Settle one answer; a refused bearer is renewed once and the push goes again."""
+        push = self._aloft[answer.index]
+        outcome = _outcome(push.key, answer)
+        if outcome.reason == exceptions.UNAUTHENTICATED and not push.renewed:
+            push.renewed = True
+            try:
+                self._bearer.renewed(push.bearer)
+            except GoogleAuthError as refused:
+                log.error("fcm.credential error=%s", refused)
+            else:
+                self._queue.append(answer.index)
+                return
+        self._settle(answer.index, outcome)
+
+    def _settle(self, number: int, outcome: Outcome) -> None:
+        del self._aloft[number]
+        self._settled[number] = outcome
 
 
 def _outcome(key: int, answer: Answer) -> Outcome:

@@ -1,7 +1,7 @@
 """From a bulletin to the vendor: everyone once in the ledger, whatever the vendor does. Real PostgreSQL, real FCM stand-in."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -11,6 +11,7 @@ from foundation.clock import now
 from hydrology.models import Region
 from notifications import delivery, dispatch, receipts
 from notifications.models import Delivery, Dispatch, Errand, ReceiptState, State
+from notifications.transports.base import Outcome, Push
 from officers.models import Device, Duty, Officer, Post, Rank
 from replay.phones import Standin
 from tests.notifications.conftest import give_phone
@@ -19,6 +20,18 @@ Person = Callable[..., Officer]
 Bulletins = Callable[..., Bulletin]
 Regions = dict[str, Region]
 STREET, OTHER = "440303001", "440303002"
+
+
+def pushed(claims: list[delivery.Claim], at: datetime) -> dict[tuple[int, int], Outcome]:
+    """What the vendor says to the pushes of these claims, by (delivery, device)."""
+    said = delivery._messages({one.dispatch for one in claims})
+    places = [(one, device) for one in claims for device in one.devices]
+    pushes = [
+        Push(n, one.devices[device], said[one.dispatch, one.language], one.message_id)
+        for n, (one, device) in enumerate(places)
+    ]
+    outcomes = delivery._transport().send(pushes, at)
+    return {(places[o.key][0].id, places[o.key][1]): o for o in outcomes}
 
 
 def send() -> int:
@@ -185,7 +198,7 @@ def test_after_a_partial_success_only_the_missing_device_is_tried(
     claims = delivery.claim(now())
     [one] = claims
     good = next(d for d, token in one.devices.items() if token != "later-1")
-    outcomes = delivery._send(claims, now())
+    outcomes = pushed(claims, now())
     later = next(d for d in one.devices if d != good)
     outcomes[one.id, later] = type(outcomes[one.id, later])(0, delivery.OutcomeKind.TEMPORARY, "UNAVAILABLE")
     delivery.settle(claims, outcomes, now())
@@ -215,7 +228,7 @@ def test_a_sender_that_lost_its_lease_cannot_overwrite_its_successor(
     dispatch.take_up(now=now())
     slow = delivery.claim(now())
     quick = delivery.claim(now() + delivery.LEASE)
-    delivery.settle(quick, delivery._send(quick, now()), now())
+    delivery.settle(quick, pushed(quick, now()), now())
     delivery.settle(slow, {}, now())
     assert Delivery.objects.get().state == State.SENT
 

@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -459,3 +460,19 @@ def test_any_json_is_an_answer(status: int, error: Any) -> None:
     outcome = verdict(1, status, orjson.dumps({"error": error}), None)
     assert outcome.kind is not OutcomeKind.SENT
     assert 0 < len(outcome.reason) <= 64
+
+
+def test_a_push_that_is_never_answered_holds_up_nobody(standin: Standin, transport: FcmTransport) -> None:
+    standin.behave(silent_share=1.0)
+    with closing(transport.stream()) as stream:
+        stream.add([push(0)], NOW)
+        for _ in range(5):
+            assert stream.landed(0.2) == {}
+        standin.behave()
+        stream.add([push(key) for key in range(1, 51)], NOW)
+        landed: dict[int, Outcome] = {}
+        while len(landed) < 50:
+            landed |= stream.landed(0.2)
+        assert set(landed) == set(range(1, 51))
+        assert {outcome.kind for outcome in landed.values()} == {OutcomeKind.SENT}
+        assert stream.waiting == 1  # the unanswered one, still out
