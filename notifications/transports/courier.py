@@ -18,14 +18,21 @@ import pycurl
 STREAMS_PER_CONNECTION = 100  # what Google's front end allows on one HTTP/2 connection; more open more
 
 
+BURST_S = 5.0
+
+
 class TokenBucket:
-    """At most `rate_per_s` grants a second over any time, plus a tenth of a second's worth at once."""
+    """In no minute more than 60 x `rate_per_s` grants; 5 s worth may go at once.
+
+    Vendors state their quota by the minute (FCM: 600,000). An order to everybody is one burst within it; what the
+    burst takes is missing from the refill, so the minute holds whatever comes after.
+    """
 
     def __init__(self, rate_per_s: float) -> None:
         if not 0 < rate_per_s < math.inf:
             raise ValueError("rate_per_s must be positive")
-        self.rate_per_s = rate_per_s
-        self.burst = max(1.0, rate_per_s / 10)
+        self.burst = max(1.0, BURST_S * rate_per_s)
+        self.refill_per_s = rate_per_s * (60 - BURST_S) / 60
         self._level = self.burst
         self._at_s = -math.inf
         self._lock = threading.Lock()
@@ -34,7 +41,7 @@ class TokenBucket:
         """How many of `wanted` may go at the monotonic instant `at_s`; going back in time adds none."""
         with self._lock:
             if at_s > self._at_s:
-                self._level = min(self.burst, self._level + (at_s - self._at_s) * self.rate_per_s)
+                self._level = min(self.burst, self._level + (at_s - self._at_s) * self.refill_per_s)
                 self._at_s = at_s
             granted = min(wanted, int(self._level))
             self._level -= granted
