@@ -5,7 +5,7 @@ bit for bit: fields are quantised when stored and every sum runs in slot order.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
@@ -15,11 +15,10 @@ from alerts.assessment.rules import Figure
 from hydrology.models import GridRun, Observation
 from hydrology.science.grids import unpack
 from hydrology.science.quality import Quality
-from hydrology.science.rainfall import SLOT_S, WINDOWS_MIN, sliding_sums
+from hydrology.science.rainfall import SLOT, SLOT_S, WINDOWS_MIN, lay_slots, sliding_sums
 from hydrology.science.readings import Element
 from hydrology.zones import axes_of, street_members, street_zones
 
-SLOT = timedelta(seconds=SLOT_S)
 SLOTS = max(WINDOWS_MIN) * 60 // SLOT_S
 NOWCAST_MIN = (60, 120)
 Floats = NDArray[np.float64]
@@ -133,10 +132,9 @@ def _add_cells(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, st
         geometry = frames[-1].geometry
         frames = [frame for frame in frames if frame.geometry == geometry]
         lat, lon = axes_of(geometry)
-        cells = np.full((SLOTS, lat.size * lon.size), np.nan)
-        for frame in frames:
-            behind = int((seen.slot_at - frame.issued_at).total_seconds()) // SLOT_S
-            cells[SLOTS - 1 - behind] = _field(frame.pk, 1, cells.shape[1])[0]
+        places = lat.size * lon.size
+        fields = {frame.issued_at: _field(frame.pk, 1, places)[0] for frame in frames}
+        cells = lay_slots(fields, last_end=seen.slot_at, slots=SLOTS, places=places)
         seen.grids = [frame.pk for frame in frames]
         seen._cells = cells
         sums, shares = sliding_sums(cells)

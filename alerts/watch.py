@@ -27,11 +27,11 @@ from alerts.models import (
     WarningStreet,
     WatchMark,
 )
-from alerts.rain import SLOT, RainPicture, picture
+from alerts.rain import RainPicture, picture
 from foundation.clock import local
 from hydrology.feeds.clock import water_clock
 from hydrology.models import GridRun, Level, Observation, Region
-from hydrology.science.rainfall import slot_end
+from hydrology.science.rainfall import SLOT, slot_end
 from hydrology.science.readings import Element
 
 log = logging.getLogger(__name__)
