@@ -13,12 +13,15 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
-from hydrology.models import Region
+from hydrology.models import Feed, Region, Station
 
 
 class Hazard(models.TextChoices):
     RAINSTORM = "rainstorm", "强降雨"
     FLOOD = "flood", "防汛"
+    RESERVOIR = "reservoir", "水库水位"
+    RIVER = "river", "河道水位"
+    TIDE = "tide", "潮位"
 
 
 class WarningLevel(models.IntegerChoices):
@@ -51,8 +54,8 @@ class RuleTable(models.Model):
 
 
 class WatchMark(models.Model):
-    """How far the watch has come, one row a hazard: the last 5-minute slot assessed, and where each street
-    stands in its life cycle (assessment.lifecycle.StreetState by street code)."""
+    """How far the watch has come, one row a hazard: the last 5-minute slot assessed, and where each street or,
+    for levels, each station stands in its life cycle (assessment.lifecycle.StreetState by code)."""
 
     hazard = models.CharField(primary_key=True, max_length=16, choices=Hazard)
     slot_at = models.DateTimeField(null=True, help_text="END of the slot; null before the first")
@@ -65,10 +68,16 @@ class WarningQuerySet(models.QuerySet["Warning"]):
 
 
 class Warning(models.Model):
-    """强降雨风险提示 for one district: open from raise to cancel; its streets carry their own levels."""
+    """强降雨风险提示 for one district, or a level notice for one station; open from raise to cancel.
+
+    A rain warning's streets carry their own levels; a level notice has a station and no streets.
+    """
 
     hazard = models.CharField(max_length=16, choices=Hazard)
-    region = models.ForeignKey(Region, models.PROTECT, help_text="the district")
+    region = models.ForeignKey(Region, models.PROTECT, help_text="the district; a station's street")
+    station = models.ForeignKey(
+        Station, models.PROTECT, null=True, help_text="level notices: whose level it is"
+    )
     level = models.PositiveSmallIntegerField(choices=WarningLevel, help_text="highest of its streets now")
     peak_level = models.PositiveSmallIntegerField(choices=WarningLevel)
     raised_at = models.DateTimeField(help_text="END of the slot that raised it (data time)")
@@ -80,7 +89,10 @@ class Warning(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["hazard", "region"], condition=Q(ended_at=None), name="warning_one_open"
+                fields=["hazard", "region", "station"],
+                condition=Q(ended_at=None),
+                name="warning_one_open",
+                nulls_distinct=False,
             )
         ]
 
@@ -174,6 +186,8 @@ class OrderEvent(models.Model):
 class BulletinKind(models.TextChoices):
     WARNING = "warning", "预警"
     ORDER = "order", "指令"
+    LEVEL = "level", "水情"
+    MESSAGE = "message", "通知"
 
 
 class Requires(models.TextChoices):
@@ -205,6 +219,15 @@ class Bulletin(models.Model):
     body_en = models.TextField()
     areas = ArrayField(models.CharField(max_length=32), help_text="region codes addressed")
     duties = ArrayField(models.CharField(max_length=16), help_text="duties addressed in the areas")
+    stations = ArrayField(
+        models.CharField(max_length=32),
+        default=list,
+        help_text="whose own posts are addressed, whatever the duty",
+    )
+    officers = ArrayField(
+        models.BigIntegerField(), default=list, help_text="persons addressed by name; then nobody else is"
+    )
+    about = models.CharField(max_length=64, blank=True, help_text="what a message speaks of, e.g. feed/KEY")
     reasons = models.JSONField(default=dict)
     requires = models.CharField(max_length=16, choices=Requires)
     deadline_at = models.DateTimeField(null=True)
@@ -224,4 +247,68 @@ class Bulletin(models.Model):
     @property
     def ref(self) -> str:
         """What it is about, as the phone shows and opens it."""
+        if self.about:
+            return self.about
         return f"warning/{self.warning_id}" if self.warning_id else f"order/{self.order_id}"
+
+
+class FeedAlarm(models.Model):
+    """A feed fell silent: from the moment it was noticed until it spoke again. One open alarm a feed."""
+
+    feed = models.ForeignKey(Feed, models.PROTECT)
+    silent_since = models.DateTimeField(help_text="when it last spoke")
+    raised_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["feed"], condition=Q(ended_at=None), name="feed_alarm_one_open")
+        ]
+
+
+class CheckAnswer(models.TextChoices):
+    """What the duty desk found out about a doubtful value."""
+
+    REAL = "real", "属实"
+    BROKEN = "broken", "设备故障"  # the station's values are left out until `excluded_until`
+
+
+class CheckQuerySet(models.QuerySet["Check"]):
+    def open(self) -> Self:
+        return self.filter(answered_at=None)
+
+
+class Check(models.Model):
+    """核实: a value heavy enough for a warning that quality control doubts; a person looks at it."""
+
+    station = models.ForeignKey(Station, models.PROTECT)
+    observed_at = models.DateTimeField(help_text="END of the slot that first raised it")
+    value_mm = models.FloatField(help_text="the highest doubted 5-minute value since")
+    why = models.CharField(max_length=200)
+    raised_at = models.DateTimeField()
+    answer = models.CharField(max_length=16, choices=CheckAnswer, blank=True)
+    answered_at = models.DateTimeField(null=True)
+    answered_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    excluded_until = models.DateTimeField(null=True)
+
+    objects = CheckQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["station"], condition=Q(answered_at=None), name="check_one_open")
+        ]
+
+
+class Follow(models.Model):
+    """An officer wants to hear of one station's level at a threshold of his own."""
+
+    officer = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    station = models.ForeignKey(Station, models.CASCADE)
+    threshold_m = models.FloatField(null=True, help_text="in the station's datum; null: only shown first")
+    told_at = models.DateTimeField(
+        null=True, help_text="instant of the reading he was told of; null below it"
+    )
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["officer", "station"], name="follow_once")]

@@ -6,14 +6,13 @@ bit for bit: fields are quantised when stored and every sum runs in slot order.
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alerts.assessment.rules import Figure
+from hydrology.fields import field_of
 from hydrology.models import GridRun, Observation
-from hydrology.science.grids import unpack
 from hydrology.science.quality import Quality
 from hydrology.science.rainfall import SLOT, SLOT_S, WINDOWS_MIN, lay_slots, sliding_sums
 from hydrology.science.readings import Element
@@ -53,13 +52,6 @@ class RainPicture:
             [end.isoformat(), None if np.isnan(mm) else round(float(mm), 2)]
             for end, mm in zip(ends, column, strict=True)
         ]
-
-
-@lru_cache(maxsize=80)
-def _field(run_id: int, steps: int, cells: int) -> NDArray[np.float32]:
-    """One stored field as (step, cell); rows never change, so a process may keep the last few hours."""
-    packed = GridRun.objects.values_list("field", flat=True).get(pk=run_id)
-    return unpack(bytes(packed), (steps, cells))
 
 
 def picture(slot_at: datetime) -> RainPicture:
@@ -127,13 +119,13 @@ def _add_gauges(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, s
 
 def _add_cells(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, str, float]]]]) -> None:
     """Grid cells of the observed frames and of the nowcast run in force."""
-    frames = list(GridRun.objects.observed_between(seen.slot_at - SLOT * SLOTS, seen.slot_at).defer("field"))
+    frames = list(GridRun.objects.observed_between(seen.slot_at - SLOT * SLOTS, seen.slot_at))
     if frames:
         geometry = frames[-1].geometry
         frames = [frame for frame in frames if frame.geometry == geometry]
         lat, lon = axes_of(geometry)
         places = lat.size * lon.size
-        fields = {frame.issued_at: _field(frame.pk, 1, places)[0] for frame in frames}
+        fields = {frame.issued_at: field_of(frame)[0] for frame in frames}
         cells = lay_slots(fields, last_end=seen.slot_at, slots=SLOTS, places=places)
         seen.grids = [frame.pk for frame in frames]
         seen._cells = cells
@@ -144,7 +136,7 @@ def _add_cells(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, st
     seen.nowcast = run = GridRun.objects.newest_nowcast(seen.slot_at)
     if run is not None:
         lat, lon = axes_of(run.geometry)
-        ahead = _field(run.pk, run.steps, lat.size * lon.size).astype(np.float64)
+        ahead = field_of(run).astype(np.float64)
         age = int((seen.slot_at - run.issued_at).total_seconds()) // run.step_s
         sums, shares = [], []
         for minutes in NOWCAST_MIN:

@@ -159,7 +159,10 @@ def welcome(crew: Crew, port: int, began_s: float) -> None:
     crew.say(f"Console 值班台: http://{HOST}:{port}/    API: http://{HOST}:{port}/api/docs/")
     with contextlib.suppress(OSError, ValueError, KeyError):
         city = json.loads((RUN_DIR / "demo.json").read_text())  # written by democity
-        crew.say(f"Sign in 登录: {city['desk_phone']} duty desk 值班员, {city['command_phone']} command 指挥")
+        crew.say(
+            f"Sign in 登录: {city['desk_phone']} duty desk 值班员, {city['command_phone']} command 指挥, "
+            f"{city['engineer_phone']} engineer 系统值班"
+        )
         crew.say("The code is printed here, on a line of `web`. 验证码打印在 web 开头的行。")
     crew.say("Ctrl-C ends everything and keeps the rows; REPLAY=0 runs without the storm. 按 Ctrl-C 结束。")
 

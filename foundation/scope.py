@@ -12,11 +12,14 @@ from foundation.errors import Refusal
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """paths: regions he sees; desk_paths: he staffs the duty desk; command_paths: he approves orders."""
+    """paths: regions he sees; desk_paths: he staffs the duty desk; command_paths: he approves orders;
+    engineer_paths: he keeps the system running there; stations: codes of the objects he answers for."""
 
     paths: tuple[str, ...] = ()
     desk_paths: tuple[str, ...] = ()
     command_paths: tuple[str, ...] = ()
+    engineer_paths: tuple[str, ...] = ()
+    stations: tuple[str, ...] = ()
 
     @property
     def water_paths(self) -> tuple[str, ...]:
@@ -33,6 +36,16 @@ class Scope:
                 "desk_only",
                 zh="只有本区域或上级的值班岗可以执行此操作。请联系值班室。",
                 en="Only the duty desk of this region or above may do this. Ask the duty desk.",
+                status=403,
+            )
+
+    def require_feeds(self, path: str) -> None:
+        """Raises Refusal 403 unless he is the duty engineer or staffs the duty desk of this region or one above."""
+        if not below(path, (*self.desk_paths, *self.engineer_paths)):
+            raise Refusal(
+                "engineer_only",
+                zh="只有系统值班或值班岗可以查看。请联系值班室。",
+                en="Only the duty engineer or the duty desk may see this. Ask the duty desk.",
                 status=403,
             )
 

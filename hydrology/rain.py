@@ -8,7 +8,6 @@ Gauges with wrong values and sums longer than a slot are left out.
 
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,9 @@ from foundation.clock import iso
 from foundation.scope import below
 from foundation.wire import wire
 from hydrology.feeds.clock import water_clock
+from hydrology.fields import field_of
 from hydrology.models import GridRun, Latest, Level, Observation, Product, Region
-from hydrology.science.grids import Zones, unpack
+from hydrology.science.grids import Zones
 from hydrology.science.quality import Quality
 from hydrology.science.rainfall import SLOT, SLOT_S, lay_slots, sliding_sums, slot_end
 from hydrology.science.readings import Element
@@ -51,7 +51,7 @@ def at_point(lat: float, lon: float, now: datetime) -> Answer:
     as_of = newest_slot(water_clock(now))
     ends = [as_of - SLOT * back for back in range(POINT_STEPS)][::-1]
     fallen: dict[datetime, float | None] = {}
-    for run in GridRun.objects.observed_between(as_of - SLOT * POINT_STEPS, as_of).defer("field"):
+    for run in GridRun.objects.observed_between(as_of - SLOT * POINT_STEPS, as_of):
         fallen[run.issued_at] = _cell(run, lat, lon)[0]
     nowcast = GridRun.objects.newest_nowcast(as_of)
     coming: dict[datetime, float | None] = {}
@@ -166,13 +166,13 @@ def _highest(path: str, gauges: list[Gauge], w: int) -> Answer:
 
 def _area_sums(level: Level, as_of: datetime) -> dict[str, list[Answer]]:
     """Areal means per region code and window; frames on another grid than the newest count as missing."""
-    runs = list(GridRun.objects.observed_between(as_of - SLOT * SLOTS, as_of).defer("field"))
+    runs = list(GridRun.objects.observed_between(as_of - SLOT * SLOTS, as_of))
     if not runs:
         return {}
     geometry = runs[-1].geometry
     zones = _zones(level, geometry)
     shape = {"last_end": as_of, "slots": SLOTS, "places": len(zones.codes)}
-    rows = {run.issued_at: _frame(run.pk, geometry, zones) for run in runs if run.geometry == geometry}
+    rows = {run.issued_at: _frame(run, zones) for run in runs if run.geometry == geometry}
     sums, _ = sliding_sums(lay_slots({end: row[0] for end, row in rows.items()}, **shape), WINDOWS_MIN)
     shares = np.nan_to_num(lay_slots({end: row[1] for end, row in rows.items()}, **shape))
     share = [shares[-minutes * 60 // SLOT_S :].mean(axis=0) for minutes in WINDOWS_MIN]
@@ -188,7 +188,7 @@ def _area_sums(level: Level, as_of: datetime) -> dict[str, list[Answer]]:
 def _ahead(level: Level, nowcast: GridRun, as_of: datetime) -> dict[str, list[Answer]]:
     """The coming hours from the steps of the run that end after `as_of`."""
     zones = _zones(level, nowcast.geometry)
-    steps = _field(nowcast.pk, nowcast.steps, nowcast.geometry)[(as_of - nowcast.issued_at) // SLOT :]
+    steps = field_of(nowcast)[(as_of - nowcast.issued_at) // SLOT :]
     answers: dict[str, list[Answer]] = {code: [] for code in zones.codes}
     for minutes in AHEAD_MIN:
         wanted = minutes * 60 // SLOT_S
@@ -214,24 +214,16 @@ def _zones(level: Level, geometry: str) -> Zones:
     return street_zones(lat, lon) if level == Level.STREET else district_zones(lat, lon)
 
 
-@lru_cache(maxsize=64)
-def _field(run_id: int, steps: int, geometry: str) -> NDArray[np.float32]:
-    """A stored field as (step, cell); rows never change, so a process may keep the last few."""
-    lat, lon = axes_of(geometry)
-    packed = GridRun.objects.values_list("field", flat=True).get(pk=run_id)
-    return unpack(bytes(packed), (steps, lat.size * lon.size))
-
-
 _frames: dict[tuple[int, tuple[str, ...]], tuple[Floats, Floats]] = {}
 
 
-def _frame(run_id: int, geometry: str, zones: Zones) -> tuple[Floats, Floats]:
+def _frame(run: GridRun, zones: Zones) -> tuple[Floats, Floats]:
     """(mean mm, share present) per zone of one observed frame."""
-    key = (run_id, zones.codes)
+    key = (run.pk, zones.codes)
     if key not in _frames:
         if len(_frames) > 4 * SLOTS:
             _frames.clear()
-        field = _field(run_id, 1, geometry)[0]
+        field = field_of(run)[0]
         _frames[key] = zones.mean(field), zones.share(field)
     return _frames[key]
 
@@ -242,7 +234,7 @@ def _cell(run: GridRun, lat: float, lon: float) -> list[float | None]:
     row, column = int(np.abs(lats - lat).argmin()), int(np.abs(lons - lon).argmin())
     if abs(lats[row] - lat) > abs(lats[1] - lats[0]) or abs(lons[column] - lon) > abs(lons[1] - lons[0]):
         return [None] * run.steps
-    values = _field(run.pk, run.steps, run.geometry)[:, row * lons.size + column]
+    values = field_of(run)[:, row * lons.size + column]
     return [_mm(mm) for mm in values]
 
 

@@ -2,15 +2,15 @@
 
 from django.urls import path
 
-from hydrology import api
+from hydrology.doors import ingest, live, stations
 
 urlpatterns = [
-    path("live/levels", api.LiveLevels.as_view()),
-    path("live/rain", api.LiveRain.as_view()),
-    path("rain/point", api.PointRain.as_view()),
-    path("stations", api.Stations.as_view()),
-    path("stations/<str:code>", api.OneStation.as_view()),
-    path("stations/<str:code>/series", api.StationSeries.as_view()),
-    path("ingest/readings", api.IngestReadings.as_view()),
-    path("ingest/grids", api.IngestGrids.as_view()),
+    path("live/levels", live.LiveLevels.as_view()),
+    path("live/rain", live.LiveRain.as_view()),
+    path("rain/point", live.PointRain.as_view()),
+    path("stations", stations.Stations.as_view()),
+    path("stations/<str:code>", stations.OneStation.as_view()),
+    path("stations/<str:code>/series", stations.StationSeries.as_view()),
+    path("ingest/readings", ingest.IngestReadings.as_view()),
+    path("ingest/grids", ingest.IngestGrids.as_view()),
 ]

@@ -42,7 +42,8 @@ _REPEAT = """
 _DEPUTY = f"""
     SELECT DISTINCT ON (p.officer_id) p.officer_id, p.region_id, NULL::bigint AS root_id
     FROM notifications_delivery d
-    JOIN officers_post p ON p.region_id = d.region_id AND p.rank = 'B' AND p.duty = ANY(%(duties)s)
+    JOIN officers_post p ON p.region_id = d.region_id AND p.rank = 'B' AND p.station_id IS NULL
+        AND p.duty = ANY(%(duties)s)
     WHERE d.id = ANY(%(unanswered)s) AND p.officer_id <> d.officer_id AND {_IN_FORCE}
     ORDER BY p.officer_id, p.id
 """

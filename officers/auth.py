@@ -224,7 +224,7 @@ def _admitted(access: str, now: datetime) -> tuple[Officer, Grant]:
     if not rows:
         raise _signed_out()
     session = rows[0]
-    scope = directory.scope_from((row.duty, row.path) for row in rows if row.path)
+    scope = directory.scope_from((row.duty, row.path, row.station) for row in rows if row.path)
     return session.officer, Grant(session.officer_id, session.pk, session.device_id, scope)
 
 

@@ -22,16 +22,22 @@ def posts_of(officer_id: int, now: datetime) -> PostQuerySet:
 
 def scope_of(officer_id: int, now: datetime) -> Scope:
     """The scope of an officer's active posts; empty when he has none or is no longer active."""
-    return scope_from(posts_of(officer_id, now).values_list("duty", "region__path"))
+    return scope_from(posts_of(officer_id, now).values_list("duty", "region__path", "station_id"))
 
 
-def scope_from(posts: Iterable[tuple[str, str]]) -> Scope:
-    """The scope that (duty, region path) pairs amount to."""
+def scope_from(posts: Iterable[tuple[str, str, str | None]]) -> Scope:
+    """The scope that (duty, region path, station code or None) amount to."""
     held = list(posts)
+
+    def paths_of(wanted: Duty) -> tuple[str, ...]:
+        return _outermost(path for duty, path, _ in held if duty == wanted)
+
     return Scope(
-        paths=_outermost(path for _, path in held),
-        desk_paths=_outermost(path for duty, path in held if duty == Duty.DESK),
-        command_paths=_outermost(path for duty, path in held if duty == Duty.COMMAND),
+        paths=_outermost(path for _, path, _ in held),
+        desk_paths=paths_of(Duty.DESK),
+        command_paths=paths_of(Duty.COMMAND),
+        engineer_paths=paths_of(Duty.ENGINEER),
+        stations=tuple(sorted({station for *_, station in held if station})),
     )
 
 

@@ -22,6 +22,7 @@ class Duty(models.TextChoices):
     COMMAND = "command", "指挥"  # approves orders
     DESK = "desk", "值班"  # the duty desk: drafts and issues, watches the reach, is called last
     FLOOD = "flood", "三防责任人"
+    ENGINEER = "engineer", "系统值班"  # hears of silent feeds and broken parts
     REPORTER = "reporter", "灾害信息员"
     FOREST = "forest", "森防人员"
 
@@ -136,9 +137,9 @@ class SessionQuerySet(models.QuerySet["Session"]):
         return self.filter(revoked_at=None, expires_at__gt=at, officer__is_active=True)
 
     def admitted(self, session_id: UUID, officer_id: int, at: datetime) -> Self:
-        """The live session with its officer, one row per post in force as `duty` and `path`, in ONE query.
+        """The live session with its officer, one row per post in force as `duty`, `path`, `station`, in ONE query.
 
-        Every request pays for this. Without a post there is one row whose `duty` and `path` are None.
+        Every request pays for this. Without a post there is one row where these are None.
         """
         return (
             self.live(at)
@@ -149,6 +150,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
                 post=FilteredRelation("officer__posts", condition=in_force(at, "officer__posts__")),
                 duty=F("post__duty"),
                 path=F("post__region__path"),
+                station=F("post__station_id"),
             )
             .order_by("post__id")
         )
@@ -165,8 +167,9 @@ class Session(models.Model):
     revoked_at = models.DateTimeField(null=True)
     revoked_reason = models.CharField(max_length=32, blank=True)
 
-    duty: str | None  # duty and path are there only on rows of `admitted`
+    duty: str | None  # duty, path and station are there only on rows of `admitted`
     path: str | None
+    station: str | None
 
     objects = SessionQuerySet.as_manager()
 

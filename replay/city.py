@@ -16,7 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from foundation.seals import seal
-from hydrology.models import Feed, Level, Region, Reservoir, River, SeasonLimit, Station, StationKind
+from hydrology.models import (
+    LEVEL_KINDS,
+    Feed,
+    Level,
+    Region,
+    Reservoir,
+    River,
+    SeasonLimit,
+    Station,
+    StationKind,
+)
 from officers import roster
 from officers.models import Device, Duty, Officer, Platform, Post, Rank
 from replay.storm_2023 import PINS
@@ -37,6 +47,8 @@ FLOOD_OFFICERS = {
 REPORTERS, FOREST = 1_241, 2_286
 DESKS = {Level.CITY: 6, Level.DISTRICT: 4, Level.STREET: 2}  # duty desk posts a region
 COMMANDS = {Level.CITY: 3, Level.DISTRICT: 2}
+ENGINEERS = {Level.CITY: 2}
+KEEPERS = 2  # flood officers of the street who answer for each reservoir and river
 DEPUTY_EVERY = 6  # every sixth flood post is a B post
 SECOND_DEVICE, NO_DEVICE = 0.08, 0.01  # shares of officers
 FIRST_PHONE = 19_900_000_000
@@ -50,6 +62,7 @@ class Keys:
 
     desk_phone: str
     command_phone: str
+    engineer_phone: str
     feed_key: str
     feed_secret: str
 
@@ -72,7 +85,7 @@ def build(now: datetime, *, say: Callable[[str], None], officers: int | None = N
         max_age_s=86_400,
         replayed=True,
     )
-    return Keys(people["desk"], people["command"], "replay", secret)
+    return Keys(people["desk"], people["command"], people["engineer"], "replay", secret)
 
 
 def _regions() -> list[Region]:
@@ -194,7 +207,7 @@ def _officers(
     places: list[tuple[Duty, Region, Rank]] = []
     for level, count in FLOOD_OFFICERS.items():
         where = by_level[level]
-        seats = DESKS.get(level, 0) + COMMANDS.get(level, 0)
+        seats = len(_seats(level))
         for i in range(max(len(where) * seats, round(count * scale))):
             rank = Rank.B if i // len(where) % DEPUTY_EVERY == DEPUTY_EVERY - 1 else Rank.A
             places.append((Duty.FLOOD, where[i % len(where)], rank))
@@ -235,7 +248,7 @@ def _officers(
     say(f"{len(posts) + len(special)} posts 岗位, {len(devices)} devices 设备 (synthetic 合成)")
     phones = {person.pk: str(FIRST_PHONE + i) for i, person in enumerate(people)}
     city = {post.duty: phones[post.officer_id] for post in special if post.region.level == Level.CITY}
-    return {"desk": city[Duty.DESK], "command": city[Duty.COMMAND]}
+    return {"desk": city[Duty.DESK], "command": city[Duty.COMMAND], "engineer": city[Duty.ENGINEER]}
 
 
 def _token(officer: int, device: int) -> str:
@@ -246,19 +259,37 @@ def _token(officer: int, device: int) -> str:
 def _special_posts(
     people: list[Officer], places: list[tuple[Duty, Region, Rank]], now: datetime
 ) -> Iterator[Post]:
-    """Duty desks and commands are staffed from a region's own flood officers, desks first."""
-    seats = {
-        level: [Duty.DESK] * DESKS.get(level, 0) + [Duty.COMMAND] * COMMANDS.get(level, 0) for level in Level
-    }
+    """Desks, commands and engineers are staffed from a region's own flood officers, desks first; the reservoirs and
+    rivers of a street have keepers among its officers."""
     taken: dict[str, int] = {}
+    of_street: dict[str, list[Officer]] = {}
     for officer, (duty, region, _) in zip(people, places, strict=True):
+        if duty is not Duty.FLOOD:
+            continue
+        if region.level == Level.STREET:
+            of_street.setdefault(region.code, []).append(officer)
+        seats = _seats(Level(region.level))
         i = taken.get(region.code, 0)
-        if duty is Duty.FLOOD and i < len(seats[Level(region.level)]):
+        if i < len(seats):
             taken[region.code] = i + 1
+            yield Post(officer=officer, duty=seats[i], region=region, rank=Rank.A, valid_from=now)
+    for n, station in enumerate(Station.objects.filter(kind__in=LEVEL_KINDS).order_by("code")):
+        keepers = of_street[station.region_id]
+        for rank, i in zip((Rank.A, Rank.B), range(min(KEEPERS, len(keepers))), strict=False):
             yield Post(
-                officer=officer,
-                duty=seats[Level(region.level)][i],
-                region=region,
-                rank=Rank.A,
+                officer=keepers[(KEEPERS * n + i) % len(keepers)],
+                duty=Duty.FLOOD,
+                region_id=station.region_id,
+                station=station,
+                rank=rank,
                 valid_from=now,
             )
+
+
+def _seats(level: Level) -> list[Duty]:
+    """What a region of this level has besides its flood officers."""
+    return (
+        [Duty.DESK] * DESKS.get(level, 0)
+        + [Duty.COMMAND] * COMMANDS.get(level, 0)
+        + [Duty.ENGINEER] * ENGINEERS.get(level, 0)
+    )

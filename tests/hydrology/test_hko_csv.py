@@ -115,7 +115,7 @@ def test_a_post_of_it_becomes_a_nowcast_run(feed: Feed) -> None:
     run = GridRun.objects.get()
     assert (answer["accepted"], run.product, run.steps) == (1, "nowcast", 23)
     assert run.issued_at == UPDATED + timedelta(minutes=15)
-    np.testing.assert_array_equal(unpack(bytes(run.field), (23, 12, 10)), decode(body).rain_mm)
+    np.testing.assert_array_equal(unpack(bytes(run.blob.content), (23, 12, 10)), decode(body).rain_mm)
 
 
 LINES = encode().splitlines(keepends=True)

@@ -16,7 +16,8 @@ from rest_framework.test import APIClient
 
 from foundation.clock import local, now
 from foundation.errors import Refusal
-from hydrology import api, ingest
+from hydrology import ingest
+from hydrology.doors import ingest as doors
 from hydrology.feeds import signing
 from hydrology.models import Feed, FeedMark, FeedPost, GridRun, Latest, Observation, Product, StationKind
 from hydrology.science.formats import cf_netcdf
@@ -318,7 +319,7 @@ def test_a_field_comes_back_from_the_row_as_it_was_sent(feed: Feed) -> None:
     raw = grid_body(Product.NOWCAST, NOW, 2.5, steps=24)
     ingest.take_grid(feed, raw, NOW)
     run, sent = GridRun.objects.get(), cf_netcdf.decode(raw)
-    assert np.array_equal(unpack(bytes(run.field), sent.rain_mm.shape), sent.rain_mm, equal_nan=True)
+    assert np.array_equal(unpack(bytes(run.blob.content), sent.rain_mm.shape), sent.rain_mm, equal_nan=True)
     lat, lon = axes_of(run.geometry)
     assert np.allclose(lat, sent.lat) and np.allclose(lon, sent.lon)
 
@@ -446,7 +447,7 @@ def test_any_time_header_is_an_instant_or_none(text: str) -> None:
 def test_a_body_over_the_limit_is_refused_before_it_is_read(
     door: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "MOST_READINGS_BYTES", 100)
+    monkeypatch.setattr(doors, "MOST_READINGS_BYTES", 100)
     raw = body(*(rain("rain-1", NOW, 1.0) for _ in range(10)))
     answer = posted(raw, signed(raw, now()))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")

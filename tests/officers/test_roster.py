@@ -132,13 +132,19 @@ def test_the_posts_of_an_inactive_officer_give_no_scope(street_post: Post) -> No
 
 def test_only_a_desk_post_opens_the_desk_and_only_a_command_post_the_command() -> None:
     scope = directory.scope_from(
-        [(Duty.FLOOD, "4403/"), (Duty.DESK, "4403/440303/"), (Duty.COMMAND, "4403/440304/")]
+        [
+            (Duty.FLOOD, "4403/", "GAUGE"),
+            (Duty.DESK, "4403/440303/", None),
+            (Duty.COMMAND, "4403/440304/", None),
+        ]
     )
     assert scope.paths == ("4403/",), "regions under another one are not asked for twice"
     assert scope.desk_paths == ("4403/440303/",)
     assert scope.command_paths == ("4403/440304/",)
+    assert scope.engineer_paths == ()
+    assert scope.stations == ("GAUGE",)
 
 
 def test_a_region_whose_code_begins_alike_is_not_below() -> None:
-    scope = directory.scope_from([(Duty.FLOOD, "4403/440303/"), (Duty.FLOOD, "4403/4403031/")])
+    scope = directory.scope_from([(Duty.FLOOD, "4403/440303/", None), (Duty.FLOOD, "4403/4403031/", None)])
     assert len(scope.paths) == 2

@@ -1,0 +1,69 @@
+"""What a request asks for: parameters parsed once, with an error that names the field and the remedy."""
+
+from datetime import datetime
+
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+
+from foundation.errors import Refusal, not_found
+from foundation.scope import below
+from hydrology.feeds.signing import instant
+from hydrology.models import Region
+
+REGION = OpenApiParameter("region", str, description="code of a city, district or street in your regions")
+JSON_BYTES = "application/json"
+
+
+def language(request: Request) -> str:
+    return "en" if request.headers.get("Accept-Language", "").lower().startswith("en") else "zh"
+
+
+def choice(request: Request, name: str, choices: tuple[str, ...], default: str | None = None) -> str | None:
+    given = request.query_params.get(name) or default
+    if given is None or given in choices:
+        return given
+    raise Refusal(
+        "invalid",
+        zh=f"{name} 只能是 {'、'.join(choices)}。",
+        en=f"{name} must be one of {', '.join(choices)}.",
+        fields={name: given[:40]},
+    )
+
+
+def number(request: Request, name: str, low: float, high: float) -> float:
+    try:
+        given = float(request.query_params.get(name, ""))
+    except ValueError:
+        given = float("nan")
+    if low <= given <= high:
+        return given
+    raise Refusal(
+        "invalid",
+        zh=f"{name} 须为 {low:g} 至 {high:g} 之间的数（度）。",
+        en=f"{name} must be a number from {low:g} to {high:g} (degrees).",
+        fields={name: request.query_params.get(name, "")[:40]},
+    )
+
+
+def time(request: Request, name: str, default: datetime) -> datetime:
+    raw = request.query_params.get(name)
+    at = instant(raw.replace(" ", "+")) if raw else default  # "+08:00" arrives as a blank when not encoded
+    if at is not None:
+        return at
+    raise Refusal(
+        "invalid",
+        zh=f"{name} 须为带时区的 ISO 8601 时间，如 2023-09-07T18:20:00+08:00。",
+        en=f"{name} must be an ISO 8601 time with its zone, like 2023-09-07T18:20:00+08:00.",
+        fields={name: (raw or "")[:40]},
+    )
+
+
+def region(request: Request) -> Region | None:
+    """The region asked for, if any. Raises Refusal 404 outside the caller's water."""
+    code = request.query_params.get("region")
+    if not code:
+        return None
+    region = Region.objects.filter(pk=code).first()
+    if region is None or not below(region.path, request.auth.scope.water_paths):
+        raise not_found("区域", "region")
+    return region

@@ -1,0 +1,83 @@
+"""The signed doors feeds post to. A feed signs instead of a bearer; the body is taken as it comes."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from foundation.clock import now
+from foundation.errors import Refusal
+from hydrology import ingest, shapes
+from hydrology.doors import asked
+from hydrology.feeds.signing import KEY_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify
+from hydrology.models import Feed
+
+MOST_READINGS_BYTES = 4 * 1024 * 1024  # 10,000 rows are about 1.3 MB
+MOST_GRID_BYTES = 32 * 1024 * 1024
+SIGNED = [
+    OpenApiParameter(KEY_HEADER, str, OpenApiParameter.HEADER, required=True),
+    OpenApiParameter(
+        TIME_HEADER, str, OpenApiParameter.HEADER, required=True, description="ISO 8601 with zone, or unix seconds"
+    ),
+    OpenApiParameter(
+        SIGNATURE_HEADER, str, OpenApiParameter.HEADER, required=True,
+        description="hex HMAC-SHA256 over X-Feed-Time, a newline and the raw body",
+    ),
+]  # fmt: skip
+ANSWERS = {200: shapes.Taken, 400: shapes.Said, 401: shapes.Said, 413: shapes.Said}
+
+
+class FeedDoor(APIView):
+    """Signed by a feed instead of a bearer token; the body is taken as it comes."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def take(
+        self, request: Request, most_bytes: int, store: Callable[[Feed, bytes, datetime], ingest.Answer]
+    ) -> Response:
+        body = _raw(request, most_bytes)
+        at = now()
+        answer = store(verify(request.headers, body, at), body, at)
+        language = asked.language(request)
+        rejected = [
+            {"index": r["index"], "code": r["code"], "message": r[language]} for r in answer["rejected"]
+        ]
+        return Response({**answer, "rejected": rejected})
+
+
+def _raw(request: Request, most_bytes: int) -> bytes:
+    """At most `most_bytes`, whatever the request says of itself; one byte more is refused."""
+    body: bytes = request.read(most_bytes + 1)
+    if len(body) <= most_bytes:
+        return body
+    raise Refusal(
+        "too_large",
+        zh=f"请求体超过 {most_bytes // 1024 // 1024} MB，请分批上报。",
+        en=f"The body is larger than {most_bytes // 1024 // 1024} MB; send it in parts.",
+        status=413,
+    )
+
+
+class IngestReadings(FeedDoor):
+    @extend_schema(parameters=SIGNED, request=shapes.ReadingsIn, responses=ANSWERS, auth=[])
+    def post(self, request: Request) -> Response:
+        """Up to 10,000 readings; one bad row never loses the good ones. The same body again: the same answer."""
+        return self.take(request, MOST_READINGS_BYTES, ingest.take_readings)
+
+
+class IngestGrids(FeedDoor):
+    @extend_schema(
+        parameters=SIGNED,
+        request={"application/octet-stream": OpenApiTypes.BINARY},
+        responses=ANSWERS,
+        auth=[],
+    )
+    def post(self, request: Request) -> Response:
+        """One observed field or one nowcast run: CF NetCDF, ODIM HDF5, MICAPS 4 or HKO CSV, told by the content."""
+        return self.take(request, MOST_GRID_BYTES, ingest.take_grid)

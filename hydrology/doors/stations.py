@@ -1,0 +1,88 @@
+"""Stations and their history. Every answer is limited by `request.auth.scope.water_paths`."""
+
+from datetime import timedelta
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from foundation.clock import now
+from foundation.errors import not_found
+from hydrology import live, shapes
+from hydrology.doors import asked
+from hydrology.history import STEPS, series
+from hydrology.models import Station
+from hydrology.science.readings import Element
+
+
+class ByCode(CursorPagination):
+    ordering = "code"
+    page_size = 100
+    page_size_query_param = "limit"
+    max_page_size = 1000
+
+
+class Stations(APIView):
+    @extend_schema(
+        operation_id="v1_stations_list",
+        parameters=[
+            OpenApiParameter("kind", str, enum=list(shapes.KIND_CODES.values())),
+            asked.REGION,
+            OpenApiParameter("cursor", str),
+            OpenApiParameter("limit", int, description="at most 1,000"),
+        ],
+        responses=shapes.StationPage,
+    )
+    def get(self, request: Request) -> Response:
+        """Gauges of the caller's districts, in order of code."""
+        kind = asked.choice(request, "kind", tuple(shapes.KIND_CODES.values()))
+        region = asked.region(request)
+        rows = Station.objects.within(*((region.path,) if region else request.auth.scope.water_paths))
+        if kind:
+            rows = rows.filter(kind=next(code for code, name in shapes.KIND_CODES.items() if name == kind))
+        pages = ByCode()
+        page = pages.paginate_queryset(rows, request, view=self)
+        return pages.get_paginated_response(shapes.StationOut(page, many=True).data)
+
+
+def _station(request: Request, code: str) -> Station:
+    station = Station.objects.within(*request.auth.scope.water_paths).filter(pk=code).first()
+    if station is None:
+        raise not_found("测站", "station")
+    return station
+
+
+class OneStation(APIView):
+    @extend_schema(responses=shapes.StationWhole)
+    def get(self, request: Request, code: str) -> Response:
+        """A gauge with its limits, its newest rain and its level as in `live/levels`."""
+        station = _station(request, code)
+        return Response({**shapes.StationOut(station).data, **live.detail(station.pk, now())})
+
+
+class StationSeries(APIView):
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("element", str, enum=[element.value for element in Element], required=True),
+            OpenApiParameter("from", OpenApiTypes.DATETIME, description="24 h before `to` when left out"),
+            OpenApiParameter("to", OpenApiTypes.DATETIME, description="now when left out"),
+            OpenApiParameter("step", str, enum=list(STEPS), default="5min"),
+        ],
+        responses=shapes.Series,
+    )
+    def get(self, request: Request, code: str) -> Response:
+        """What the gauge said in even steps, newest revision of each instant. Days start at 08:00."""
+        station = _station(request, code)
+        element = asked.choice(
+            request, "element", tuple(element.value for element in Element), Element.RAIN.value
+        )
+        step = STEPS[str(asked.choice(request, "step", tuple(STEPS), "5min"))]
+        until = asked.time(request, "to", now())
+        since = asked.time(request, "from", until - timedelta(days=1))
+        items = series(station.pk, Element(element), since, until, step)
+        return Response(
+            {"station": code, "element": element, "step_s": int(step.total_seconds()), "items": items}
+        )

@@ -1,0 +1,161 @@
+"""Water as rows: what was observed, gridded rain, radar pictures. Single writer: hydrology/ingest.
+
+Observations are never updated: a correction is a new row with the next revision.
+"""
+
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+
+from hydrology.models.feeds import Feed, FeedPost
+from hydrology.models.places import Station
+from hydrology.science.quality import Quality
+from hydrology.science.readings import Element
+
+
+class ObservationQuerySet(models.QuerySet["Observation"]):
+    def latest_revision(self) -> Self:
+        """One row per station, element and instant: the newest revision."""
+        return self.order_by("station_id", "element", "observed_at", "-revision").distinct(
+            "station_id", "element", "observed_at"
+        )
+
+
+class Observation(models.Model):
+    """One value of one element at one instant. Rain is the sum over duration_s ENDING at observed_at."""
+
+    station = models.ForeignKey(Station, models.PROTECT, db_index=False)
+    element = models.CharField(max_length=16, choices=[(e.value, e.value) for e in Element])
+    observed_at = models.DateTimeField()
+    revision = models.PositiveSmallIntegerField(default=0)
+    value = models.FloatField()
+    duration_s = models.PositiveIntegerField(default=0)
+    quality = models.PositiveSmallIntegerField(choices=[(q.value, q.name) for q in Quality])
+    why = models.CharField(max_length=120, blank=True, help_text="reason of the quality verdict")
+    received_at = models.DateTimeField()
+    post = models.ForeignKey(FeedPost, models.PROTECT, db_index=False)
+
+    objects = ObservationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["station", "element", "observed_at", "revision"], name="observation_once"
+            )
+        ]
+        indexes = [models.Index(fields=["element", "observed_at"], name="observation_element_time")]
+
+
+class Latest(models.Model):
+    """The newest trusted reading of a station's element: what live reads start from. Rebuildable."""
+
+    station = models.ForeignKey(Station, models.CASCADE, db_index=False)
+    element = models.CharField(max_length=16)
+    observed_at = models.DateTimeField()
+    value = models.FloatField()
+    quality = models.PositiveSmallIntegerField()
+    rate_m_per_h = models.FloatField(null=True, help_text="levels only: change over the last hour present")
+    feed = models.ForeignKey(Feed, models.PROTECT, null=True, db_index=False, help_text="who said it")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["station", "element"], name="latest_once")]
+
+
+class Blob(models.Model):
+    """Bytes kept once whatever number of rows refer to them: packed fields, pictures."""
+
+    digest = models.CharField(primary_key=True, max_length=64, help_text="SHA-256 of what the bytes say")
+    content = models.BinaryField()
+
+
+class Product(models.TextChoices):
+    """What a gridded field says."""
+
+    OBSERVED = "observed", "实况"
+    NOWCAST = "nowcast", "临近预报"
+
+
+class GridRunQuerySet(models.QuerySet["GridRun"]):
+    def observed_between(self, after: datetime, until: datetime) -> Self:
+        """Observed frames whose END lies in (after, until]: of each the best rank's newest revision, in time order."""
+        return (
+            self.filter(product=Product.OBSERVED, issued_at__gt=after, issued_at__lte=until)
+            .order_by("issued_at", "rank", "-revision")
+            .distinct("issued_at")
+        )
+
+    def newest_nowcast(self, at: datetime, horizon_s: int = 1800) -> "GridRun | None":
+        """The nowcast issued last at or before `at`, none older than `horizon_s`."""
+        return (
+            self.filter(product=Product.NOWCAST, issued_at__lte=at)
+            .exclude(issued_at__lt=datetime.fromtimestamp(at.timestamp() - horizon_s, at.tzinfo))
+            .order_by("-issued_at", "-revision")
+            .first()
+        )
+
+
+class GridRun(models.Model):
+    """One observed field (issued_at = END of its step) or one nowcast run (issued_at + steps of step_s)."""
+
+    product = models.CharField(max_length=16, choices=Product)
+    issued_at = models.DateTimeField()
+    revision = models.PositiveSmallIntegerField(default=0)
+    steps = models.PositiveSmallIntegerField()
+    step_s = models.PositiveIntegerField(default=300)
+    geometry = models.CharField(max_length=120, help_text="science.grids.Grid.geometry")
+    blob = models.ForeignKey(
+        Blob, models.PROTECT, related_name="+", help_text="science.grids.pack of (step, lat, lon), mm"
+    )
+    rank = models.PositiveSmallIntegerField(default=1, help_text="of its feed when it came")
+    missing_share = models.FloatField(help_text="share of cells without a value, 0..1")
+    received_at = models.DateTimeField()
+    post = models.ForeignKey(FeedPost, models.PROTECT)
+
+    objects = GridRunQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["product", "issued_at", "revision"], name="grid_run_once")
+        ]
+
+
+class RadarFrameQuerySet(models.QuerySet["RadarFrame"]):
+    def between(self, after: datetime, until: datetime) -> Self:
+        """Pictures observed in (after, until], newest revision of each, in order of radar, product and time."""
+        return (
+            self.filter(observed_at__gt=after, observed_at__lte=until)
+            .order_by("radar", "product", "observed_at", "-revision")
+            .distinct("radar", "product", "observed_at")
+        )
+
+
+class RadarFrame(models.Model):
+    """One radar picture as a PNG over a box of degrees, with a thumbnail."""
+
+    radar = models.CharField(max_length=32, help_text="a radar's or a mosaic's name")
+    product = models.CharField(max_length=16, help_text="CR, R, …")
+    observed_at = models.DateTimeField()
+    revision = models.PositiveSmallIntegerField(default=0)
+    west = models.FloatField()
+    south = models.FloatField()
+    east = models.FloatField()
+    north = models.FloatField()
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    scale = models.JSONField(default=list, help_text="[[dBZ from, #rrggbb], …] as the source states it")
+    cadence_s = models.PositiveIntegerField(default=360, help_text="volume scans of 6 minutes")
+    picture = models.ForeignKey(Blob, models.PROTECT, related_name="+")
+    thumb = models.ForeignKey(Blob, models.PROTECT, related_name="+")
+    received_at = models.DateTimeField()
+    post = models.ForeignKey(FeedPost, models.PROTECT)
+
+    objects = RadarFrameQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["radar", "product", "observed_at", "revision"], name="radar_frame_once"
+            )
+        ]
+        indexes = [models.Index(fields=["observed_at"], name="radar_frame_observed")]
