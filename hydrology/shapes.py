@@ -82,6 +82,30 @@ class PointRain(serializers.Serializer[object]):
     nowcast = RainStep(many=True)
 
 
+class RainFrameItem(serializers.Serializer[object]):
+    id = serializers.CharField(
+        allow_null=True, help_text="for rain/frames/{id}.png; null where the step is missing"
+    )
+    kind = serializers.ChoiceField(choices=["observed", "nowcast"])
+    at = serializers.DateTimeField(help_text="END of the 5-minute step")
+    issued_at = serializers.DateTimeField(allow_null=True, help_text="of the nowcast")
+    bbox = serializers.ListField(
+        child=serializers.FloatField(),
+        allow_null=True,
+        help_text="[west, south, east, north], degrees, outer edges",
+    )
+    missing = serializers.BooleanField(help_text="expected, and not there")
+    missing_share = serializers.FloatField(allow_null=True, help_text="share of cells without a value, 0..1")
+
+
+class RainFrames(serializers.Serializer[object]):
+    as_of = serializers.DateTimeField(help_text="END of the newest observed step")
+    step_s = serializers.IntegerField()
+    scale = serializers.ListField(child=serializers.ListField(), help_text="[[mm/h from, #rrggbb], …]")
+    missing_colour = serializers.CharField()
+    items = RainFrameItem(many=True, help_text="oldest first")
+
+
 class StationOut(serializers.ModelSerializer[Station]):
     kind = serializers.SerializerMethodField()
     region = serializers.CharField(source="region_id")

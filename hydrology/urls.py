@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from hydrology.doors import ingest, live, stations
+from hydrology.doors import frames, ingest, live, stations
 
 urlpatterns = [
     path("live/levels", live.LiveLevels.as_view()),
     path("live/rain", live.LiveRain.as_view()),
     path("rain/point", live.PointRain.as_view()),
+    path("rain/frames", frames.RainFrames.as_view()),
+    path("rain/frames/<int:run>-<int:step>.png", frames.RainFrame.as_view()),
     path("stations", stations.Stations.as_view()),
     path("stations/<str:code>", stations.OneStation.as_view()),
     path("stations/<str:code>/series", stations.StationSeries.as_view()),
