@@ -138,6 +138,29 @@ class StationWhole(StationOut):
         fields = [*StationOut.Meta.fields, "rain", "level"]
 
 
+class RainThere(serializers.Serializer[object]):
+    observed_at = serializers.DateTimeField()
+    age_s = serializers.IntegerField(help_text="at `as_of`")
+    rain_mm = serializers.FloatField()
+
+
+class NearbyItem(serializers.Serializer[object]):
+    station = serializers.CharField()
+    name = serializers.CharField()
+    region = serializers.CharField()
+    lon = serializers.FloatField()
+    lat = serializers.FloatField()
+    synthetic = serializers.BooleanField()
+    distance_km = serializers.FloatField()
+    level = LevelItem(allow_null=True)
+    rain = RainThere(allow_null=True)
+
+
+class Nearby(serializers.Serializer[object]):
+    as_of = serializers.DateTimeField()
+    items = NearbyItem(many=True, help_text="the nearest first")
+
+
 class SeriesPoint(serializers.Serializer[object]):
     at = serializers.DateTimeField(help_text="END of the step")
     value = serializers.FloatField(

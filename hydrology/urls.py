@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hydrology.doors import frames, ingest, live, stations
+from hydrology.doors import around, frames, ingest, live, stations
 
 urlpatterns = [
     path("live/levels", live.LiveLevels.as_view()),
@@ -11,6 +11,7 @@ urlpatterns = [
     path("rain/frames", frames.RainFrames.as_view()),
     path("rain/frames/<int:run>-<int:step>.png", frames.RainFrame.as_view()),
     path("stations", stations.Stations.as_view()),
+    path("stations/nearby", around.Nearby.as_view()),
     path("stations/<str:code>", stations.OneStation.as_view()),
     path("stations/<str:code>/series", stations.StationSeries.as_view()),
     path("ingest/readings", ingest.IngestReadings.as_view()),

@@ -45,6 +45,19 @@ def number(request: Request, name: str, low: float, high: float) -> float:
     )
 
 
+def whole(request: Request, name: str, low: int, high: int, default: int) -> int:
+    """A whole number. Raises Refusal 400 naming the parameter and its bounds."""
+    given = request.query_params.get(name, str(default))
+    if given.isascii() and given.isdecimal() and len(given) <= 9 and low <= int(given) <= high:
+        return int(given)
+    raise Refusal(
+        "invalid",
+        zh=f"{name} 须为 {low} 至 {high} 的整数。",
+        en=f"{name} must be a whole number from {low} to {high}.",
+        fields={name: given[:40]},
+    )
+
+
 def time(request: Request, name: str, default: datetime) -> datetime:
     raw = request.query_params.get(name)
     at = instant(raw.replace(" ", "+")) if raw else default  # "+08:00" arrives as a blank when not encoded

@@ -8,24 +8,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from foundation.clock import now
-from foundation.errors import Refusal, not_found
+from foundation.errors import not_found
 from hydrology import frames, shapes
+from hydrology.doors import asked
 
 HOURS = OpenApiParameter("hours", int, description=f"how far back, 1 to {frames.MOST_HOURS}; 2 when left out")
 PNG = {(200, "image/png"): OpenApiTypes.BINARY, 304: None, 404: shapes.Said}
 FOR_GOOD = "private, max-age=31536000, immutable"  # an id names rows that never change
-
-
-def _hours(request: Request) -> int:
-    given = request.query_params.get("hours", "2")
-    if given.isdecimal() and len(given) <= 2 and 1 <= int(given) <= frames.MOST_HOURS:
-        return int(given)
-    raise Refusal(
-        "invalid",
-        zh=f"hours 须为 1 至 {frames.MOST_HOURS} 的整数。",
-        en=f"hours must be a whole number from 1 to {frames.MOST_HOURS}.",
-        fields={"hours": given[:40]},
-    )
 
 
 def _require_water(request: Request) -> None:
@@ -48,7 +37,7 @@ class RainFrames(APIView):
     def get(self, request: Request) -> Response:
         """Rain of the last hours and of the nowcast, step by step; gaps are marked. Pictures at `rain/frames/{id}.png`."""
         _require_water(request)
-        return Response(frames.rain_frames(_hours(request), now()))
+        return Response(frames.rain_frames(asked.whole(request, "hours", 1, frames.MOST_HOURS, 2), now()))
 
 
 class RainFrame(APIView):
