@@ -110,6 +110,26 @@ class RainTotal(models.Model):
     total_mm = models.FloatField()
 
 
+class Rtu(models.Model):
+    """An SL 651 station as its line names it. A feed with rows here takes telegrams of these stations only."""
+
+    feed = models.ForeignKey(Feed, models.CASCADE, related_name="rtus")
+    address = models.CharField(max_length=10, help_text="10 characters 0-9A-F, as on the line")
+    station = models.ForeignKey(Station, models.PROTECT, related_name="rtus")
+    base_stage_m = models.FloatField(
+        null=True, help_text="水位基值, parameters 28-2F: relative stages stand on it"
+    )
+    password = models.PositiveIntegerField(
+        null=True, help_text="two bytes of the frame; weak, null: not looked at"
+    )
+    network = models.CharField(
+        max_length=64, blank=True, help_text="where it may call from; empty: any let in"
+    )
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["feed", "address"], name="rtu_once")]
+
+
 class SourceKind(models.TextChoices):
     """How we fetch from those who do not post."""
 
