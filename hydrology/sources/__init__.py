@@ -1,1 +1,1 @@
-"""Where we fetch from those who do not post: one file a kind, polled by polls.py."""
+"""Fetching from those who do not post: polls.py says when, one file a kind says how. Single writer of Source's mark."""
