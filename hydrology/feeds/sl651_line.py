@@ -23,7 +23,6 @@ from hydrology.science.sl651_talk import Assembler, Step, confirm, expects_answe
 log = logging.getLogger(__name__)
 GONE = timedelta(minutes=15)  # a station stays on the line for 10 minutes after ESC
 STORAGE_S = 5.0
-LONGEST_TEXT = 0x0FFF
 NOISE_BYTES = 16_384  # a line that sends more than this is no station
 CLOCK_COMMANDS = 2
 READ_BYTES = 4096
@@ -85,7 +84,7 @@ class _Line:
         self._peer = peer
         self._reader = reader
         self._writer = writer
-        self._receiver = Receiver(LONGEST_TEXT)
+        self._receiver = Receiver()
         self._assembler = Assembler(patience=timedelta(seconds=listener.silence_s))
         self._noise_bytes = 0
         self._clock_commands: Counter[str] = Counter()

@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
 
 import orjson
 from django.db import InterfaceError, OperationalError
 
 from hydrology import ingest
-from hydrology.models import RainTotal, Station, Telegram, Verdict
+from hydrology.models import RainTotal, Rtu, Station, Telegram, Verdict
 from hydrology.science.readings import MAX_ROWS, Reading
 from hydrology.science.sl651 import Direction, Frame, Function, Noise, Receiver
 from hydrology.science.sl651_elements import Malformed, Report, decode
@@ -25,6 +26,7 @@ from hydrology.science.sl651_water import Totals, water_of
 
 log = logging.getLogger(__name__)
 BATCH = 200
+Register = dict[str, Rtu]
 
 
 def keep(feed_key: str, peer: str, frame: Frame, now: datetime) -> None:
@@ -94,7 +96,10 @@ def _read(telegrams: Iterable[Telegram], now: datetime) -> int:
         code: (at, mm) for code, at, mm in RainTotal.objects.values_list("station", "observed_at", "total_mm")
     }
     known = dict(totals)
-    batch = [_safely(_look, _Looked(telegram), now, totals) for telegram in waiting]
+    listed = _listed({telegram.feed_id for telegram in waiting})
+    batch = [
+        _safely(_look, _Looked(telegram), now, totals, listed.get(telegram.feed_id)) for telegram in waiting
+    ]
     for feed_key in dict.fromkeys(looked.telegram.feed_id for looked in batch):
         _store(
             [looked for looked in batch if looked.telegram.feed_id == feed_key and not looked.verdict], now
@@ -130,13 +135,16 @@ def _safely(do: Callable[..., None], looked: _Looked, *args: object) -> _Looked:
     return looked
 
 
-def _look(looked: _Looked, now: datetime, totals: Totals) -> None:
+def _look(looked: _Looked, now: datetime, totals: Totals, listed: Register | None) -> None:
     frame = _whole(bytes(looked.telegram.raw), now)
     if isinstance(frame, str):
         looked.verdict, looked.reasons = Verdict.QUARANTINED, [frame]
         return
     if frame.direction is Direction.DOWN:
         looked.verdict, looked.reasons = Verdict.QUARANTINED, ["a frame of a centre, not of a station"]
+        return
+    if listed is not None and (why := _stranger(frame, looked.telegram.peer, listed.get(frame.rtu))):
+        looked.verdict, looked.reasons = Verdict.QUARANTINED, [why]
         return
     if frame.function == Function.TEST:
         looked.verdict = Verdict.TEST
@@ -146,7 +154,9 @@ def _look(looked: _Looked, now: datetime, totals: Totals) -> None:
     except Malformed as malformed:
         looked.verdict, looked.reasons = Verdict.QUARANTINED, [str(malformed)]
         return
-    water = water_of(report, _codes(report), looked.telegram.received_at, totals)
+    codes = _codes(report, listed)
+    bases_m = {codes[rtu]: row.base_stage_m for rtu, row in (listed or {}).items() if rtu in codes}
+    water = water_of(report, codes, looked.telegram.received_at, totals, bases_m)
     looked.reasons = [
         f"{flaw.where} at byte {flaw.offset}: {flaw.why} ({flaw.fault})" for flaw in report.flaws
     ]
@@ -200,9 +210,30 @@ def _whole(raw: bytes, now: datetime) -> Frame | str:
     return why
 
 
-def _codes(report: Report) -> dict[str, str]:
-    """Station code by RTU address: its 10 characters, or the 8 of a hydrological address."""
+def _listed(feeds: set[str]) -> dict[str, Register]:
+    """The stations each feed may speak for; a feed without a list is not here and may speak for any."""
+    listed: dict[str, Register] = {}
+    for row in Rtu.objects.filter(feed__in=feeds):
+        listed.setdefault(row.feed_id, {})[row.address] = row
+    return listed
+
+
+def _stranger(frame: Frame, peer: str, row: Rtu | None) -> str:
+    """Why this station's word is not taken; empty when it is. Listed later, the telegram can be read again."""
+    if row is None:
+        return f"station {frame.rtu} is not on the list of this feed"
+    if row.password is not None and row.password != frame.password:
+        return f"station {frame.rtu} gave another password"
+    if row.network and ip_address(peer) not in ip_network(row.network):
+        return f"station {frame.rtu} called from {peer}, not from {row.network}"
+    return ""
+
+
+def _codes(report: Report, listed: Register | None) -> dict[str, str]:
+    """Station code by RTU address: as listed, or by its 10 characters, or the 8 of a hydrological address."""
     rtus = {measure.station for measure in report.measures}
+    if listed is not None:
+        return {rtu: str(row.station_id) for rtu in rtus if (row := listed.get(rtu)) and row.station_id}
     wanted = {rtu: {rtu, address(rtu).code} for rtu in rtus}
     known = Station.objects.filter(pk__in=set().union(*wanted.values())).values_list("code", flat=True)
     return {rtu: code for code in known for rtu in rtus if code in wanted[rtu]}

@@ -50,6 +50,8 @@ class Migration(migrations.Migration):
                 (
                     "station",
                     models.ForeignKey(
+                        help_text="null: a relay, it speaks for others",
+                        null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="rtus",
                         to="hydrology.station",

@@ -115,7 +115,13 @@ class Rtu(models.Model):
 
     feed = models.ForeignKey(Feed, models.CASCADE, related_name="rtus")
     address = models.CharField(max_length=10, help_text="10 characters 0-9A-F, as on the line")
-    station = models.ForeignKey(Station, models.PROTECT, related_name="rtus")
+    station = models.ForeignKey(
+        Station,
+        models.PROTECT,
+        null=True,
+        related_name="rtus",
+        help_text="null: a relay, it speaks for others",
+    )
     base_stage_m = models.FloatField(
         null=True, help_text="水位基值, parameters 28-2F: relative stages stand on it"
     )

@@ -1,13 +1,15 @@
 """From an SL 651 report to readings: which elements are rain and stage, and what is left out and why.
 
 Owns the choice: rain from DRP, PN05 and differences of the running total PT, all on whole 5 minutes; stage from ZU, Z
-and, where one of them gives its base value, the relative DRZ1. Sums over hours and days (P1, PJ …) overlap those slots
-and are not taken. Does not judge plausibility (quality.py). Source: SL 651-2014; times mark the END of a period.
+and, where the register or one of them gives its base value, the relative DRZ1. Sums over hours and days (P1, PJ …)
+overlap those slots and are not taken. Does not judge plausibility (quality.py). Source: SL 651-2014; times mark the END of a period.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
 from hydrology.science.rainfall import SLOT, SLOT_S, slot_end
 from hydrology.science.readings import AHEAD_ALLOWED, Element, Reading
@@ -19,6 +21,7 @@ _STAGE = ("ZU", "Z")  # the first that is there counts: one post has one stage
 _RELATIVE = "DRZ1"
 _TOTAL = "PT"
 
+NO_BASES: Final[Mapping[str, float | None]] = MappingProxyType({})
 Totals = MutableMapping[str, tuple[datetime, float]]
 """Station code to the newest running total and its instant, mm."""
 
@@ -31,11 +34,18 @@ class Water:
     left_out: tuple[str, ...]
 
 
-def water_of(report: Report, codes: Mapping[str, str], received_at: datetime, totals: Totals) -> Water:
+def water_of(
+    report: Report,
+    codes: Mapping[str, str],
+    received_at: datetime,
+    totals: Totals,
+    bases_m: Mapping[str, float | None] = NO_BASES,
+) -> Water:
     """Rain and stage of a report received at the aware `received_at`.
 
     `codes` gives the register's station code by RTU address; a station without one is left out, and so is what
     has no time, a time ahead of ours, or the clock of a station that lost it. A missing value gives no reading.
+    `bases_m` gives base values by station code; where it has none, a true stage in the same report tells it.
     `totals` is brought up to date; a running total gives a reading when the one before is 5 minutes old.
     """
     if clock(report.sent_at, received_at).state is ClockState.LOST:
@@ -51,7 +61,7 @@ def water_of(report: Report, codes: Mapping[str, str], received_at: datetime, to
             left_out.append(f"{measure.code} is {measure.why}")
         element = Element.RAIN if measure.code in (*_RAIN, _TOTAL) else Element.STAGE
         try:
-            for at, value in _values(report, measure, element):
+            for at, value in _values(report, measure, element, bases_m.get(code)):
                 if at > received_at + AHEAD_ALLOWED:
                     raise _LeftOut(f"{measure.code} is ahead of our clock")
                 said = _difference(totals, code, at, value) if measure.code == _TOTAL else value
@@ -76,12 +86,14 @@ def _in_order_of_trust(report: Report) -> list[Measure]:
     return sorted((m for m in report.measures if m.code in order), key=lambda m: order.index(m.code))
 
 
-def _values(report: Report, measure: Measure, element: Element) -> Iterator[tuple[datetime, float]]:
+def _values(
+    report: Report, measure: Measure, element: Element, base_m: float | None
+) -> Iterator[tuple[datetime, float]]:
     values = measure.values
     if measure.code == _RELATIVE:
         if all(value is None for value in values):
             return
-        values = true_stages(values, _base_m(report, measure))
+        values = true_stages(values, _base_m(report, measure) if base_m is None else base_m)
     if element is Element.RAIN and measure.step_s not in (0, SLOT_S):
         raise _LeftOut(f"{measure.code} every {measure.step_s} s is not a sum of 5 minutes each")
     for index, value in enumerate(values):

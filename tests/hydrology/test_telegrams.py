@@ -14,15 +14,18 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import connection, connections
 
 from foundation.clock import now
 from hydrology.feeds.sl651_line import NOISE_BYTES, Listener
 from hydrology.feeds.telegrams import forget_old, keep, read_again, take_up
-from hydrology.models import Feed, FeedPost, Latest, Observation, StationKind, Telegram, Verdict
+from hydrology.models import Feed, FeedPost, Latest, Observation, Rtu, StationKind, Telegram, Verdict
 from hydrology.science.readings import Element
 from hydrology.science.sl651 import Direction, End, Frame, Function, Packet, Receiver, crc16, encode
 from hydrology.science.sl651_elements import decode
@@ -128,6 +131,47 @@ def test_an_unknown_station_is_quarantined_and_taken_once_it_is_registered(gauge
     assert Observation.objects.get().value == 8.5
 
 
+def test_a_feed_with_a_list_takes_its_stations_only_and_reads_again_once_one_is_listed(gauges: Feed) -> None:
+    rtu = frame_of(HOURLY).rtu
+    Rtu.objects.create(feed=gauges, address="4403999999", station_id=GAUGE)
+    (stranger,) = taken(HOURLY)
+    assert (stranger.verdict, stranger.reason) == (
+        Verdict.QUARANTINED,
+        f"station {rtu} is not on the list of this feed",
+    )
+    Rtu.objects.create(feed=gauges, address=rtu, station_id=RESERVOIR)
+    read_again([stranger.pk], now=NOW)
+    stranger.refresh_from_db()
+    assert stranger.verdict == Verdict.STORED
+    assert set(Observation.objects.values_list("station", flat=True)) == {RESERVOIR}
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"password": 0x9999}, "another password"),
+        ({"network": "10.9.0.0/16"}, "from 10.0.0.1, not from 10.9.0.0/16"),
+    ],
+)
+def test_a_listed_station_with_a_wrong_password_or_from_elsewhere_is_quarantined(
+    gauges: Feed, fields: dict[str, object], why: str
+) -> None:
+    Rtu.objects.create(feed=gauges, address=frame_of(HOURLY).rtu, station_id=RESERVOIR, **fields)
+    (telegram,) = taken(HOURLY)
+    assert telegram.verdict == Verdict.QUARANTINED
+    assert why in telegram.reason
+    assert not Observation.objects.exists()
+
+
+def test_relative_stages_stand_on_the_base_value_of_the_list(gauges: Feed) -> None:
+    Rtu.objects.create(feed=gauges, address="0044030021", station_id=RESERVOIR, base_stage_m=24.5)
+    slots = "000C 0019" + "FFFF" * 10
+    (telegram,) = taken(said("F1F10044030021 4B F0F02309072105 F5C0" + slots, Function.HOURLY))
+    assert telegram.verdict == Verdict.STORED
+    stages = Observation.objects.filter(element=Element.STAGE).order_by("observed_at")
+    assert list(stages.values_list("value", flat=True)) == [24.62, 24.75]
+
+
 def test_what_cannot_be_read_keeps_the_rest_and_says_where(gauges: Feed) -> None:
     (telegram,) = taken(said("F1F1 0044030021 4B F0F0 2309072200 3B23 00026435 2219 0000"))
     assert telegram.verdict == Verdict.PARTLY
@@ -218,7 +262,7 @@ def test_running_totals_five_minutes_apart_are_rain(gauges: Feed) -> None:
         total("00", "002345"), total("05", "002360"), total("07", "002370"), total("10", "002380")
     )
     assert [telegram.verdict for telegram in telegrams] == ["nothing", "stored", "nothing", "stored"]
-    assert list(Observation.objects.order_by("id").values_list("value", "duration_s")) == [
+    assert list(Observation.objects.order_by("received_at", "observed_at").values_list("value", "duration_s")) == [
         (1.5, 300),
         (2.0, 300),
     ]
@@ -315,6 +359,27 @@ def test_a_report_is_kept_and_confirmed_before_anybody_reads_it(
     assert not Observation.objects.exists()
     take_up(now=NOW)
     assert Observation.objects.count() == 13
+
+
+def test_a_report_is_confirmed_while_the_table_of_observations_is_held(kept_gauges: Feed) -> None:
+    """Storage of what reports say may take minutes; a station never waits for it."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reading = asyncio.create_task(asyncio.to_thread(in_thread, lambda: bool(take_up(now=NOW))))
+        writer.write(HOURLY)
+        assert encode(await answer(reader)) == STAY
+        assert not reading.done()
+        holder.execute("ROLLBACK")
+        assert await reading
+
+    keep("telemetry", "10.0.0.1", frame_of(EVENT), NOW)
+    url = urlsplit(settings.DATABASE_URL)._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+    holder = psycopg.connect(url, autocommit=True)
+    with holder:
+        holder.execute("BEGIN")
+        holder.execute("LOCK TABLE hydrology_observation IN ACCESS EXCLUSIVE MODE")
+        talked(talk)
+    assert Observation.objects.exists()
 
 
 def test_packets_are_asked_for_again_and_confirmed_once(kept_gauges: Feed) -> None:
