@@ -262,7 +262,7 @@ def test_running_totals_five_minutes_apart_are_rain(gauges: Feed) -> None:
         total("00", "002345"), total("05", "002360"), total("07", "002370"), total("10", "002380")
     )
     assert [telegram.verdict for telegram in telegrams] == ["nothing", "stored", "nothing", "stored"]
-    assert list(Observation.objects.order_by("received_at", "observed_at").values_list("value", "duration_s")) == [
+    assert list(Observation.objects.order_by("observed_at").values_list("value", "duration_s")) == [
         (1.5, 300),
         (2.0, 300),
     ]
@@ -272,7 +272,7 @@ def test_running_totals_five_minutes_apart_are_rain(gauges: Feed) -> None:
     assert (after_a_gap.verdict, late.verdict) == ("nothing", "nothing")
     assert exchanged.reason == "PT: the counter was reset or exchanged, 250.0 to 1.0 mm"
     taken(total("35", "000015"))
-    assert Observation.objects.order_by("id").last().value == 0.5  # type: ignore[union-attr]
+    assert Observation.objects.order_by("observed_at").last().value == 0.5  # type: ignore[union-attr]
 
 
 def test_slots_count_before_the_running_total(gauges: Feed) -> None:
@@ -543,3 +543,33 @@ def test_the_command_says_what_is_wrong_with_its_arguments(
 ) -> None:
     with pytest.raises(CommandError, match=re.escape(why)):
         call_command("listen_sl651", *arguments)
+
+
+def test_the_list_of_stations_comes_from_a_file_after_a_dry_run(gauges: Feed, tmp_path: Path) -> None:
+    file = tmp_path / "rtus.csv"
+    file.write_text(
+        "address,station,base_stage_m,password,network\n"
+        f"0044030021,{RESERVOIR},24.5,1A2B,10.20.0.0/16\n"
+        "4403FFFE01,,,,\n"
+        "44030,nowhere,,,\n"
+        f"4403030001,{GAUGE},high,,\n"
+        "4403030002,nowhere,,,\n"
+    )
+
+    def told(*args: str) -> str:
+        out, err = StringIO(), StringIO()
+        call_command("rtus", "telemetry", *args, stdout=out, stderr=err)
+        return out.getvalue() + err.getvalue()
+
+    dry = told(str(file))
+    assert "new 0044030021 44030021 base 24.5 m password 10.20.0.0/16" in dry
+    assert "line 4, address: '44030' is not 10 characters" in dry
+    assert "line 5, base_stage_m: 'high' is not a number" in dry
+    assert "line 6, station: 'nowhere' is not in the register" in dry
+    assert "2 would change; write with --apply, 0 as they were, 3 refused" in dry
+    assert not Rtu.objects.exists()
+    assert "2 written" in told(str(file), "--apply")
+    assert Rtu.objects.get(address="0044030021").password == 0x1A2B
+    assert "0 would change; write with --apply, 2 as they were" in told(str(file))
+    assert "4403FFFE01 relay" in told()
+    assert "1a2b" not in (dry + told()).lower()
