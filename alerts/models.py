@@ -45,17 +45,22 @@ class ResponseLevel(models.IntegerChoices):
 
 
 class RuleTable(models.Model):
-    """Thresholds as data with history: the table in force is the one with the newest valid_from."""
+    """Thresholds as data with history: the table in force of a hazard is the one with the newest valid_from."""
 
+    hazard = models.CharField(
+        max_length=16, choices=Hazard, default=Hazard.RAINSTORM, help_text="reservoir, river and tide: levels"
+    )
     version = models.CharField(primary_key=True, max_length=32)
     valid_from = models.DateTimeField()
-    rows = models.JSONField(help_text="{window: [notice, attention, alert, emergency] in mm}")
+    rows = models.JSONField(
+        help_text="rain: {window: [notice, attention, alert, emergency] in mm}; levels: assessment/stages.py"
+    )
     note = models.CharField(max_length=200, blank=True)
 
 
 class WatchMark(models.Model):
     """How far the watch has come, one row a hazard: the last 5-minute slot assessed, and where each street or,
-    for levels, each station stands in its life cycle (assessment.lifecycle.StreetState by code)."""
+    for levels, each station stands in its life cycle (assessment.lifecycle.PlaceState by code)."""
 
     hazard = models.CharField(primary_key=True, max_length=16, choices=Hazard)
     slot_at = models.DateTimeField(null=True, help_text="END of the slot; null before the first")
@@ -114,6 +119,7 @@ class WarningAction(models.TextChoices):
     UPGRADE = "upgrade", "升级"
     DOWNGRADE = "downgrade", "降级"
     CANCEL = "cancel", "解除"
+    SILENT = "silent", "失联"  # levels: nothing is heard of the station any more; the notice stays
 
 
 class WarningEvent(models.Model):

@@ -117,7 +117,9 @@ def _next_slot(mark: WatchMark, now: datetime) -> tuple[datetime, datetime, bool
 
 def table_in_force(at: datetime) -> rules.Table:
     """The newest rule table valid at the instant; the built-in defaults before the first row."""
-    row = RuleTable.objects.filter(valid_from__lte=at).order_by("-valid_from").first()
+    row = (
+        RuleTable.objects.filter(hazard=Hazard.RAINSTORM, valid_from__lte=at).order_by("-valid_from").first()
+    )
     return rules.Table(row.version, row.rows) if row else rules.Table("default-1", rules.DEFAULT_ROWS)
 
 
@@ -140,7 +142,7 @@ def _assess(mark: WatchMark, slot_at: datetime, caused_at: datetime, now: dateti
         if before is None and (found is None or found.level == 0):
             continue
         state, change = lifecycle.advance(
-            lifecycle.StreetState.from_json(before) if before else None, found, held, slot_at, POLICY
+            lifecycle.PlaceState.from_json(before) if before else None, found, held, slot_at, POLICY
         )
         if state.level or state.pending:
             mark.states[street] = state.to_json()
@@ -170,7 +172,7 @@ def _apply(
     warning = (
         Warning.objects.open().select_for_update().filter(hazard=Hazard.RAINSTORM, region=region).first()
     )
-    moved = [change.street for change in changes]
+    moved = [change.place for change in changes]
     staying = warning.streets.exclude(region_id__in=moved).values_list("level", flat=True) if warning else ()
     steps = lifecycle.gather(changes, warning.level if warning else 0, max(staying, default=0))
     if not steps:
@@ -181,7 +183,7 @@ def _apply(
             hazard=Hazard.RAINSTORM, region=region, level=top, peak_level=top, raised_at=seen.slot_at
         )
     WarningStreet.objects.bulk_create(
-        [WarningStreet(warning=warning, region_id=change.street, level=change.after) for change in changes],
+        [WarningStreet(warning=warning, region_id=change.place, level=change.after) for change in changes],
         update_conflicts=True,
         unique_fields=["warning", "region"],
         update_fields=["level"],

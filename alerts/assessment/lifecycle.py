@@ -1,21 +1,23 @@
-"""The life of a level in one street, and what the changes of one slot become for a district.
+"""The life of a level in one place, a street or a station, and what the changes of one slot become for a district.
 
 Owns the transition function: raise, upgrade, downgrade, cancel, the hold time, and the gathering into steps
-that people hear of. Does not own the level itself (rules.py), the words, the rows. Time is slot time, the END
-of the 5-minute slot, never a clock: a replay at any speed takes the same steps. Source: project domain notes
-1.4 (hysteresis). Once said, a level in force is never repeated, also not after the hold time: repetition
-teaches people to look away, and whoever has not answered is the escalation's business.
+that people hear of. Does not own the level itself (rules.py for rain, stages.py for water levels), the words, the
+rows. Time is slot time, the END of the 5-minute slot, or the instant of a stage's reading, never a clock: a replay
+at any speed takes the same steps. Source: project domain notes 1.4 and 5 (hysteresis). Once said, a level in force
+is never repeated, also not after the hold time: repetition teaches people to look away, and whoever has not
+answered is the escalation's business.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
-from alerts.assessment.rules import Assessment, Level
+from alerts.assessment.rules import Level
 
 _TIMES: Final = ("pending_since", "below_since", "said_at", "seen_at")
+_NOT_LOW: Final[dict[str, Any]] = {"below_since": None, "below_peak": 0, "below_slots": 0}
 
 
 class Action(StrEnum):
@@ -31,12 +33,38 @@ class Action(StrEnum):
     """The level has fallen, or part of the district is out of it; the warning stays open."""
     CANCEL = "cancel"
     """It is over."""
+    SILENT = "silent"
+    """Nothing is heard of it any more; the level stays. Said by the keeper of the rows, never by `advance`."""
+
+
+class Finding(Protocol):
+    """What was found of a place at one instant: rules.Assessment of a street, stages.Assessment of a station."""
+
+    @property
+    def place(self) -> str:
+        """Code of the street or station."""
+
+    @property
+    def level(self) -> int: ...
+
+    @property
+    def corroborated(self) -> bool:
+        """`level` may be in force at once; else it waits for Policy.confirm_slots."""
+
+    @property
+    def sure(self) -> int:
+        """The highest corroborated level."""
+
+    @property
+    def why(self) -> str:
+        """The gravest reason in one line; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How many slots confirm a level by themselves, and the times of lowering and of silence, in seconds.
 
+    `lower_slots`: this many low slots running lower it as well, whatever the time; 0: only the time does.
     `lapse_s`: after a longer gap between slots with values, a started confirmation or lowering starts anew.
     """
 
@@ -44,19 +72,20 @@ class Policy:
     lower_after_s: int = 1800
     hold_s: int = 3600
     lapse_s: int = 900
+    lower_slots: int = 0
 
     def __post_init__(self) -> None:
-        if self.confirm_slots < 1 or min(self.lower_after_s, self.hold_s, self.lapse_s) < 0:
+        if self.confirm_slots < 1 or min(self.lower_after_s, self.hold_s, self.lapse_s, self.lower_slots) < 0:
             raise ValueError(f"{self} has a count below 1 or a negative time")
 
 
 @dataclass(frozen=True, slots=True)
-class StreetState:
-    """Where a street stands. `level` is in force; `said_level`/`said_at` are what its people heard last.
+class PlaceState:
+    """Where a street or station stands. `level` is in force; `said_level`/`said_at` are what its people heard last.
 
     `pending` is the lowest level seen in each of the last `pending_slots` slots, above `level` and not yet
-    confirmed; `below_peak` is the highest level held since `below_since`; `seen_at` the last slot with
-    values.
+    confirmed; `below_peak` is the highest level held since `below_since`, in `below_slots` slots running;
+    `seen_at` the last slot with values.
     """
 
     level: int = 0
@@ -68,6 +97,7 @@ class StreetState:
     pending_slots: int = 0
     below_peak: int = 0
     seen_at: datetime | None = None
+    below_slots: int = 0
 
     def to_json(self) -> dict[str, int | str | None]:
         """Plain values for a JSON column; times as ISO 8601."""
@@ -86,9 +116,9 @@ class StreetState:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One street's level changed. `spoken` is False where its people heard it inside the hold time."""
+    """One place's level changed. `spoken` is False where its people heard it inside the hold time."""
 
-    street: str
+    place: str
     action: Action
     before: int
     after: int
@@ -114,49 +144,49 @@ class Step:
 
 
 def advance(
-    state: StreetState | None,
-    assessment: Assessment | None,
+    state: PlaceState | None,
+    finding: Finding | None,
     held_level: int,
     slot_at: datetime,
     policy: Policy = Policy(),
-) -> tuple[StreetState, Change | None]:
-    """The street's next state after the slot that ENDS at `slot_at` (aware), and the change, if any.
+) -> tuple[PlaceState, Change | None]:
+    """The place's next state after the slot that ENDS at `slot_at` (aware), and the change, if any.
 
-    `assessment` None: the slot has no values; the state is held, nothing is lowered by absence. `held_level`
-    comes from rules.low_water. A slot older than the last one seen changes nothing; the same slot may be
-    assessed again (late values), but it never counts twice. Raises ValueError for a naive time.
+    `finding` None: the slot has no values; the state is held, nothing is lowered by absence. `held_level`
+    comes from low_water of rules.py or stages.py. A slot older than the last one seen changes nothing; the same
+    slot may be assessed again (late values), but it never counts twice. Raises ValueError for a naive time.
     """
     if slot_at.tzinfo is None:
         raise ValueError("slot_at needs a time zone")
-    state = state or StreetState()
-    if assessment is None or (state.seen_at is not None and slot_at < state.seen_at):
+    state = state or PlaceState()
+    if finding is None or (state.seen_at is not None and slot_at < state.seen_at):
         return state, None
     state = _forget_old_evidence(state, slot_at, policy)
-    reached = int(assessment.level)
-    sure = reached if assessment.corroborated else int(assessment.sure)
+    reached = int(finding.level)
+    sure = reached if finding.corroborated else int(finding.sure)
     target, state = _confirm(state, reached, sure, slot_at, policy)
     change: Change | None
     if target > state.level:
-        state, change = _rise(state, target, assessment, slot_at, policy)
+        state, change = _rise(state, target, finding, slot_at, policy)
     else:
-        state, change = _settle(state, max(int(held_level), reached), assessment.street, slot_at, policy)
+        state, change = _settle(state, max(int(held_level), reached), finding.place, slot_at, policy)
     return replace(state, seen_at=slot_at), change
 
 
-def _forget_old_evidence(state: StreetState, slot_at: datetime, policy: Policy) -> StreetState:
+def _forget_old_evidence(state: PlaceState, slot_at: datetime, policy: Policy) -> PlaceState:
     """Across a long gap neither "twice in a row" nor "low for half an hour" has been seen."""
     if state.seen_at is None or slot_at - state.seen_at <= timedelta(seconds=policy.lapse_s):
         return state
-    return replace(_unpended(state), below_since=None, below_peak=0)
+    return replace(_unpended(state), **_NOT_LOW)
 
 
-def _unpended(state: StreetState) -> StreetState:
+def _unpended(state: PlaceState) -> PlaceState:
     return replace(state, pending=0, pending_since=None, pending_slots=0)
 
 
 def _confirm(
-    state: StreetState, reached: int, sure: int, slot_at: datetime, policy: Policy
-) -> tuple[int, StreetState]:
+    state: PlaceState, reached: int, sure: int, slot_at: datetime, policy: Policy
+) -> tuple[int, PlaceState]:
     """(the level that may be in force now, the state with what still waits for another slot)."""
     if reached <= state.level:
         return state.level, _unpended(state)
@@ -174,44 +204,44 @@ def _confirm(
 
 
 def _rise(
-    state: StreetState, target: int, assessment: Assessment, slot_at: datetime, policy: Policy
-) -> tuple[StreetState, Change]:
+    state: PlaceState, target: int, finding: Finding, slot_at: datetime, policy: Policy
+) -> tuple[PlaceState, Change]:
     """A higher level comes into force, said unless the same or a higher one was said inside the hold time."""
     held = state.said_at is not None and slot_at - state.said_at < timedelta(seconds=policy.hold_s)
     spoken = target > state.said_level or not held
-    sure = assessment.level if assessment.corroborated else assessment.sure
+    sure = finding.level if finding.corroborated else finding.sure
     by = "corroborated" if sure >= target else f"seen in {policy.confirm_slots} slots running"
-    top = assessment.reasons[0] if assessment.reasons else None
-    rain = (
-        f"{top.window} {top.value_mm:g} mm, threshold {top.threshold_mm:g} mm, {top.source}; " if top else ""
-    )
+    why = f"{finding.why}; {by}" if finding.why else by
     action = Action.UPGRADE if state.level else Action.RAISE
-    change = Change(assessment.street, action, state.level, target, rain + by, spoken)
+    change = Change(finding.place, action, state.level, target, why, spoken)
     if spoken:
         state = replace(state, said_level=target, said_at=slot_at)
-    return replace(state, level=target, below_since=None, below_peak=0), change
+    return replace(state, level=target, **_NOT_LOW), change
 
 
 def _settle(
-    state: StreetState, held: int, street: str, slot_at: datetime, policy: Policy
-) -> tuple[StreetState, Change | None]:
+    state: PlaceState, held: int, place: str, slot_at: datetime, policy: Policy
+) -> tuple[PlaceState, Change | None]:
     """The level stays, or, low for long enough, falls to the highest level held in that time.
 
     At 0 everything is forgotten, also what was said: rain that comes back after the end is told anew.
     """
     if held >= state.level:
-        return replace(state, below_since=None, below_peak=0), None
+        return replace(state, **_NOT_LOW), None
     since = state.below_since or slot_at
     peak = max(held, state.below_peak)
-    if slot_at - since < timedelta(seconds=policy.lower_after_s):
-        return replace(state, below_since=since, below_peak=peak), None
+    slots = state.below_slots + (slot_at != state.seen_at or not state.below_slots)
+    enough = bool(policy.lower_slots) and slots >= policy.lower_slots
+    if not enough and slot_at - since < timedelta(seconds=policy.lower_after_s):
+        return replace(state, below_since=since, below_peak=peak, below_slots=slots), None
     action = Action.DOWNGRADE if peak else Action.CANCEL
     why = f"below the lower mark of {Level(state.level).name.lower()} since {since.isoformat()}"
-    change = Change(street, action, state.level, peak, why, spoken=not peak)
+    change = Change(place, action, state.level, peak, why, spoken=not peak)
     if not peak:
         state = replace(state, said_level=0, said_at=None)
-    low_again = slot_at if held < peak else None
-    return replace(state, level=peak, below_since=low_again, below_peak=held if low_again else 0), change
+    if held < peak:
+        return replace(state, level=peak, below_since=slot_at, below_peak=held, below_slots=1), change
+    return replace(state, level=peak, **_NOT_LOW), change
 
 
 def gather(changes: Iterable[Change], open_warning_level: int, staying_level: int) -> list[Step]:
@@ -222,7 +252,7 @@ def gather(changes: Iterable[Change], open_warning_level: int, staying_level: in
     whether the street that ends is the last. At most one step speaks, so a person hears one message. With no
     open warning a rise is news to everybody and is said to all; a fall has nothing to end and is no step.
     """
-    ordered = sorted(changes, key=lambda change: (-change.after, change.street))
+    ordered = sorted(changes, key=lambda change: (-change.after, change.place))
     rose = [change for change in ordered if change.after > change.before]
     fell = [change for change in ordered if change.after < change.before]
     steps = []
@@ -234,10 +264,10 @@ def gather(changes: Iterable[Change], open_warning_level: int, staying_level: in
             action = Action.RAISE
         else:
             action = Action.UPGRADE if top > open_warning_level else Action.EXTEND
-        unsaid = tuple(change.street for change in rose if change not in shown)
-        steps.append(Step(action, top, tuple(change.street for change in shown), bool(said), unsaid))
+        unsaid = tuple(change.place for change in rose if change not in shown)
+        steps.append(Step(action, top, tuple(change.place for change in shown), bool(said), unsaid))
     if fell and open_warning_level:
         left = max(staying_level, ordered[0].after)
         action = Action.DOWNGRADE if left else Action.CANCEL
-        steps.append(Step(action, left, tuple(change.street for change in fell), speak=not left))
+        steps.append(Step(action, left, tuple(change.place for change in fell), speak=not left))
     return steps

@@ -130,6 +130,19 @@ class Assessment:
     reasons: tuple[Reason, ...]
     sure: Level = Level.NONE
 
+    @property
+    def place(self) -> str:
+        """The street: the life of a level knows only places."""
+        return self.street
+
+    @property
+    def why(self) -> str:
+        """The gravest reason in one line."""
+        if not self.reasons:
+            return ""
+        top = self.reasons[0]
+        return f"{top.window} {top.value_mm:g} mm, threshold {top.threshold_mm:g} mm, {top.source}"
+
 
 def assess(street: str, figures: Iterable[Figure], table: Table) -> Assessment:
     """The highest level any window reaches; the order of the figures does not matter.

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from alerts.assessment.lifecycle import Action, Change, Policy, Step, StreetState, advance, gather
+from alerts.assessment.lifecycle import Action, Change, PlaceState, Policy, Step, advance, gather
 from alerts.assessment.rules import DEFAULT_ROWS, Assessment, Figure, Level, Table, assess, low_water
 from alerts.models import WarningAction
 
@@ -27,7 +27,7 @@ def saw(level: int, *, sure: int | None = None) -> Assessment:
 
 
 def live(
-    slots: Iterable[tuple[Assessment | None, int]], state: StreetState | None = None
+    slots: Iterable[tuple[Assessment | None, int]], state: PlaceState | None = None
 ) -> list[Change | None]:
     """What happened at each slot of (assessment, level held), one every 5 minutes."""
     changes = []
@@ -109,6 +109,24 @@ def test_rain_that_comes_back_after_the_end_is_told_anew() -> None:
     assert moves(live(slots))[1:] == [(7, "cancel", 0, True), (8, "raise", 3, True)]
 
 
+def test_so_many_low_slots_running_lower_a_level_where_the_policy_says_so() -> None:
+    policy = Policy(lower_slots=3)
+    state, moved = None, []
+    for i, (found, held) in enumerate(
+        [(saw(3), 3), (saw(0), 0), (saw(0), 3), *[(saw(0), 1)] * 3, *[(saw(0), 0)] * 3]
+    ):
+        state, change = advance(state, found, held, START + i * SLOT, policy)
+        moved += moves([None] * i + [change])
+    assert moved == [(0, "raise", 3, True), (5, "downgrade", 1, False), (8, "cancel", 0, True)]
+
+
+def test_a_low_slot_assessed_again_counts_once() -> None:
+    policy, state = Policy(lower_slots=2), None
+    for found, held, n in [(saw(3), 3, 0), (saw(0), 0, 1), (saw(0), 0, 1)]:
+        state, change = advance(state, found, held, START + n * SLOT, policy)
+    assert change is None and state is not None and state.level == 3
+
+
 def test_missing_slots_lower_nothing() -> None:
     assert moves(live([(saw(3), 3)] + [(None, 0)] * 100)) == [(0, "raise", 3, True)]
 
@@ -180,15 +198,15 @@ class StreetLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.policy = Policy()
-        self.state: StreetState | None = None
+        self.state: PlaceState | None = None
         self.at = START
         self.past: list[tuple[datetime, int, int, int]] = []  # at, reached, sure, held: slots with values
         self.spoken: list[tuple[datetime, int]] = []  # since the last end
 
     def _advance(self, found: Assessment | None, held: int, at: datetime) -> Change | None:
-        before = self.state or StreetState()
+        before = self.state or PlaceState()
         stored = json.loads(json.dumps(before.to_json()))
-        assert StreetState.from_json(stored) == before
+        assert PlaceState.from_json(stored) == before
         self.state, change = advance(self.state, found, held, at, self.policy)
         again, nothing = advance(self.state, found, held, at, self.policy)
         assert (again, nothing) == (self.state, None)
@@ -262,9 +280,7 @@ TestStreetLife.settings = settings(max_examples=60, stateful_step_count=30, dead
 
 
 def test_a_state_of_another_release_is_read() -> None:
-    assert StreetState.from_json({"level": 2, "said_level": 2, "colour": "red"}) == StreetState(
-        2, said_level=2
-    )
+    assert PlaceState.from_json({"level": 2, "said_level": 2, "colour": "red"}) == PlaceState(2, said_level=2)
 
 
 def change(street: str, before: int, after: int, *, spoken: bool = True) -> Change:
