@@ -22,7 +22,7 @@ from foundation.scope import below
 from foundation.wire import wire
 from hydrology.feeds.clock import water_clock
 from hydrology.fields import field_of
-from hydrology.models import GridRun, Latest, Level, Observation, Product, Region
+from hydrology.models import FeedPost, GridRun, Latest, Level, Product, Region
 from hydrology.science.grids import Zones
 from hydrology.science.quality import Quality
 from hydrology.science.rainfall import SLOT, SLOT_S, lay_slots, sliding_sums, slot_end
@@ -88,7 +88,7 @@ def newest_slot(at: datetime) -> datetime:
 def _kept(level: Level, now: datetime) -> Answer:
     """The table of all regions of a level, from Redis while nothing new has come."""
     as_of = newest_slot(water_clock(now))
-    seen = [Observation.objects.aggregate(n=Max("pk"))["n"], GridRun.objects.aggregate(n=Max("pk"))["n"]]
+    seen = [FeedPost.objects.aggregate(n=Max("pk"))["n"], GridRun.objects.aggregate(n=Max("pk"))["n"]]
     key = f"live:rain:{level}:{as_of.timestamp():.0f}:{seen}"
     try:
         if kept := wire().get(key):

@@ -18,6 +18,7 @@ from hydrology.feeds.clock import water_clock
 from hydrology.ingest.posts import Answer, Store, answered, malformed, mark, take
 from hydrology.models import Feed
 from hydrology.science.readings import Element, MalformedBody, Reading, Rejection, parse_readings
+from hydrology.storage import make_room
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def _store(
 
 
 def _insert(fresh: Sequence[Fresh], now: datetime, post_id: int) -> None:
+    make_room(row.reading.observed_at for row in fresh)
     rows = [
         (
             r.station,

@@ -23,27 +23,27 @@ class ObservationQuerySet(models.QuerySet["Observation"]):
 
 
 class Observation(models.Model):
-    """One value of one element at one instant. Rain is the sum over duration_s ENDING at observed_at."""
+    """One value of one element at one instant. Rain is the sum over duration_s ENDING at observed_at.
 
-    station = models.ForeignKey(Station, models.PROTECT, db_index=False)
-    element = models.CharField(max_length=16, choices=[(e.value, e.value) for e in Element])
+    One partition a (UTC) month, made by storage.py; no foreign keys in the database (ADR 10). A query that does not
+    bound `observed_at` on both sides looks into every month there is.
+    """
+
+    pk = models.CompositePrimaryKey("station_id", "element", "observed_at", "revision")
     observed_at = models.DateTimeField()
-    revision = models.PositiveSmallIntegerField(default=0)
-    value = models.FloatField()
-    duration_s = models.PositiveIntegerField(default=0)
-    quality = models.PositiveSmallIntegerField(choices=[(q.value, q.name) for q in Quality])
-    why = models.CharField(max_length=120, blank=True, help_text="reason of the quality verdict")
     received_at = models.DateTimeField()
-    post = models.ForeignKey(FeedPost, models.PROTECT, db_index=False)
+    value = models.FloatField()
+    post = models.ForeignKey(FeedPost, models.PROTECT, db_index=False, db_constraint=False)
+    duration_s = models.PositiveIntegerField(default=0)
+    revision = models.PositiveSmallIntegerField(default=0)
+    quality = models.PositiveSmallIntegerField(choices=[(q.value, q.name) for q in Quality])
+    station = models.ForeignKey(Station, models.PROTECT, db_index=False, db_constraint=False)
+    element = models.CharField(max_length=16, choices=[(e.value, e.value) for e in Element])
+    why = models.CharField(max_length=120, blank=True, help_text="reason of the quality verdict")
 
     objects = ObservationQuerySet.as_manager()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["station", "element", "observed_at", "revision"], name="observation_once"
-            )
-        ]
         indexes = [models.Index(fields=["element", "observed_at"], name="observation_element_time")]
 
 
