@@ -1,7 +1,26 @@
 """What every test of the house stands on."""
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from replay.phones import Standin, start_standin
 
 # A test is right or wrong, not slow: the machines that run it are shared.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def running_standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standin]:
+    with start_standin(tmp_path_factory.mktemp("fcm")) as standin:
+        yield standin
+
+
+@pytest.fixture
+def standin(running_standin: Standin) -> Standin:
+    """The local FCM, well behaved and with empty counters."""
+    running_standin.behave()
+    running_standin.forget()
+    return running_standin

@@ -13,7 +13,7 @@ from foundation.clock import now
 from hydrology.models import Region
 from notifications import delivery
 from officers.models import Device, Officer, Platform, Post
-from replay.phones import Standin, start_standin
+from replay.phones import Standin
 from tests.console.factories import make_bulletin, make_officer
 from tests.hydrology.factories import make_regions
 
@@ -25,21 +25,13 @@ def regions(db: None) -> dict[str, Region]:
     return make_regions()
 
 
-@pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standin]:
-    with start_standin(tmp_path_factory.mktemp("fcm")) as standin:
-        yield standin
-
-
 @pytest.fixture
-def vendor(running: Standin, settings: Settings) -> Iterator[Standin]:
+def vendor(standin: Standin, settings: Settings) -> Iterator[Standin]:
     """The stand-in as this process's FCM, well behaved and with empty counters."""
-    running.behave()
-    running.forget()
-    settings.FCM_ENDPOINT, settings.FCM_CA_FILE = running.endpoint, running.ca_file
-    settings.FIREBASE_CREDENTIALS = running.credentials
+    settings.FCM_ENDPOINT, settings.FCM_CA_FILE = standin.endpoint, standin.ca_file
+    settings.FIREBASE_CREDENTIALS = standin.credentials
     delivery._transport.cache_clear()
-    yield running
+    yield standin
     delivery._transport.cache_clear()
 
 

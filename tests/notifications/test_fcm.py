@@ -19,7 +19,7 @@ from notifications.transports.base import Message, Outcome, OutcomeKind, Push, f
 from notifications.transports.courier import TokenBucket
 from notifications.transports.fcm import FcmTransport, Template, sdk_message, verdict
 from replay.phones import Standin, start_standin
-from tests.benchmarks.sender import sdk_app
+from tests.fcm import sdk_app
 
 NOW = datetime.now(UTC)  # the stand-in's certificate lives by the real clock
 MESSAGE = Message(
@@ -37,19 +37,6 @@ MESSAGE = Message(
 
 def push(key: int, token: str = "", message: Message = MESSAGE) -> Push:
     return Push(key, token or f"phone-{key}", message, f"{message.id}:{key}")
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standin]:
-    with start_standin(tmp_path_factory.mktemp("fcm")) as standin:
-        yield standin
-
-
-@pytest.fixture
-def standin(running: Standin) -> Standin:
-    running.behave()
-    running.forget()
-    return running
 
 
 def transport_to(standin: Standin, **wishes: Any) -> FcmTransport:

@@ -24,23 +24,10 @@ from replay.fcm_faults import Faults, Phones
 from replay.fcm_server import GRANT
 from replay.fcm_v1 import PAYLOAD_BYTES, Fault, check_request
 from replay.phones import Standin, start_standin
-from tests.benchmarks.sender import pushes
+from tests.fcm import pushes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SEND = "/v1/projects/standin/messages:send"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standin]:
-    with start_standin(tmp_path_factory.mktemp("fcm")) as standin:
-        yield standin
-
-
-@pytest.fixture
-def standin(running: Standin) -> Standin:
-    running.behave()
-    running.forget()
-    return running
 
 
 def assertion(standin: Standin, **changes: Any) -> str:
