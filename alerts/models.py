@@ -43,6 +43,11 @@ class ResponseLevel(models.IntegerChoices):
     II = 4, "Ⅱ级"
     I = 5, "Ⅰ级"  # noqa: E741  the field's own numeral
 
+    @property
+    def code(self) -> str:
+        """As it is spoken at the doors and in bulletins: watch, IV, III, II, I."""
+        return "watch" if self is ResponseLevel.WATCH else self.name
+
 
 class RuleTable(models.Model):
     """Thresholds as data with history: the table in force of a hazard is the one with the newest valid_from."""

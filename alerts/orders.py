@@ -180,8 +180,7 @@ def _call_off(order: ResponseOrder, now: datetime) -> None:
 
 
 def _say(order: ResponseOrder, now: datetime, *, ends: bool = False, **fields: object) -> None:
-    level = ResponseLevel(order.level)
-    code = "watch" if level is ResponseLevel.WATCH else level.name
+    code = ResponseLevel(order.level).code
     words = order_words(
         code,
         [area.name for area in check_areas(order.areas, order.authority)],

@@ -16,7 +16,7 @@ from alerts.models import (
 )
 from foundation.clock import SHENZHEN
 
-LEVEL_CODES = {level.value: "watch" if level.name == "WATCH" else level.name for level in ResponseLevel}
+LEVEL_CODES = {level.value: level.code for level in ResponseLevel}
 
 
 class At(serializers.DateTimeField):
