@@ -7,7 +7,7 @@ Each query yields (officer_id, region_id, root_id) and is made to stand in an IN
 
 from datetime import datetime
 
-from alerts.models import Bulletin
+from alerts.models import Bulletin, BulletinKind
 from notifications.models import Errand
 
 Query = tuple[str, dict[str, object]]
@@ -30,7 +30,8 @@ _FIRST = f"""
     ) r
     JOIN officers_post p ON p.region_id = r.code
     WHERE {_IN_FORCE}
-      AND ((r.side = 'below' AND p.duty = ANY(%(duties)s)) OR p.duty = 'desk')
+      AND ((r.side = 'below' AND p.duty = ANY(%(duties)s))
+        OR (p.duty = 'desk' AND (r.side = 'above' OR %(desks_below)s)))
     ORDER BY p.officer_id, length(r.path) DESC, p.id
 """
 
@@ -80,9 +81,10 @@ def audience(bulletin: Bulletin, errand: Errand, now: datetime, unanswered: list
         "duties": bulletin.duties,
         "now": now,
         "unanswered": unanswered or [],
+        "desks_below": bulletin.kind != BulletinKind.MESSAGE,  # a silent feed is not every street desk's concern
     }
 
 
 def preview_query(areas: list[str], duties: list[str], now: datetime) -> Query:
     """The same audience for a bulletin that does not exist yet."""
-    return _FIRST, {"areas": areas, "duties": duties, "now": now}
+    return _FIRST, {"areas": areas, "duties": duties, "now": now, "desks_below": True}
