@@ -104,8 +104,26 @@ def test_packing_loses_nothing_of_quantised_rain(rain_mm: NDArray[np.float64]) -
     np.testing.assert_allclose(quantised, rain_mm, atol=0.00501)
 
 
+def test_fields_packed_before_differences_are_still_read() -> None:
+    packed = zlib.compress(np.array([[0, 15_000, -1], [7, 0, 250]], "<i2").tobytes(), 1)
+    expected = np.array([[0.0, 150.0, np.nan], [0.07, 0.0, 2.5]], np.float32)
+    assert np.array_equal(unpack(packed, (2, 3)), expected, equal_nan=True)
+
+
 @pytest.mark.parametrize(
-    "packed", [b"", b"junk", pack(np.zeros((2, 2))), pack(np.zeros((3, 3)))[:-8], zlib.compress(bytes(10**7))]
+    "packed",
+    [
+        b"",
+        b"junk",
+        b"\x01",
+        b"\x01junk",
+        pack(np.zeros((2, 2))),
+        pack(np.zeros((3, 3)))[:-8],
+        b"\x01\x04\x00\x00\x00" + pack(np.zeros((3, 3)))[5:],
+        b"\x01\x00\x00\x00\x00" + pack(np.zeros((3, 3)))[5:],
+        zlib.compress(bytes(10**7)),
+        b"\x01\x03\x00\x00\x00" + zlib.compress(bytes(10**7)),
+    ],
 )
 def test_bytes_of_another_shape_do_not_unpack(packed: bytes) -> None:
     with pytest.raises(ValueError, match="packed field"):
