@@ -59,7 +59,8 @@ def _store(feed: Feed, now: datetime, grid: Grid, post_id: int) -> Answer:
     digest = hashlib.sha256(content).hexdigest()
     runs = GridRun.objects.filter(product=grid.product, issued_at=grid.issued_at).order_by("-revision")
     newest = runs.values("revision", "blob_id").first()
-    repeated = newest is not None and newest["blob_id"] == digest
+    same = runs.filter(rank=feed.rank).values_list("blob_id", flat=True).first()
+    repeated = same == digest
     if not repeated:
         GridRun.objects.create(
             product=grid.product,

@@ -24,6 +24,7 @@ from hydrology.models.places import (
 )
 from hydrology.models.water import (
     Blob,
+    GridPart,
     GridRun,
     Latest,
     Observation,
@@ -36,6 +37,7 @@ __all__ = [
     "Feed",
     "FeedMark",
     "FeedPost",
+    "GridPart",
     "GridRun",
     "LEVEL_KINDS",
     "Latest",

@@ -3,7 +3,7 @@
 Observations are never updated: a correction is a new row with the next revision.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.db import models
@@ -56,6 +56,9 @@ class Latest(models.Model):
     value = models.FloatField()
     quality = models.PositiveSmallIntegerField()
     rate_m_per_h = models.FloatField(null=True, help_text="levels only: change over the last hour present")
+    unchanged_since = models.DateTimeField(
+        null=True, help_text="first of the unbroken run of this very value; null: not followed yet"
+    )
     feed = models.ForeignKey(Feed, models.PROTECT, null=True, db_index=False, help_text="who said it")
 
     class Meta:
@@ -86,13 +89,21 @@ class GridRunQuerySet(models.QuerySet["GridRun"]):
         )
 
     def newest_nowcast(self, at: datetime, horizon_s: int = 1800) -> "GridRun | None":
-        """The nowcast issued last at or before `at`, none older than `horizon_s`."""
-        return (
-            self.filter(product=Product.NOWCAST, issued_at__lte=at)
-            .exclude(issued_at__lt=datetime.fromtimestamp(at.timestamp() - horizon_s, at.tzinfo))
-            .order_by("-issued_at", "-revision")
-            .first()
+        """The nowcast in force at `at`, none older than `horizon_s`.
+
+        The best rank's newest run while it is not older than two cadences of its feed, else the next rank's; when
+        all are older, the newest of any.
+        """
+        runs = list(
+            self.filter(
+                product=Product.NOWCAST, issued_at__lte=at, issued_at__gte=at - timedelta(seconds=horizon_s)
+            )
+            .annotate(cadence_s=models.F("post__feed__cadence_s"))
+            .order_by("rank", "-issued_at", "-revision")
+            .distinct("rank")
         )
+        timely = (run for run in runs if (at - run.issued_at).total_seconds() <= 2 * run.cadence_s)
+        return next(timely, None) or max(runs, key=lambda run: (run.issued_at, -run.rank), default=None)
 
 
 class GridRun(models.Model):
@@ -108,6 +119,9 @@ class GridRun(models.Model):
         Blob, models.PROTECT, related_name="+", help_text="science.grids.pack of (step, lat, lon), mm"
     )
     rank = models.PositiveSmallIntegerField(default=1, help_text="of its feed when it came")
+    spread = models.BooleanField(
+        default=False, help_text="out of sums longer than a step, taken as even: a lower bound of its peaks"
+    )
     missing_share = models.FloatField(help_text="share of cells without a value, 0..1")
     received_at = models.DateTimeField()
     post = models.ForeignKey(FeedPost, models.PROTECT)
@@ -118,6 +132,25 @@ class GridRun(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["product", "issued_at", "revision"], name="grid_run_once")
         ]
+
+
+class GridPart(models.Model):
+    """The part of one observed sum in one slot, for sums that are not just one slot: kept until its neighbours came."""
+
+    feed = models.ForeignKey(Feed, models.CASCADE, db_index=False)
+    geometry = models.CharField(max_length=120)
+    slot_at = models.DateTimeField(help_text="END of the slot")
+    start_at = models.DateTimeField(help_text="of the whole sum")
+    end_at = models.DateTimeField(help_text="of the whole sum")
+    field = models.BinaryField(help_text="science.grids.pack of (lat, lon): the mm of the sum in this slot")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["feed", "geometry", "slot_at", "start_at", "end_at"], name="grid_part_once"
+            )
+        ]
+        indexes = [models.Index(fields=["slot_at"], name="grid_part_slot")]
 
 
 class RadarFrameQuerySet(models.QuerySet["RadarFrame"]):
