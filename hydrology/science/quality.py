@@ -1,6 +1,7 @@
 """Is a reading believable? Range, step, persistence and dead zero, each verdict with its reason.
 
-Owns the verdict on one reading. Does not change values, does not fetch neighbours, decides no warning:
+Owns the verdict on one reading by itself and its past; what others say of it is consistency.py's. Does not change
+values, does not fetch neighbours, decides no warning:
 SUSPECT rain must still be shown to an operator (the national v1.0 hourly-rain QC flagged mostly *correct*
 extremes as suspect). Sources: domain sheet 5.1: CMA upload QC gross limits (minute 40 mm, hour 600 mm),
 hourly level change above 1 m suspect, river 0.8 m in 5 min suspect unless it rains; the 5-minute rain limits
@@ -109,14 +110,16 @@ def judge(
     limits: Limits,
     *,
     rain_nearby_mm: float | None = None,
+    unmoved_since: datetime | None = None,
+    doubts: Sequence[str] = (),
 ) -> Verdict:
-    """Judge one reading against its own limits and the station's recent past.
+    """Judge one reading against its own limits, the station's recent past and what others say against it.
 
     `previous`: the station's earlier values of the same element that were not WRONG, in any order; those not
-    before `reading.observed_at` are ignored, so judging again after storing gives the same verdict. Six and a
-    half hours are enough. `rain_nearby_mm`: for a level the upstream rain of the last 3 h, for rain the
-    middle value of at least 3 neighbours over the last hour; None = not known. Heavy rain within physical
-    limits is never WRONG.
+    before `reading.observed_at` are ignored, so judging again after storing gives the same verdict. An hour of
+    them is enough where `unmoved_since` says since when this very value has been reported. `rain_nearby_mm`: for
+    a level the upstream rain of the last 3 h, for rain the middle value of at least 3 neighbours over the last
+    hour; None = not known. `doubts`: reasons of consistency.py. Heavy rain within physical limits is never WRONG.
     """
     value = reading.value
     unit = reading.element.value.rpartition("_")[2]
@@ -125,15 +128,17 @@ def judge(
             Quality.WRONG, f"range: {value:g} {unit} outside {limits.reject_low:g}..{limits.reject_high:g}"
         )
     if not limits.low <= value <= limits.high:
-        return Verdict(Quality.SUSPECT, f"range: {value:g} {unit} outside {limits.low:g}..{limits.high:g}")
+        why = f"range: {value:g} {unit} outside {limits.low:g}..{limits.high:g}"
+        return Verdict(Quality.SUSPECT, "; ".join([why, *doubts]))
     past = sorted((pair for pair in previous if pair[0] < reading.observed_at), reverse=True)
     alive = [pair for pair in past if pair[1] not in limits.dead_values]
     why = (
         _dead(value, past, limits, unit)
         or _spike(reading, alive, limits, unit, rain_nearby_mm)
-        or _stuck(reading, past, limits, unit, rain_nearby_mm)
+        or _stuck(reading, past, limits, unit, rain_nearby_mm, unmoved_since)
     )
-    return Verdict(Quality.SUSPECT, why) if why else GOOD
+    whys = [each for each in (why, *doubts) if each]
+    return Verdict(Quality.SUSPECT, "; ".join(whys)) if whys else GOOD
 
 
 def _dead(value: float, past: Sequence[tuple[datetime, float]], limits: Limits, unit: str) -> str:
@@ -186,6 +191,7 @@ def _stuck(
     limits: Limits,
     unit: str,
     rain_nearby_mm: float | None,
+    unmoved_since: datetime | None,
 ) -> str:
     """Unmoved through rain that must have moved it. Only a rain gauge's zeros can be stuck, not its rain."""
     if rain_nearby_mm is None or rain_nearby_mm < limits.stuck_rain_mm:
@@ -197,6 +203,8 @@ def _stuck(
         if abs(value - reading.value) > 0.0005:
             break
         unmoved_s = (reading.observed_at - at).total_seconds()
+    if unmoved_since is not None:
+        unmoved_s = max(unmoved_s, (reading.observed_at - unmoved_since).total_seconds())
     if unmoved_s < limits.stuck_after_s:
         return ""
     return f"stuck: {reading.value:g} {unit} for {unmoved_s:.0f} s, rain nearby {rain_nearby_mm:g} mm"

@@ -16,7 +16,11 @@ from typing import Final
 
 MAX_ROWS: Final = 10_000
 MAX_CODE_CHARS: Final = 32
+MOST_DOUBT_CHARS: Final = 100
 AHEAD_ALLOWED: Final = timedelta(minutes=5)
+ZONE_FAULT_WITHIN: Final = timedelta(minutes=6)
+"""A reading is sent within minutes of its instant; so near to whole hours ahead it is the zone that is wrong."""
+_HOUR: Final = timedelta(hours=1)
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LONGEST_S: Final = 72 * 3600
 DEFAULT_DURATION_S: Final = 300
@@ -40,7 +44,8 @@ _ELEMENTS: Final = {element.value: element for element in Element}
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One value of one station. `duration_s` is the accumulation for rain and 0 for a level.
+    """One value of one station. `duration_s` is the accumulation for rain and 0 for a level; `doubt` is why the
+    source itself doubts it, empty when it does not.
 
     Raises ValueError when it could not be stored and compared: no code, naive or non-UTC time, no number.
     """
@@ -50,6 +55,7 @@ class Reading:
     observed_at: datetime
     value: float
     duration_s: int
+    doubt: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.station) <= MAX_CODE_CHARS:
@@ -130,6 +136,7 @@ def _reading(entry: object, latest: datetime) -> Reading:
         _observed_at(get("observed_at"), latest),
         _value(get("value")),
         _duration_s(get("duration_s"), element),
+        _doubt(get("doubt")),
     )
 
 
@@ -176,6 +183,14 @@ def _observed_at(given: object, latest: datetime) -> datetime:
             f"observed_at {_shown(given)} has no zone: add +08:00",
         )
     if at > latest:
+        ahead = at - latest + AHEAD_ALLOWED
+        hours = round(ahead / _HOUR)
+        if hours and abs(ahead - hours * _HOUR) <= ZONE_FAULT_WITHIN:
+            raise _Refused(
+                "wrong_zone",
+                f"observed_at {_shown(given)} 超前约 {hours} 小时,疑为时区错误,请按 +08:00 更正后补报",
+                f"observed_at {_shown(given)} is {hours} h ahead, as a wrong zone makes it: send it with +08:00",
+            )
         raise _Refused(
             "in_the_future",
             f"observed_at {_shown(given)} 晚于当前时间 5 分钟以上,请校准测站时钟后补报",
@@ -236,6 +251,14 @@ def _duration_s(given: object, element: Element) -> int:
         f"duration_s {_shown(given)} is not whole seconds from {shortest_s} to {longest_s} "
         f"({element}): correct it or leave it out",
     )
+
+
+def _doubt(given: object) -> str:
+    """What the source says against its own value; anything unprintable is said in our words."""
+    if not given:
+        return ""
+    text = given if isinstance(given, str) and given.isprintable() else "doubted"
+    return f"source: {text}"[:MOST_DOUBT_CHARS]
 
 
 def _shown(given: object) -> str:

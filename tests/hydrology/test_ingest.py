@@ -96,7 +96,7 @@ def test_bad_rows_do_not_lose_the_good_ones(feed: Feed) -> None:
     )
     assert answer["accepted"] == 1
     assert [(r["index"], r["code"]) for r in answer["rejected"]] == [
-        (0, "not_a_number"), (2, "unknown_station"), (3, "not_an_object"), (4, "in_the_future"), (5, "sentinel"),
+        (0, "not_a_number"), (2, "unknown_station"), (3, "not_an_object"), (4, "wrong_zone"), (5, "sentinel"),
     ]  # fmt: skip
     assert all(r["zh"] and r["en"] for r in answer["rejected"])
     assert FeedMark.objects.get().rejected == 5
