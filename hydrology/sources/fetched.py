@@ -24,6 +24,8 @@ class Fetched:
     door: str
     body: bytes
     mark: Mark
+    note: str = ""
+    """What an engineer should look at although the poll goes well; zh and en, at most 400 characters."""
     name: str = ""
     """What it is called where it came from: a file, an address; for faults and the engineer."""
     settle: Callable[[bool], None] | None = None
