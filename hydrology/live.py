@@ -1,17 +1,15 @@
 """Live levels: one snapshot of every reservoir and river, encoded once, served as bytes.
 
-Owns the snapshot in Redis. Woken by the task live.refresh (a nudge after levels came in, and a sweep) and by a GET
-that finds it missing or old; leaves the snapshot and a hint "levels" with what changed. Redis may be emptied or away
-at any time: then the answer is built from Latest. Statuses: standing.py.
+Owns the snapshot in Redis and this process's copy of it. Woken by the task live.refresh (a nudge after levels came in,
+and a sweep) and by a GET that finds it missing or old; leaves the snapshot and a hint "levels" with what changed, by
+region. Redis may be emptied or away at any time: then the answer is built from Latest. Statuses: standing.py; which
+items an answer shows, and ETags: shelf.py.
 
 Times are told by the water's clock (feeds/clock.py). `age_s` is relative to `as_of`, so the bytes stay as they are
-between two snapshots; the ETag is that of the content without ages, so a client with the same content gets 304.
+between two snapshots.
 """
 
-import gzip
-import hashlib
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,26 +17,19 @@ import orjson
 import redis
 
 from foundation.clock import iso, local
-from foundation.scope import below
 from foundation.wire import hint, wire
 from hydrology.feeds.clock import water_clock
 from hydrology.models import Latest, SeasonLimit, Station
 from hydrology.science.quality import Quality
 from hydrology.science.readings import Element
+from hydrology.shelf import Answer, Asked, Shelf, lasting, row_of
 from hydrology.standing import Item, item_of, season_limits
 
-KEY = "live:levels"  # hash: built_at, as_of, and per path (city, districts) its body, its gzipped body, its ETag
+KEY = "live:water"  # hash: built_at, as_of, and rows: [[region path, item], …] in order of code
 REBUILD_AFTER = timedelta(seconds=30)  # the sweep comes every 10 s; a GET helps out when it does not
-Kept = dict[str, bytes]
+Placed = list[tuple[str, Item]]  # region path and item
 
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """JSON bytes, the same gzipped where kept, and a weak ETag."""
-
-    body: bytes
-    zipped: bytes | None
-    etag: str
+_held: tuple[bytes, Shelf] | None = None  # built_at and the shelf made of what Redis kept then
 
 
 def refresh(now: datetime) -> None:
@@ -50,60 +41,11 @@ def refresh(now: datetime) -> None:
         return  # away, or held up: the next sweep or GET does it
 
 
-def snapshot(paths: tuple[str, ...], now: datetime) -> Snapshot:
-    """The levels at or below these paths (city or district). Never raises for Redis' sake."""
-    roots = [path for path in paths if not below(path, [other for other in paths if other != path])]
-    kept = _fresh_kept(roots, now)
-    if len(roots) == 1 and roots[0] in kept:
-        return Snapshot(kept[roots[0]], kept[f"{roots[0]}.gz"], kept[f"{roots[0]}.etag"].decode())
-    items = [item for path in roots if path in kept for item in orjson.loads(kept[path])["items"]]
-    as_of = kept["as_of"].decode()
-    return Snapshot(_body(items, as_of), None, _etag(items))
-
-
-def level_items(now: datetime) -> dict[str, list[Item]]:
-    """Items of every reservoir and river by district path, in order of code, with ages at `now`; two queries."""
-    season_m = season_limits(list(SeasonLimit.objects.all()), local(now).date())
-    items: defaultdict[str, list[Item]] = defaultdict(list)
-    for post in Station.objects.level_posts():
-        items[district_of(post["region__path"])].append(item_of(post, season_m.get(post["code"]), now))
-    return items
-
-
-def detail(code: str, now: datetime) -> dict[str, Any]:
-    """`{rain, level}` of one station: its newest rain, and its level as an item; None where it has none."""
-    as_of = water_clock(now)
-    post = Station.objects.level_posts().filter(pk=code).first()
-    season_m = season_limits(list(SeasonLimit.objects.filter(reservoir=code)), local(as_of).date())
-    rain = Latest.objects.filter(station=code, element=Element.RAIN).first()
-    return {
-        "rain": rain
-        and {
-            "observed_at": iso(rain.observed_at),
-            "rain_mm": rain.value,
-            "quality": Quality(rain.quality).name.lower(),
-        },
-        "level": post and item_of(post, season_m.get(code), as_of),
-    }
-
-
-def district_of(path: str) -> str:
-    """The district's part of a region path ("4403/440303/…" -> "4403/440303/"); the city stays the city."""
-    return "".join(f"{code}/" for code in path.split("/")[:2] if code)
-
-
-def _fresh_kept(roots: list[str], now: datetime) -> Kept:
-    """What Redis keeps for these paths if it is young enough, else built here and now."""
-    fields = [
-        "built_at",
-        "as_of",
-        *(field for path in roots for field in (path, f"{path}.gz", f"{path}.etag")),
-    ]
+def shelf(now: datetime) -> Shelf:
+    """The newest snapshot: Redis' while it is young, else built here and now. Never raises for Redis' sake."""
     lock = wire().lock(f"{KEY}:lock", timeout=10, blocking=False)
     try:
-        values = wire().hmget(KEY, fields)
-        kept = {field: value for field, value in zip(fields, values, strict=True) if value is not None}
-        if abs(now.timestamp() - float(kept.get("built_at", 0))) < REBUILD_AFTER.total_seconds():
+        if kept := _young(now):
             return kept
         if lock.acquire():
             try:
@@ -113,58 +55,72 @@ def _fresh_kept(roots: list[str], now: datetime) -> Kept:
     except redis.RedisError:
         pass  # PostgreSQL alone must be able to answer
     as_of = water_clock(now)
-    return _encoded(level_items(as_of), as_of, now)
+    return _shelved(level_rows(as_of), str(iso(as_of)))
 
 
-def _rebuild(now: datetime) -> Kept:
+def snapshot(paths: tuple[str, ...], now: datetime) -> Answer:
+    """The levels at or below these paths, in order of code."""
+    return shelf(now).answer(Asked(paths))
+
+
+def level_rows(now: datetime) -> Placed:
+    """Every level post as (region path, item), in order of code, with ages at `now`; two queries."""
+    season_m = season_limits(list(SeasonLimit.objects.all()), local(now).date())
+    return [
+        (post["region__path"], item_of(post, season_m.get(post["code"]), now))
+        for post in Station.objects.level_posts()
+    ]
+
+
+def detail(code: str, now: datetime) -> dict[str, Any]:
+    """`{as_of, rain, level}` of one station: its newest rain, and its level as an item; None where it has none."""
     as_of = water_clock(now)
-    items = level_items(as_of)
-    kept = _encoded(items, as_of, now)
-    bodies = wire().hmget(KEY, list({_city(path) for path in items})) if items else []
-    before = {
-        item["station"]: _lasting(item) for body in bodies if body for item in orjson.loads(body)["items"]
+    post = Station.objects.level_posts().filter(pk=code).first()
+    season_m = season_limits(list(SeasonLimit.objects.filter(reservoir=code)), local(as_of).date())
+    rain = Latest.objects.filter(station=code, element=Element.RAIN).first()
+    return {
+        "as_of": iso(as_of),
+        "rain": rain
+        and {
+            "observed_at": iso(rain.observed_at),
+            "age_s": max(0, round((as_of - rain.observed_at).total_seconds())),
+            "rain_mm": rain.value,
+            "quality": Quality(rain.quality).name.lower(),
+        },
+        "level": post and item_of(post, season_m.get(code), as_of),
     }
-    with wire().pipeline() as pipe:
-        pipe.delete(KEY)
-        pipe.hset(KEY, mapping=kept)
-        pipe.execute()
-    changed = {
-        path: [i for i in rows if _lasting(i) != before.get(i["station"])] for path, rows in items.items()
-    }
-    if any(changed.values()):
-        hint("levels", as_of=iso(as_of), changes={path: rows for path, rows in changed.items() if rows})
-    return kept
 
 
-def _encoded(items: dict[str, list[Item]], as_of: datetime, now: datetime) -> Kept:
-    """Bodies per district path and per city path."""
-    told = str(iso(as_of))
-    bodies = defaultdict(list, {path: list(rows) for path, rows in items.items()})
-    for path, rows in items.items():
-        if _city(path) != path:
-            bodies[_city(path)] += rows
-    kept = {"built_at": str(now.timestamp()).encode(), "as_of": told.encode()}
-    for path, rows in bodies.items():
-        body = _body(rows, told)
-        kept |= {
-            path: body,
-            f"{path}.gz": gzip.compress(body, 6, mtime=0),
-            f"{path}.etag": _etag(rows).encode(),
-        }
-    return kept
+def _young(now: datetime) -> Shelf | None:
+    """What Redis keeps, if it is young enough; decoded once a process."""
+    global _held
+    built_at = wire().hget(KEY, "built_at")
+    if built_at is None or abs(now.timestamp() - float(built_at)) >= REBUILD_AFTER.total_seconds():
+        return None
+    if _held is not None and _held[0] == built_at:
+        return _held[1]
+    built_at, as_of, rows = wire().hmget(KEY, ["built_at", "as_of", "rows"])
+    if rows is None:
+        return None
+    _held = built_at, _shelved(orjson.loads(rows), as_of.decode())
+    return _held[1]
 
 
-def _city(path: str) -> str:
-    return path.partition("/")[0] + "/"
+def _rebuild(now: datetime) -> Shelf:
+    as_of = water_clock(now)
+    rows, told = level_rows(as_of), str(iso(as_of))
+    before = {item["station"]: lasting(item) for _, item in orjson.loads(wire().hget(KEY, "rows") or b"[]")}
+    kept = {"built_at": repr(now.timestamp()), "as_of": told, "rows": orjson.dumps(rows)}
+    wire().hset(KEY, mapping=kept)
+    changes: defaultdict[str, list[Item]] = defaultdict(list)
+    for path, item in rows:
+        if lasting(item) != before.get(item["station"]):
+            changes[path].append(item)
+    if changes:
+        hint("levels", as_of=told, changes=changes)
+    return _shelved(rows, told)
 
 
-def _body(items: list[Item], as_of: str) -> bytes:
-    return orjson.dumps({"as_of": as_of, "items": items})
-
-
-def _etag(items: list[Item]) -> str:
-    return f'W/"{hashlib.sha256(orjson.dumps([_lasting(item) for item in items])).hexdigest()[:20]}"'
-
-
-def _lasting(item: Item) -> dict[str, Any]:
-    return {name: value for name, value in item.items() if name != "age_s"}
+def _shelved(rows: Placed, as_of: str) -> Shelf:
+    placed = (row_of(path, item["station"], item, item["kind"], item["status"]) for path, item in rows)
+    return Shelf({"as_of": as_of}, placed)

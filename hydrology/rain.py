@@ -1,9 +1,9 @@
 """Live rain: what fell and what is coming, per region and at a point.
 
 Owns the two answers of the contract; reads observations and gridded fields, decides nothing, leaves only a copy in
-Redis until the next data comes. Windows are (as_of - w, as_of]; `as_of` is the END of the newest 5-minute slot with
-data, or of the present one when data stopped: then the shares fall, the sums do not pretend. Missing is null.
-Gauges with wrong values and sums longer than a slot are left out.
+Redis and in this process until the next data comes. Windows are (as_of - w, as_of]; `as_of` is the END of the newest
+5-minute slot with data, or of the present one when data stopped: then the shares fall and `age_s` (up to `as_of`)
+grows, the sums do not pretend. Missing is null. Gauges with wrong values and sums longer than a slot are left out.
 """
 
 from contextlib import suppress
@@ -14,19 +14,19 @@ import numpy as np
 import orjson
 import redis
 from django.db import connection
-from django.db.models import Max
+from django.db.models import Max, Sum
 from numpy.typing import NDArray
 
 from foundation.clock import iso
-from foundation.scope import below
 from foundation.wire import wire
 from hydrology.feeds.clock import water_clock
 from hydrology.fields import field_of
-from hydrology.models import FeedPost, GridRun, Latest, Level, Product, Region
+from hydrology.models import FeedMark, GridRun, Latest, Level, Product, Region
 from hydrology.science.grids import Zones
 from hydrology.science.quality import Quality
 from hydrology.science.rainfall import SLOT, SLOT_S, lay_slots, sliding_sums, slot_end
 from hydrology.science.readings import Element
+from hydrology.shelf import Shelf, row_of
 from hydrology.zones import axes_of, district_zones, street_zones
 
 WINDOWS_MIN = (5, 10, 30, 60, 180, 1440)
@@ -38,17 +38,26 @@ KEEP_S = 600
 Floats = NDArray[np.float64]
 Answer = dict[str, Any]
 
+HELD: dict[Level, tuple[str, Shelf]] = {}  # this process's copy, under the key that names its data
 
-def by_region(paths: tuple[str, ...], level: Level, now: datetime) -> Answer:
-    """`GET live/rain` for the districts or streets at or below these paths."""
-    whole = _kept(level, now)
-    items = [item for item in whole["items"] if below(item["path"], paths)]
-    return {**whole, "items": [{name: v for name, v in item.items() if name != "path"} for item in items]}
+
+def shelf(level: Level, now: datetime) -> Shelf:
+    """`GET live/rain` of every district or street; encoded again only when something new was accepted."""
+    at = water_clock(now)
+    as_of = newest_slot(at)
+    # grows with every commit that brought anything, whatever the order of the commits
+    accepted = FeedMark.objects.aggregate(n=Sum("accepted"))["n"]
+    key = f"live:rain:{level}:{as_of.timestamp():.0f}:{accepted}"
+    held = HELD.get(level)
+    if held is None or held[0] != key:
+        held = HELD[level] = key, _shelved(_table(level, as_of, at, key))
+    return held[1]
 
 
 def at_point(lat: float, lon: float, now: datetime) -> Answer:
     """`GET rain/point`: 24 observed and 24 coming steps of the cell under the point, null where missing."""
-    as_of = newest_slot(water_clock(now))
+    at = water_clock(now)
+    as_of = newest_slot(at)
     ends = [as_of - SLOT * back for back in range(POINT_STEPS)][::-1]
     fallen: dict[datetime, float | None] = {}
     for run in GridRun.objects.observed_between(as_of - SLOT * POINT_STEPS, as_of):
@@ -59,7 +68,7 @@ def at_point(lat: float, lon: float, now: datetime) -> Answer:
         steps = _cell(nowcast, lat, lon)
         coming = {nowcast.issued_at + SLOT * (n + 1): mm for n, mm in enumerate(steps)}
     return {
-        "as_of": iso(as_of),
+        **_age(as_of, at),
         "lat": lat,
         "lon": lon,
         "step_s": SLOT_S,
@@ -74,63 +83,77 @@ def at_point(lat: float, lon: float, now: datetime) -> Answer:
 
 def newest_slot(at: datetime) -> datetime:
     """END of the newest slot with rain data up to `at`, UTC; the slot just ended when data is older than 15 min."""
-    gauges = Latest.objects.filter(element=Element.RAIN, observed_at__lte=at).aggregate(
-        at=Max("observed_at")
-    )["at"]
-    grids = GridRun.objects.filter(product=Product.OBSERVED, issued_at__lte=at).aggregate(
-        at=Max("issued_at")
-    )["at"]
     ended = slot_end(at + timedelta(microseconds=1)) - SLOT  # at or before `at`
-    newest = max((min(slot_end(each), ended) for each in (gauges, grids) if each), default=None)
+    newest = max((min(slot_end(each), ended) for each in _newest(at) if each), default=None)
     return newest if newest and at - newest <= WAIT else ended
 
 
-def _kept(level: Level, now: datetime) -> Answer:
-    """The table of all regions of a level, from Redis while nothing new has come."""
-    as_of = newest_slot(water_clock(now))
-    seen = [FeedPost.objects.aggregate(n=Max("pk"))["n"], GridRun.objects.aggregate(n=Max("pk"))["n"]]
-    key = f"live:rain:{level}:{as_of.timestamp():.0f}:{seen}"
+def _newest(at: datetime) -> tuple[datetime | None, datetime | None]:
+    """The newest gauge value and the newest observed frame up to `at`."""
+    gauges = Latest.objects.filter(element=Element.RAIN, observed_at__lte=at)
+    grids = GridRun.objects.filter(product=Product.OBSERVED, issued_at__lte=at)
+    return gauges.aggregate(at=Max("observed_at"))["at"], grids.aggregate(at=Max("issued_at"))["at"]
+
+
+def _shelved(table: Answer) -> Shelf:
+    head = {name: value for name, value in table.items() if name != "items"}
+    rows = (row_of(path, item["region"], item) for path, item in table["items"])
+    return Shelf(head, rows, seal=orjson.dumps(head))
+
+
+def _table(level: Level, as_of: datetime, at: datetime, key: str) -> Answer:
+    """The answer for all regions of a level, each item with its region's path; from Redis when another made it."""
     try:
         if kept := wire().get(key):
             return orjson.loads(kept)
     except redis.RedisError:
         pass  # PostgreSQL alone must be able to answer
-    table = _table(level, as_of)
-    with suppress(redis.RedisError):
-        wire().set(key, orjson.dumps(table), ex=KEEP_S)
-    return table
-
-
-def _table(level: Level, as_of: datetime) -> Answer:
     regions = list(Region.objects.filter(level=level).order_by("code").values_list("code", "name", "path"))
     gauges = _gauge_sums(as_of)
     means = _area_sums(level, as_of)
     nowcast = GridRun.objects.newest_nowcast(as_of)
     ahead = _ahead(level, nowcast, as_of) if nowcast else {}
-    nothing = {"mean_mm": None, "mean_share": 0.0}
-    return {
-        "as_of": iso(as_of),
+    table = {
+        **_age(as_of, at),
         "nowcast_issued_at": iso(nowcast.issued_at) if nowcast else None,
         "level": level,
-        "items": [
-            {
-                "region": code,
-                "name": name,
-                "path": path,
-                "observed": [
-                    {
-                        "minutes": minutes,
-                        **_highest(path, gauges, w),
-                        **(means[code][w] if code in means else nothing),
-                    }
-                    for w, minutes in enumerate(WINDOWS_MIN)
-                ],
-                "nowcast": ahead.get(code)
-                or [{"minutes": m, "mean_mm": None, "max_mm": None, "share": 0.0} for m in AHEAD_MIN],
-            }
-            for code, name, path in regions
-        ],
+        "items": [(path, _item(code, name, path, gauges, means, ahead)) for code, name, path in regions],
     }
+    with suppress(redis.RedisError):
+        wire().set(key, orjson.dumps(table), ex=KEEP_S)
+    return table
+
+
+def _item(
+    code: str,
+    name: str,
+    path: str,
+    gauges: "list[Gauge]",
+    means: dict[str, list[Answer]],
+    ahead: dict[str, list[Answer]],
+) -> Answer:
+    nothing = {"mean_mm": None, "mean_share": 0.0}
+    return {
+        "region": code,
+        "name": name,
+        "observed": [
+            {
+                "minutes": minutes,
+                **_highest(path, gauges, w),
+                **(means[code][w] if code in means else nothing),
+            }
+            for w, minutes in enumerate(WINDOWS_MIN)
+        ],
+        "nowcast": ahead.get(code)
+        or [{"minutes": m, "mean_mm": None, "max_mm": None, "share": 0.0} for m in AHEAD_MIN],
+    }
+
+
+def _age(as_of: datetime, at: datetime) -> Answer:
+    """`as_of`, and the newest gauge value or frame up to `at` with its age then; null when there never was one."""
+    newest = max((each for each in _newest(at) if each), default=None)
+    age_s = None if newest is None else max(0, round((as_of - newest).total_seconds()))
+    return {"as_of": iso(as_of), "observed_at": iso(newest), "age_s": age_s}
 
 
 Gauge = tuple[str, str, list[float | None], list[float]]  # code, region path, sums mm, seconds covered

@@ -1,17 +1,26 @@
-"""Live water out: levels, rain by region, rain at a point. Every answer is limited by `request.auth.scope.water_paths`."""
+"""Live water out: levels, rain by region, rain at a point. Every answer is limited by `request.auth.scope.water_paths`.
+
+The plain requests for levels and rain by region are answered by backend/quick.py with the same bytes; what they mean
+is said here.
+"""
+
+from typing import Any
 
 import orjson
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from foundation.clock import now
 from hydrology import live, rain, shapes
 from hydrology.doors import asked
-from hydrology.models import Level, Region
+from hydrology.models import Level
+from hydrology.shelf import Answer, Asked, etag_of
 from hydrology.standing import KINDS, STATUSES
+
+PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Accept-Encoding"}
+RAIN_LEVELS = (Level.DISTRICT.value, Level.STREET.value)
 
 
 class LiveLevels(APIView):
@@ -20,63 +29,38 @@ class LiveLevels(APIView):
             OpenApiParameter("kind", str, enum=list(KINDS.values())),
             asked.REGION,
             OpenApiParameter("status", str, enum=list(STATUSES)),
+            OpenApiParameter(
+                "first", str, enum=["mine"], description="the objects you answer for come first"
+            ),
         ],
         responses={200: shapes.Levels, 304: None},
     )
     def get(self, request: Request) -> HttpResponse:
-        """Every reservoir and river of the caller's districts. `age_s` counts up to `as_of`; send back the ETag."""
+        """Every level of the caller's districts, in order of code. `age_s` counts up to `as_of`; send back the ETag."""
         kind = asked.choice(request, "kind", tuple(KINDS.values()))
         status = asked.choice(request, "status", STATUSES)
-        region = asked.region(request)
-        at, paths = now(), request.auth.scope.water_paths
-        street = region is not None and region.level not in (Level.CITY, Level.DISTRICT)
-        if region is not None:
-            paths = (live.district_of(region.path),) if street else (region.path,)
-        shot = live.snapshot(paths, at)
-        headers = {
-            "ETag": shot.etag,
-            "Cache-Control": "private, no-cache",
-            "Vary": "Authorization, Accept-Encoding",
-        }
-        if shot.etag in request.headers.get("If-None-Match", ""):
-            return HttpResponse(status=304, headers=headers)
-        if kind or status or street:
-            codes = (
-                set(Region.objects.within(region.path).values_list("pk", flat=True))
-                if street and region
-                else None
-            )
-            return HttpResponse(_filtered(shot.body, kind, status, codes), asked.JSON_BYTES, headers=headers)
-        if shot.zipped and "gzip" in request.headers.get("Accept-Encoding", ""):
-            return HttpResponse(shot.zipped, asked.JSON_BYTES, headers=headers | {"Content-Encoding": "gzip"})
-        return HttpResponse(shot.body, asked.JSON_BYTES, headers=headers)
-
-
-def _filtered(body: bytes, kind: str | None, status: str | None, regions: set[str] | None) -> bytes:
-    shot = orjson.loads(body)
-    shot["items"] = [
-        item
-        for item in shot["items"]
-        if (not kind or item["kind"] == kind)
-        and (not status or item["status"] == status)
-        and (regions is None or item["region"] in regions)
-    ]
-    return orjson.dumps(shot)
+        first = asked.choice(request, "first", ("mine",))
+        region, scope = asked.region(request), request.auth.scope
+        wanted = Asked(
+            paths=(region.path,) if region else scope.water_paths,
+            kind=kind or "",
+            status=status or "",
+            first=scope.stations if first else (),
+        )
+        return _told(request, live.shelf(now()).answer(wanted))
 
 
 class LiveRain(APIView):
     @extend_schema(
-        parameters=[asked.REGION, OpenApiParameter("level", str, enum=[Level.DISTRICT, Level.STREET])],
-        responses=shapes.LiveRain,
+        parameters=[asked.REGION, OpenApiParameter("level", str, enum=list(RAIN_LEVELS))],
+        responses={200: shapes.LiveRain, 304: None},
     )
     def get(self, request: Request) -> HttpResponse:
         """Rain per region: 5, 10, 30 min, 1, 3, 24 h (highest gauge and areal mean), and the next 1 h and 2 h."""
-        level = asked.choice(
-            request, "level", (Level.DISTRICT.value, Level.STREET.value), Level.DISTRICT.value
-        )
+        level = asked.choice(request, "level", RAIN_LEVELS, Level.DISTRICT.value)
         region = asked.region(request)
-        paths = (region.path,) if region else request.auth.scope.water_paths
-        return HttpResponse(orjson.dumps(rain.by_region(paths, Level(level), now())), asked.JSON_BYTES)
+        wanted = Asked((region.path,) if region else request.auth.scope.water_paths)
+        return _told(request, rain.shelf(Level(level), now()).answer(wanted))
 
 
 class PointRain(APIView):
@@ -85,12 +69,23 @@ class PointRain(APIView):
             OpenApiParameter("lon", float, required=True),
             OpenApiParameter("lat", float, required=True),
         ],
-        responses=shapes.PointRain,
+        responses={200: shapes.PointRain, 304: None},
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """Rain at a point: the last 2 h observed and the next 2 h nowcast, in 5-minute steps; null is missing."""
-        return Response(
-            rain.at_point(
-                asked.number(request, "lat", -90, 90), asked.number(request, "lon", -180, 180), now()
-            )
-        )
+        lat, lon = asked.number(request, "lat", -90, 90), asked.number(request, "lon", -180, 180)
+        return private(rain.at_point(lat, lon, now()))
+
+
+def private(content: dict[str, Any]) -> HttpResponse:
+    """The content with its ETag; 304 is ConditionalGetMiddleware's, gzip GZipMiddleware's."""
+    return HttpResponse(orjson.dumps(content), asked.JSON_BYTES, headers=PRIVATE | {"ETag": etag_of(content)})
+
+
+def _told(request: Request, answer: Answer) -> HttpResponse:
+    headers = PRIVATE | {"ETag": answer.etag}
+    if answer.known_to(request.headers.get("If-None-Match", "")):
+        return HttpResponse(status=304, headers=headers)
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        return HttpResponse(answer.zipped, asked.JSON_BYTES, headers=headers | {"Content-Encoding": "gzip"})
+    return HttpResponse(answer.body, asked.JSON_BYTES, headers=headers)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.pagination import CursorPagination
@@ -13,6 +14,7 @@ from foundation.clock import now
 from foundation.errors import not_found
 from hydrology import live, shapes
 from hydrology.doors import asked
+from hydrology.doors.live import PRIVATE, private
 from hydrology.history import STEPS, series
 from hydrology.models import Station
 from hydrology.science.readings import Element
@@ -45,7 +47,10 @@ class Stations(APIView):
             rows = rows.filter(kind=next(code for code, name in shapes.KIND_CODES.items() if name == kind))
         pages = ByCode()
         page = pages.paginate_queryset(rows, request, view=self)
-        return pages.get_paginated_response(shapes.StationOut(page, many=True).data)
+        response = pages.get_paginated_response(shapes.StationOut(page, many=True).data)
+        for name, value in PRIVATE.items():
+            response[name] = value
+        return response
 
 
 def _station(request: Request, code: str) -> Station:
@@ -56,11 +61,11 @@ def _station(request: Request, code: str) -> Station:
 
 
 class OneStation(APIView):
-    @extend_schema(responses=shapes.StationWhole)
-    def get(self, request: Request, code: str) -> Response:
+    @extend_schema(responses={200: shapes.StationWhole, 304: None})
+    def get(self, request: Request, code: str) -> HttpResponse:
         """A gauge with its limits, its newest rain and its level as in `live/levels`."""
         station = _station(request, code)
-        return Response({**shapes.StationOut(station).data, **live.detail(station.pk, now())})
+        return private({**shapes.StationOut(station).data, **live.detail(station.pk, now())})
 
 
 class StationSeries(APIView):
@@ -84,5 +89,6 @@ class StationSeries(APIView):
         since = asked.time(request, "from", until - timedelta(days=1))
         items = series(station.pk, Element(element), since, until, step)
         return Response(
-            {"station": code, "element": element, "step_s": int(step.total_seconds()), "items": items}
+            {"station": code, "element": element, "step_s": int(step.total_seconds()), "items": items},
+            headers=PRIVATE,
         )

@@ -9,6 +9,7 @@ from rest_framework.test import APIClient
 from foundation.scope import Scope
 from foundation.wire import wire
 from hydrology.models import Feed, Region, StationKind
+from hydrology.rain import HELD
 from officers.models import Officer
 from tests.hydrology.factories import make_feed, make_regions, make_reservoir, make_river, make_station
 
@@ -33,7 +34,9 @@ def feed(city: dict[str, Region]) -> Feed:
 
 @pytest.fixture
 def empty_wire() -> Iterator[None]:
+    """Nothing is kept of another test's water, neither in Redis nor in this process."""
     wire().flushdb()
+    HELD.clear()
     yield
     wire().flushdb()
 

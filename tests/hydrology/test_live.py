@@ -134,11 +134,11 @@ def test_while_another_process_builds_the_answer_comes_from_the_tables(
     feed: Feed, client_for: ClientFor
 ) -> None:
     take(feed, stage("river", now(), 3.0))
-    with wire().lock("live:levels:lock", timeout=10):
+    with wire().lock(f"{live.KEY}:lock", timeout=10):
         assert levels(client_for(WEST))["river"]["level_m"] == 3.0
 
 
-def test_a_refresh_hints_only_what_changed_by_district(feed: Feed) -> None:
+def test_a_refresh_hints_only_what_changed_by_region(feed: Feed) -> None:
     at = now()
     live.refresh(at)
     listener = wire().pubsub(ignore_subscribe_messages=True)
@@ -149,8 +149,9 @@ def test_a_refresh_hints_only_what_changed_by_district(feed: Feed) -> None:
     live.refresh(at + timedelta(seconds=10))
     heard = [orjson.loads(m["data"]) for m in iter(lambda: listener.get_message(timeout=0.5), None) if m]
     listener.close()
-    assert [(hint["kind"], list(hint["changes"])) for hint in heard] == [("levels", [WEST])]
-    assert [item["level_m"] for item in heard[0]["changes"][WEST]] == [3.0]
+    street = WEST + "440304001/"
+    assert [(hint["kind"], list(hint["changes"])) for hint in heard] == [("levels", [street])]
+    assert [item["level_m"] for item in heard[0]["changes"][street]] == [3.0]
 
 
 def test_in_a_replay_ages_are_told_by_the_water_s_clock(city: Any, client_for: ClientFor) -> None:
