@@ -3,13 +3,19 @@
 Owns Session. One session is one family of refresh tokens on one device; each refresh brings the next token,
 and an old one that turns up again ends the session (RFC 9700, 4.14.2). An access token only names the
 session: every request asks the database, in one query, whether it still stands and what its officer answers
-for.
+for. Only live water is read with an answer of up to five minutes ago (grants.py, ADR 8); a session that ends is
+hinted as "signed_out".
 """
 
 import hmac
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import orjson
@@ -22,7 +28,7 @@ from rest_framework.request import Request
 from foundation import clock, seals
 from foundation.errors import Refusal
 from foundation.scope import Scope
-from foundation.wire import wire
+from foundation.wire import hint, wire
 from officers import audit, codes, devices, directory, roster
 from officers.codes import Verdict
 from officers.devices import DeviceClaim
@@ -41,6 +47,14 @@ class Grant:
     session_id: UUID
     device_id: int
     scope: Scope
+
+
+class Claim(NamedTuple):
+    """What an access token of ours says; whether the session still stands it does not know."""
+
+    session_id: UUID
+    officer_id: int
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +118,7 @@ def refresh(token: str, now: datetime) -> Tokens:
 def sign_out(grant: Grant, now: datetime) -> None:
     """End the session and stop ringing its device."""
     Session.objects.live(now).filter(pk=grant.session_id).update(revoked_at=now, revoked_reason="signed out")
+    _tell_ended()
     devices.retire(grant.device_id, "signed out", now)
     audit.record(grant.officer_id, "auth.sign_out", f"session:{grant.session_id}", {}, now)
 
@@ -113,16 +128,37 @@ def grant_of(access: str, now: datetime) -> Grant:
     return _admitted(access, now)[1]
 
 
+def claim_of(authorization: str, now: datetime) -> Claim:
+    """What the bearer of this header claims. Asks the signature only. Raises Refusal 401."""
+    return _opened_access(_bearer(authorization) or "", now)
+
+
+def grants_of(claims: Collection[Claim], now: datetime) -> dict[Claim, Grant]:
+    """What these claims grant at this instant, in one query; those that grant nothing are left out."""
+    rows = (
+        Session.objects.with_posts(now)
+        .filter(pk__in=[claim.session_id for claim in claims])
+        .order_by("id", "post__id")
+        .values_list("id", "officer_id", "device_id", "duty", "path", "station")
+    )
+    standing = {
+        key: directory.scope_from(row[3:] for row in posts if row[4])
+        for key, posts in groupby(rows, itemgetter(0, 1, 2))
+    }
+    by_claim = {(key[0], key[1]): Grant(key[1], key[0], key[2], scope) for key, scope in standing.items()}
+    found = ((claim, by_claim.get((claim.session_id, claim.officer_id))) for claim in claims)
+    return {claim: grant for claim, grant in found if grant}
+
+
 def subject_of(authorization: str) -> str:
     """A stable name for the caller of this header: the officer of an unexpired access token, else the header.
 
     Only the signature is asked, not the database: it tells callers apart, it admits nobody.
     """
     try:
-        _, officer_id = _opened_access(_bearer(authorization) or "", clock.now())
+        return f"officer:{claim_of(authorization, clock.now()).officer_id}"
     except Refusal:
         return authorization
-    return f"officer:{officer_id}"
 
 
 def forget_expired(now: datetime) -> None:
@@ -190,7 +226,9 @@ def _try_code(phone_digest: str, code: str, claim: DeviceClaim, now: datetime) -
 
 def _open_session(device: Device, now: datetime) -> tuple[Session, Tokens]:
     """A new session; it replaces the device's former one."""
-    Session.objects.live(now).filter(device=device).update(revoked_at=now, revoked_reason="signed in again")
+    former = Session.objects.live(now).filter(device=device)
+    if former.update(revoked_at=now, revoked_reason="signed in again"):
+        _tell_ended()
     session = Session(id=uuid4(), officer_id=device.officer_id, device=device)
     return session, _issue_tokens(session, now)
 
@@ -200,6 +238,7 @@ def _next_tokens(session: Session, token: str, now: datetime) -> Tokens | None:
         return _issue_tokens(session, now)
     session.revoked_at, session.revoked_reason = now, "refresh reused"
     session.save(update_fields=["revoked_at", "revoked_reason"])
+    _tell_ended()
     audit.record(session.officer_id, "auth.refresh_reuse", f"session:{session.pk}", {}, now)
     return None
 
@@ -219,8 +258,8 @@ def _bearer(authorization: str) -> str | None:
 
 
 def _admitted(access: str, now: datetime) -> tuple[Officer, Grant]:
-    session_id, officer_id = _opened_access(access, now)
-    rows = list(Session.objects.admitted(session_id, officer_id, now))
+    claim = _opened_access(access, now)
+    rows = list(Session.objects.admitted(claim.session_id, claim.officer_id, now))
     if not rows:
         raise _signed_out()
     session = rows[0]
@@ -228,17 +267,23 @@ def _admitted(access: str, now: datetime) -> tuple[Officer, Grant]:
     return session.officer, Grant(session.officer_id, session.pk, session.device_id, scope)
 
 
-def _opened_access(access: str, now: datetime) -> tuple[UUID, int]:
-    """Session and officer of an access token that we signed; raises Refusal 401."""
+def _opened_access(access: str, now: datetime) -> Claim:
+    """What an access token that we signed says; raises Refusal 401."""
     session_hex, officer_id, expires_s = _opened("access", access)
-    if now >= datetime.fromtimestamp(int(expires_s), UTC):
+    claim = Claim(UUID(session_hex), int(officer_id), datetime.fromtimestamp(int(expires_s), UTC))
+    if now >= claim.expires_at:
         raise Refusal(
             "access_expired",
             zh="访问令牌已过期。请用刷新令牌换取新的令牌。",
             en="The access token has expired. Use the refresh token to get the next one.",
             status=401,
         )
-    return UUID(session_hex), int(officer_id)
+    return claim
+
+
+def _tell_ended() -> None:
+    """The servers look at once for sessions that ended; without the hint they do so every second."""
+    transaction.on_commit(partial(hint, "signed_out"))
 
 
 def _signer(kind: str) -> signing.Signer:

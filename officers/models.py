@@ -58,6 +58,10 @@ class Officer(AbstractBaseUser):
     USERNAME_FIELD = "phone_digest"
     REQUIRED_FIELDS: list[str] = []
 
+    class Meta:
+        # asked every second by every server process: officers/grants.py
+        indexes = [models.Index(fields=["id"], condition=Q(is_active=False), name="officer_inactive")]
+
 
 def in_force(at: datetime, prefix: str = "") -> Q:
     """The post's term covers the instant: [valid_from, valid_to)."""
@@ -136,16 +140,14 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Neither revoked nor expired, of an active officer."""
         return self.filter(revoked_at=None, expires_at__gt=at, officer__is_active=True)
 
-    def admitted(self, session_id: UUID, officer_id: int, at: datetime) -> Self:
-        """The live session with its officer, one row per post in force as `duty`, `path`, `station`, in ONE query.
+    def ended_since(self, since: datetime) -> Self:
+        """Sessions that were ended by us at or after the instant."""
+        return self.filter(revoked_at__gte=since)
 
-        Every request pays for this. Without a post there is one row where these are None.
-        """
+    def with_posts(self, at: datetime) -> Self:
+        """Live sessions, one row per post in force as `duty`, `path`, `station`; without a post one row of None."""
         return (
             self.live(at)
-            .filter(pk=session_id, officer_id=officer_id)
-            .select_related("officer")
-            .defer("officer__sealed_phone")
             .annotate(
                 post=FilteredRelation("officer__posts", condition=in_force(at, "officer__posts__")),
                 duty=F("post__duty"),
@@ -153,6 +155,15 @@ class SessionQuerySet(models.QuerySet["Session"]):
                 station=F("post__station_id"),
             )
             .order_by("post__id")
+        )
+
+    def admitted(self, session_id: UUID, officer_id: int, at: datetime) -> Self:
+        """The live session with its officer and posts, in ONE query. Every request pays for this."""
+        return (
+            self.with_posts(at)
+            .filter(pk=session_id, officer_id=officer_id)
+            .select_related("officer")
+            .defer("officer__sealed_phone")
         )
 
 
@@ -167,11 +178,17 @@ class Session(models.Model):
     revoked_at = models.DateTimeField(null=True)
     revoked_reason = models.CharField(max_length=32, blank=True)
 
-    duty: str | None  # duty, path and station are there only on rows of `admitted`
+    duty: str | None  # duty, path and station are there only on rows of `with_posts`
     path: str | None
     station: str | None
 
     objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        # asked every second by every server process: officers/grants.py
+        indexes = [
+            models.Index(fields=["revoked_at"], condition=Q(revoked_at__isnull=False), name="session_ended")
+        ]
 
 
 class OneTimeCodeQuerySet(models.QuerySet["OneTimeCode"]):
