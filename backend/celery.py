@@ -15,6 +15,7 @@ PERIODS_S = {
     "delivery.send": 2.0,
     "escalation.sweep": 5.0,
     "watch.assess": 10.0,
+    "watch.feeds": 10.0,
     "live.refresh": 10.0,
     "routine.tidy": 3600.0,
 }

@@ -6,7 +6,7 @@ Tasks are idempotent and short; what is due stands in the tables, so a task may 
 from celery import shared_task
 from django.conf import settings
 
-from alerts import watch
+from alerts import feedwatch, watch
 from backend.doors import forget_answers
 from escalation import climb
 from foundation import clock
@@ -19,6 +19,11 @@ from officers import auth
 @shared_task(name="watch.assess")
 def assess() -> None:
     watch.assess_due(now=clock.now())
+
+
+@shared_task(name="watch.feeds")
+def watch_feeds() -> None:
+    feedwatch.watch_feeds(now=clock.now())
 
 
 @shared_task(name="live.refresh")

@@ -59,6 +59,8 @@ SELECT * FROM (
            CASE WHEN b.valid_until <= %(now)s THEN 'no longer valid'
                 WHEN w.ended_at IS NOT NULL THEN 'warning cancelled'
                 WHEN o.status IN ('withdrawn', 'ended') THEN 'order ' || o.status
+                WHEN b.about <> '' AND EXISTS (SELECT 1 FROM alerts_bulletin sb WHERE sb.supersedes_id = b.id)
+                    THEN 'all clear'
                 WHEN EXISTS (
                     SELECT 1 FROM notifications_delivery nd
                     JOIN notifications_dispatch ns ON ns.id = nd.dispatch_id AND ns.errand = 'first'

@@ -81,7 +81,8 @@ def audience(bulletin: Bulletin, errand: Errand, now: datetime, unanswered: list
         "duties": bulletin.duties,
         "now": now,
         "unanswered": unanswered or [],
-        "desks_below": bulletin.kind != BulletinKind.MESSAGE,  # a silent feed is not every street desk's concern
+        # a silent feed is not every street desk's concern
+        "desks_below": bulletin.kind != BulletinKind.MESSAGE,
     }
 
 

@@ -34,6 +34,7 @@ WRITERS = {
     "WarningStreet": {"alerts/watch.py"},
     "WarningEvent": {"alerts/watch.py"},
     "WatchMark": {"alerts/watch.py"},
+    "FeedAlarm": {"alerts/feedwatch.py"},
     "ResponseOrder": {"alerts/orders.py"},
     "OrderEvent": {"alerts/orders.py"},
     "Bulletin": {"alerts/bulletins.py"},
