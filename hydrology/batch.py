@@ -12,7 +12,7 @@ from typing import NamedTuple
 from hydrology.course import Row, courses_of
 from hydrology.models import Station
 from hydrology.nearby import rain_nearby
-from hydrology.science.quality import Limits, Quality, judge, rain_limits, stage_limits
+from hydrology.science.quality import Limits, Quality, default_limits, judge, stage_limits
 from hydrology.science.readings import Element, Reading, Rejection
 
 FRESH = timedelta(minutes=15)  # neighbours are asked only about the newest readings of a batch
@@ -67,9 +67,10 @@ def sort_out(rows: list[tuple[int, Reading]]) -> Batch:
         if before and before.value == reading.value:
             batch.duplicate += 1
             continue
-        close_mm = around(*key, place.lat, place.lon) if newest_at - at < FRESH else None
+        gauged = reading.element in (Element.RAIN, Element.STAGE)  # rain says nothing against a flow
+        close_mm = around(*key, place.lat, place.lon) if gauged and newest_at - at < FRESH else None
         is_stage = reading.element is Element.STAGE
-        limits = place.stage if is_stage else _rain_limits(reading.duration_s)
+        limits = place.stage if is_stage else _limits(reading.element, reading.duration_s)
         verdict = judge(reading, course.before(at), limits, rain_nearby_mm=close_mm)
         row = Row(before.revision + 1 if before else 0, reading.value, reading.duration_s, verdict.quality)
         course.put(at, row)
@@ -79,7 +80,7 @@ def sort_out(rows: list[tuple[int, Reading]]) -> Batch:
     return batch
 
 
-_rain_limits = lru_cache(maxsize=256)(rain_limits)
+_limits = lru_cache(maxsize=256)(default_limits)
 
 
 def _places(codes: set[str]) -> dict[str, Place]:
@@ -88,12 +89,10 @@ def _places(codes: set[str]) -> dict[str, Place]:
         "river__bed_m", "river__highest_m", "river__guarantee_m",
     )  # fmt: skip
     places = {}
-    for code, lat, lon, dead_m, crest_m, bed_m, highest_m, guarantee_m in rows:
-        if bed_m is not None:
-            limits = stage_limits(bed_m, max(highest_m, guarantee_m) + ABOVE_RECORD_M)
-        else:
-            limits = stage_limits(dead_m, crest_m)
-        places[code] = Place(lat, lon, limits)
+    for code, lat, lon, dead_m, crest_m, bed_m, *highest in rows:
+        marks = [mark_m for mark_m in highest if mark_m is not None]
+        top_m = max(marks) + ABOVE_RECORD_M if marks else crest_m
+        places[code] = Place(lat, lon, stage_limits(dead_m if bed_m is None else bed_m, top_m))
     return places
 
 

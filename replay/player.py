@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import orjson
 from django.db import connection
-from django.db.models import Max, Sum
+from django.db.models import Max, Q, Sum
 
 from alerts.models import Hazard, Warning, WatchMark
 from escalation.models import Rung
@@ -46,9 +46,14 @@ class Objects:
     def __init__(self, day: date) -> None:
         gauges = list(Station.objects.filter(kind=StationKind.RAIN).order_by("code"))
         lakes = list(
-            Reservoir.objects.select_related("station").prefetch_related("season_limits").order_by("pk")
+            Reservoir.objects.exclude(Q(dead_m=None) | Q(normal_m=None))
+            .select_related("station")
+            .prefetch_related("season_limits")
+            .order_by("pk")
         )
-        rivers = list(River.objects.select_related("station").order_by("pk"))
+        rivers = list(
+            River.objects.exclude(Q(bed_m=None) | Q(warning_m=None)).select_related("station").order_by("pk")
+        )
         self.gauge_codes = [gauge.code for gauge in gauges]
         self.level_codes = [post.station_id for post in (*lakes, *rivers)]
         self._gauges = gauges
@@ -61,7 +66,7 @@ class Objects:
             np.array(limits),
             np.array([lake.dead_m for lake in lakes]),
             np.array([lake.normal_m for lake in lakes]),
-            np.array([lake.gated for lake in lakes], dtype=np.bool_),
+            np.array([bool(lake.gated) for lake in lakes]),
         )
         self._rivers = ground.rivers(
             np.array([river.warning_m for river in rivers]), np.array([river.bed_m for river in rivers])

@@ -114,15 +114,15 @@ class Station(models.Model):
 
 
 class Reservoir(models.Model):
-    """Flood indicators of a reservoir (ST_RSVRFCCH_B), metres in the station's datum."""
+    """Flood indicators of a reservoir (ST_RSVRFCCH_B), metres in the station's datum; null is not known."""
 
     station = models.OneToOneField(Station, models.CASCADE, primary_key=True)
-    gated = models.BooleanField(help_text="has gates; an ungated crest overflows by design")
-    dead_m = models.FloatField(help_text="DDZ 死水位")
-    normal_m = models.FloatField(help_text="NORMZ 正常高水位")
-    design_m = models.FloatField(help_text="DSFLZ 设计洪水位")
-    check_m = models.FloatField(help_text="CKFLZ 校核洪水位")
-    crest_m = models.FloatField(help_text="DAMEL 坝顶高程")
+    gated = models.BooleanField(null=True, help_text="has gates; an ungated crest overflows by design")
+    dead_m = models.FloatField(null=True, help_text="DDZ 死水位")
+    normal_m = models.FloatField(null=True, help_text="NORMZ 正常高水位")
+    design_m = models.FloatField(null=True, help_text="DSFLZ 设计洪水位")
+    check_m = models.FloatField(null=True, help_text="CKFLZ 校核洪水位")
+    crest_m = models.FloatField(null=True, help_text="DAMEL 坝顶高程")
 
 
 class SeasonLimit(models.Model):
@@ -145,10 +145,10 @@ class SeasonLimit(models.Model):
 
 
 class River(models.Model):
-    """Flood indicators of a river or tide post (ST_RVFCCH_B), metres in the station's datum."""
+    """Flood indicators of a river or tide post (ST_RVFCCH_B), metres in the station's datum; null is not known."""
 
     station = models.OneToOneField(Station, models.CASCADE, primary_key=True)
-    warning_m = models.FloatField(help_text="WRZ 警戒水位")
-    guarantee_m = models.FloatField(help_text="GRZ 保证水位")
-    highest_m = models.FloatField(help_text="OBHTZ 实测最高水位")
-    bed_m = models.FloatField(help_text="river bed; a stage below bed - 2 m is impossible")
+    warning_m = models.FloatField(null=True, help_text="WRZ 警戒水位")
+    guarantee_m = models.FloatField(null=True, help_text="GRZ 保证水位")
+    highest_m = models.FloatField(null=True, help_text="OBHTZ 实测最高水位")
+    bed_m = models.FloatField(null=True, help_text="river bed; a stage below bed - 2 m is impossible")

@@ -99,9 +99,18 @@ def stage_limits(
     )  # fmt: skip
 
 
+# What no water in the city can be; within, nothing is said of flows and storage: no officer is warned by them.
+_FLOW_LIMITS: Final = Limits(-10_000.0, 10_000.0, -50_000.0, 50_000.0)
+_STORAGE_LIMITS: Final = Limits(0.0, 1e9, 0.0, 1e11)
+
+
 def default_limits(element: Element, duration_s: int = 300) -> Limits:
     """Limits where nothing is known about the station."""
-    return rain_limits(duration_s) if element is Element.RAIN else stage_limits()
+    if element is Element.RAIN:
+        return rain_limits(duration_s)
+    if element is Element.STAGE:
+        return stage_limits()
+    return _STORAGE_LIMITS if element is Element.STORAGE else _FLOW_LIMITS
 
 
 def judge(

@@ -37,6 +37,14 @@ class Element(StrEnum):
     """Rain that fell in the `duration_s` seconds ending at `observed_at`, mm."""
     STAGE = "stage_m"
     """Water level at `observed_at`, metres above the station's own datum (reservoir RZ or river Z)."""
+    FLOW = "flow_m3s"
+    """Flow of a river at `observed_at`, m³/s (SL 323 Q); below zero where a tide turns it."""
+    INFLOW = "inflow_m3s"
+    """Inflow of a reservoir, m³/s (INQ)."""
+    OUTFLOW = "outflow_m3s"
+    """Outflow of a reservoir, m³/s (OTQ)."""
+    STORAGE = "storage_m3"
+    """Water in a reservoir, m³ (W, which sources state in 10⁶ or 10⁴ m³)."""
 
 
 _ELEMENTS: Final = {element.value: element for element in Element}
