@@ -137,6 +137,9 @@ def _reading(entry: object, latest: datetime) -> Reading:
             f"row {_shown(entry)} is not an object: send station, element, observed_at and value",
         )
     get: Callable[[str], object] = entry.get
+    if "unreadable" in entry:  # a source of ours could not turn what came into a reading, and says why
+        why = str(get("unreadable"))[:300]
+        raise _Refused("unreadable", f"来源的内容无法读取：{why}", f"what the source sent cannot be read: {why}")
     element = _element(get("element"))
     return Reading(
         _station(get("station")),
