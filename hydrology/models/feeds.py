@@ -4,11 +4,11 @@ Single writers: hydrology/ingest (FeedPost, FeedMark), hydrology/feeds/telegrams
 hydrology/sources (Source's mark and due time).
 """
 
-from datetime import datetime
-from typing import Self
+from datetime import datetime, timedelta
+from typing import Any, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import ExpressionWrapper, F, Q, Value
 
 from hydrology.models.places import Station
 
@@ -146,13 +146,28 @@ class SourceKind(models.TextChoices):
 
 
 class SourceQuerySet(models.QuerySet["Source"]):
-    def due(self, now: datetime) -> Self:
-        """Sources to be polled now, the longest waiting first; MQTT is never polled."""
+    def due(self, now: datetime, *, raining: bool = False) -> Self:
+        """Sources to be polled now, the longest waiting first; MQTT is never polled.
+
+        When it begins to rain, what a good poll in the dry put off by `every_s` need not wait so long. A source
+        under lease never looks like that: its due_at is not good_at + every_s.
+        """
+        waiting = Q(due_at__lte=now)
+        if raining:
+            second = Value(timedelta(seconds=1), models.DurationField())
+            waiting |= Q(
+                due_at=_instant(F("good_at") + F("every_s") * second),
+                good_at__lte=_instant(Value(now, models.DateTimeField()) - F("wet_every_s") * second),
+            )
         return (
-            self.filter(enabled=True, feed__enabled=True, due_at__lte=now)
+            self.filter(waiting, enabled=True, feed__enabled=True)
             .exclude(kind=SourceKind.MQTT)
             .order_by("due_at", "key")
         )
+
+
+def _instant(expression: Any) -> ExpressionWrapper:
+    return ExpressionWrapper(expression, models.DateTimeField())
 
 
 class Source(models.Model):
