@@ -3,9 +3,11 @@
 from django.urls import path, re_path
 
 from alerts import api
+from alerts.doors import feeds
 from alerts.orders import TRANSITIONS
 
 urlpatterns = [
+    path("feeds", feeds.Feeds.as_view()),
     path("warnings", api.Warnings.as_view()),
     path("warnings/<int:pk>", api.OneWarning.as_view()),
     path("orders", api.Orders.as_view()),

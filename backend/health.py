@@ -6,7 +6,8 @@ from django.http import HttpRequest, JsonResponse
 from escalation.models import Climb
 from foundation.clock import iso, now
 from foundation.wire import wire
-from hydrology.models import FeedMark
+from hydrology.feeds.health import standings
+from hydrology.science.feed_states import FeedState
 from notifications.models import Delivery
 
 LATE_DELIVERY_S = 30
@@ -33,12 +34,15 @@ def ready(request: HttpRequest) -> JsonResponse:
         parts["oldest_climb_s"] = round((at - climb["due_at"]).total_seconds(), 1) if climb else 0
         parts["feeds"] = [
             {
-                "feed": mark.feed_id,
-                "age_s": round((at - mark.received_at).total_seconds()),
-                "observed_at": iso(mark.observed_at),
-                "late": (at - mark.received_at).total_seconds() > 2 * mark.feed.cadence_s,
+                "feed": standing.feed.pk,
+                "state": standing.health.state,
+                "why": standing.health.doubt,
+                "age_s": mark and round((at - mark.received_at).total_seconds()),
+                "observed_at": iso(mark and mark.observed_at),
+                "late": standing.health.state in (FeedState.LATE, FeedState.SILENT),
             }
-            for mark in FeedMark.objects.select_related("feed").order_by("feed_id")
+            for standing in standings(at)
+            for mark in (standing.mark,)
         ]
     except Exception as error:  # readiness reports the fault instead of failing itself
         parts["database"] = False

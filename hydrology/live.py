@@ -73,13 +73,19 @@ def level_rows(now: datetime) -> Placed:
 
 
 def detail(code: str, now: datetime) -> dict[str, Any]:
-    """`{as_of, rain, level}` of one station: its newest rain, and its level as an item; None where it has none."""
+    """`{as_of, rain, level, feed}` of one station: its newest rain, its level as an item, and the feed that spoke last;
+    None where it has none. With the first feed silent, a worse-ranked one is named here."""
     as_of = water_clock(now)
     post = Station.objects.level_posts().filter(pk=code).first()
     season_m = season_limits(list(SeasonLimit.objects.filter(reservoir=code)), local(as_of).date())
     rain = Latest.objects.filter(station=code, element=Element.RAIN).first()
+    newest = (
+        Latest.objects.filter(station=code).select_related("feed").order_by("-observed_at", "element").first()
+    )
+    speaks = newest and newest.feed
     return {
         "as_of": iso(as_of),
+        "feed": speaks and {"name": speaks.name, "rank": speaks.rank},
         "rain": rain
         and {
             "observed_at": iso(rain.observed_at),

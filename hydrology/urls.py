@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hydrology.doors import around, frames, ingest, live, stations
+from hydrology.doors import around, feeds, frames, ingest, live, stations
 
 urlpatterns = [
     path("live/levels", live.LiveLevels.as_view()),
@@ -14,6 +14,9 @@ urlpatterns = [
     path("stations/nearby", around.Nearby.as_view()),
     path("stations/<str:code>", stations.OneStation.as_view()),
     path("stations/<str:code>/series", stations.StationSeries.as_view()),
+    path("telegrams", feeds.TelegramList.as_view()),
+    path("telegrams/<int:pk>/again", feeds.TelegramAgain.as_view()),
+    path("posts", feeds.PostList.as_view()),
     path("ingest/readings", ingest.IngestReadings.as_view()),
     path("ingest/grids", ingest.IngestGrids.as_view()),
 ]

@@ -1,5 +1,6 @@
 """How every feed stands, from its row, its mark and its sources. The definition: science/feed_states.py. Reads only."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,6 +8,9 @@ from django.db.models import Case, Max, Min, OuterRef, Prefetch, Q, Subquery, Wh
 
 from hydrology.models import Feed, FeedMark, FeedPost, Source
 from hydrology.science.feed_states import Health, Heard, Polled, health, steady_again
+
+_USER = re.compile(r"//[^/\s]*@")
+_KEYS = re.compile(r"([?&;][^=&\s]*(?:key|token|secret|passw|pwd|sign|auth)[^=&\s]*=)[^&;\s]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +60,8 @@ def _standing(feed: Feed, now: datetime) -> Standing:
         polled=tuple(Polled(s.every_s, s.good_at, s.failures) for s in sources if s.enabled),
     )
     return Standing(feed, mark, sources, health(heard, now))
+
+
+def without_secrets(text: str) -> str:
+    """An address, or a fault that names one, without user, password and keys; none should stand there anyway."""
+    return _KEYS.sub(r"\1…", _USER.sub("//", text))

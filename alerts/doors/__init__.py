@@ -1,0 +1,1 @@
+"""HTTP doors of the alerts room beside api.py: parameters and scope; no rules, no SQL."""
