@@ -10,8 +10,9 @@ http = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  needs the app registry
 from django.urls import path  # noqa: E402
 
+from backend.quick import QuickDoor  # noqa: E402
 from notifications.consumers import OfficerSocket  # noqa: E402
 
 application = ProtocolTypeRouter(
-    {"http": http, "websocket": URLRouter([path("ws/v1/", OfficerSocket.as_asgi())])}
+    {"http": QuickDoor(http), "websocket": URLRouter([path("ws/v1/", OfficerSocket.as_asgi())])}
 )

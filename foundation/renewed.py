@@ -24,10 +24,16 @@ class Renewed(Generic[T]):
     """`renew` runs in a thread and may use the database; `hints` are the kinds that say it is out of date."""
 
     def __init__(
-        self, renew: Callable[[], T], *, fresh_s: float, usable_s: float, hints: tuple[str, ...] = ()
+        self,
+        renew: Callable[[], T],
+        *,
+        fresh_s: float,
+        usable_s: float,
+        hints: tuple[str, ...] = (),
+        elapsed_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._renew = database_sync_to_async(renew, thread_sensitive=False)
-        self._fresh_s, self._usable_s = fresh_s, usable_s
+        self._fresh_s, self._usable_s, self._elapsed_s = fresh_s, usable_s, elapsed_s
         self._value: T | None = None
         self._began_s = self._tried_s = float("-inf")
         self._task: asyncio.Task[None] | None = None  # held, or the loop may collect it
@@ -37,7 +43,7 @@ class Renewed(Generic[T]):
 
     def at_hand(self) -> T | None:
         """The value while it may be used; begins a renewal when it is no longer fresh. Never waits."""
-        at_s = time.monotonic()
+        at_s = self._elapsed_s()
         if at_s - self._tried_s >= self._fresh_s:
             self._begin(at_s)
         return self._value if at_s - self._began_s < self._usable_s else None
@@ -46,7 +52,7 @@ class Renewed(Generic[T]):
         """The value at hand, else what the renewal under way brings. Raises what the renewal raised."""
         value = self.at_hand()
         if value is None:
-            await asyncio.shield(self._begin(time.monotonic()))
+            await asyncio.shield(self._begin(self._elapsed_s()))
             value = self._value
             if self._fault or value is None:
                 raise self._fault or RuntimeError("the renewal brought nothing")

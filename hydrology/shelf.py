@@ -79,6 +79,13 @@ class Shelf:
                 self._answers[asked] = found
         return found
 
+    def prepared(self) -> "Shelf":
+        """The same, with the answers for the city and for each district put together: not for the event loop."""
+        above = {row.path.split("/")[0] + "/" for row in self._rows}
+        for path in above | {"/".join(row.path.split("/")[:2]).rstrip("/") + "/" for row in self._rows}:
+            self.answer(Asked((path,))).zipped  # noqa: B018  it is kept
+        return self
+
     def _chosen(self, asked: Asked) -> list[Row]:
         rows = [
             row

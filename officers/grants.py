@@ -8,6 +8,7 @@ database, many in one query. What is traded for this: docs/adr/0008. Runs on the
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -50,10 +51,14 @@ class Ended(NamedTuple):
 class Grants:
     """The bearers this process knows, by their Authorization header."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, clock: Callable[[], datetime], elapsed_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clock = clock
         self._known: OrderedDict[bytes, Known] = OrderedDict()  # the oldest answer first
-        self._ended = Renewed(self._look, fresh_s=LOOK_S, usable_s=LOOK_USABLE_S, hints=("signed_out",))
+        self._ended = Renewed(
+            self._look, fresh_s=LOOK_S, usable_s=LOOK_USABLE_S, hints=("signed_out",), elapsed_s=elapsed_s
+        )
         self._asked: dict[bytes, tuple[auth.Claim, asyncio.Future[Known | None]]] = {}
         self._asking: asyncio.Task[None] | None = None
 

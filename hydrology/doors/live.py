@@ -83,9 +83,8 @@ def private(content: dict[str, Any]) -> HttpResponse:
 
 
 def _told(request: Request, answer: Answer) -> HttpResponse:
+    """Zipped once a snapshot, so not by GZipMiddleware; 304 is ConditionalGetMiddleware's."""
     headers = PRIVATE | {"ETag": answer.etag}
-    if answer.known_to(request.headers.get("If-None-Match", "")):
-        return HttpResponse(status=304, headers=headers)
     if "gzip" in request.headers.get("Accept-Encoding", ""):
         return HttpResponse(answer.zipped, asked.JSON_BYTES, headers=headers | {"Content-Encoding": "gzip"})
     return HttpResponse(answer.body, asked.JSON_BYTES, headers=headers)
