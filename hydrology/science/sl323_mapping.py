@@ -124,7 +124,7 @@ class TableMapping:
 
 @dataclass(frozen=True, slots=True)
 class RegisterMapping:
-    """One register table: the source's own names, and units as the standard's unless said."""
+    """One register table; `columns` maps SL 323 names to the source's own, "" where it has no such column."""
 
     table: str
     columns: Mapping[str, str]
@@ -166,9 +166,10 @@ def database_mapping(given: object) -> DatabaseMapping:
     except (KeyError, ValueError, OSError):
         raise BadMapping("zone", f"没有时区 {zone!r}，请写 Asia/Shanghai 或 UTC",
                          f"no such zone {zone!r}: write Asia/Shanghai or UTC") from None  # fmt: skip
+    lower = _one_of(root.get("names", "upper"), "names", ("upper", "lower")) == "lower"
     return DatabaseMapping(
-        tables=tuple(_table(Table(name), each) for name, each in tables.items()),
-        registers={name: _register(name, each) for name, each in registers.items()},
+        tables=tuple(_table(Table(name), each, lower) for name, each in tables.items()),
+        registers={name: _register(name, each, lower) for name, each in registers.items()},
         station=StationCodes(
             strip=_text(station.get("strip", ""), "station.strip"),
             prefix=_text(station.get("prefix", ""), "station.prefix"),
@@ -176,7 +177,7 @@ def database_mapping(given: object) -> DatabaseMapping:
             codes={key: _text(code, f"station.codes.{key}") for key, code in codes.items()},
         ),
         schema=_matched(root.get("schema", ""), "schema", _SCHEMA) if root.get("schema") else "",
-        lower=_one_of(root.get("names", "upper"), "names", ("upper", "lower")) == "lower",
+        lower=lower,
         zone=local,
         overlap_s=_whole(root.get("overlap_s", 7200), "overlap_s", 0, 7 * 86_400),
         first_s=_whole(root.get("first_s", 86_400), "first_s", 60, 31 * 86_400),
@@ -186,7 +187,7 @@ def database_mapping(given: object) -> DatabaseMapping:
     )  # fmt: skip
 
 
-def _table(kind: Table, given: object) -> TableMapping:
+def _table(kind: Table, given: object, lower: bool) -> TableMapping:
     at = f"tables.{kind}"
     table = _object(given, at, _TABLE_KEYS)
     wanted = ["STCD", "TM", *VALUES[kind], *(["INTV"] if kind is Table.RAIN else [])]
@@ -194,7 +195,9 @@ def _table(kind: Table, given: object) -> TableMapping:
         wanted.append(TREND_COLUMN[kind])
     renamed = _object(table.get("columns", {}), f"{at}.columns", tuple(wanted))
     columns = {
-        name: name if name not in renamed else _matched(renamed[name], f"{at}.columns.{name}", _NAME)
+        name: _matched(renamed[name], f"{at}.columns.{name}", _NAME)
+        if name in renamed
+        else _cased(name, lower)
         for name in wanted
         if renamed.get(name, name) is not None
     }
@@ -211,7 +214,7 @@ def _table(kind: Table, given: object) -> TableMapping:
     modified = table.get("modified", "")
     return TableMapping(
         kind=kind,
-        table=_matched(table.get("table", kind.value), f"{at}.table", _NAME),
+        table=_matched(table.get("table", _cased(kind.value, lower)), f"{at}.table", _NAME),
         columns=columns,
         factors={name: _unit(name, units.get(name), at) for name in columns if name in UNITS},
         interval=_one_of(units.get("INTV", "HH.mm"), f"{at}.units.INTV", INTERVALS),
@@ -227,16 +230,20 @@ def _table(kind: Table, given: object) -> TableMapping:
     )  # fmt: skip
 
 
-def _register(name: str, given: object) -> RegisterMapping:
+def _register(name: str, given: object, lower: bool) -> RegisterMapping:
     register = _object(given, f"registers.{name}", ("table", "columns"))
     columns = _object(register.get("columns", {}), f"registers.{name}.columns")
     return RegisterMapping(
-        table=_matched(register.get("table", name), f"registers.{name}.table", _NAME),
+        table=_matched(register.get("table", _cased(name, lower)), f"registers.{name}.table", _NAME),
         columns={
             key: "" if each is None else _matched(each, f"registers.{name}.columns.{key}", _NAME)
             for key, each in columns.items()
         },
     )
+
+
+def _cased(name: str, lower: bool) -> str:
+    return name.lower() if lower else name
 
 
 def _unit(name: str, given: object, at: str) -> float:
