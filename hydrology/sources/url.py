@@ -244,7 +244,7 @@ def _get(plan: _Plan, client: httpx.Client, address: str, headers: dict[str, str
             request = client.build_request("GET", url, headers=headers | (_signed(plan) if at_home else {}))
             answer = client.send(request, stream=True)
             try:
-                if not answer.is_redirect:
+                if not answer.has_redirect_location:  # a 304 is none
                     return _read(plan, answer, address, deadline_s)
                 url = _next(plan, url, answer.headers.get("Location", ""))
             finally:
