@@ -17,6 +17,7 @@ PERIODS_S = {
     "watch.assess": 10.0,
     "watch.feeds": 10.0,
     "live.refresh": 10.0,
+    "routine.poll": 5.0,
     "routine.tidy": 3600.0,
 }
 QUEUES = {

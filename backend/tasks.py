@@ -12,6 +12,7 @@ from escalation import climb
 from foundation import clock
 from hydrology import ingest, live
 from hydrology.feeds import telegrams
+from hydrology.sources import polls
 from notifications import delivery, dispatch
 from officers import auth
 
@@ -44,6 +45,12 @@ def send_deliveries() -> None:
 @shared_task(name="escalation.sweep")
 def sweep_escalation() -> None:
     climb.sweep(now=clock.now())
+
+
+@shared_task(name="routine.poll")
+def poll_sources() -> None:
+    """Starts the polls and does not wait for them: a source that hangs holds no thread of the queue."""
+    polls.poll_due(clock=clock.now)
 
 
 @shared_task(name="routine.tidy")

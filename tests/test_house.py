@@ -24,6 +24,11 @@ WRITERS = {
     "Blob": {"hydrology/ingest/grids.py", "hydrology/ingest/radar.py"},
     "FeedPost": {"hydrology/ingest/posts.py"},
     "FeedMark": {"hydrology/ingest/posts.py"},
+    "Source": {
+        "hydrology/sources/polls.py",
+        "hydrology/sources/mqtt.py",
+        "hydrology/management/commands/sources.py",  # an engineer sets it up
+    },
     "Telegram": {"hydrology/feeds/telegrams.py"},
     "RainTotal": {"hydrology/feeds/telegrams.py"},
     "Session": {"officers/auth.py"},

@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from foundation.errors import Refusal
 from hydrology import ingest
 from hydrology.models import Feed, Source, SourceKind
-from hydrology.sources import folder, url
+from hydrology.sources import folder, sl323, url
 from hydrology.sources.fetched import Fetched, Fetcher, fault
 from hydrology.sources.payload import Shape, as_posted, shape_of
 from hydrology.sources.wet import wet
@@ -31,7 +31,11 @@ LEASE = timedelta(seconds=90)
 MOST_AT_ONCE = 8  # a process has 16 connections to the database
 PATIENCE = 3  # polls in a row that may end at the same body by a fault of ours, before it is left behind
 
-FETCHERS: dict[str, Fetcher] = {SourceKind.URL: url.fetch, SourceKind.FOLDER: folder.fetch}
+FETCHERS: dict[str, Fetcher] = {
+    SourceKind.URL: url.fetch,
+    SourceKind.FOLDER: folder.fetch,
+    SourceKind.DATABASE: sl323.fetch,
+}
 DOORS: dict[str, Callable[[Feed, bytes, datetime], ingest.Answer]] = {
     "readings": ingest.take_readings,
     "grid": ingest.take_grid,
