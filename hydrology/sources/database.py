@@ -24,13 +24,8 @@ DRIVERS = {
     "mariadb": "mysql+pymysql",
     "mssql": "mssql+pymssql",
 }
-_QUERY = {
-    "charset",
-    "sslmode",
-    "sslrootcert",
-    "ssl_ca",
-    "tds_version",
-}  # the rest may read files or run statements
+# the other parameters of drivers may read files or run statements
+_QUERY = {"charset", "host", "sslmode", "sslrootcert", "ssl_ca", "tds_version", "unix_socket"}
 
 
 class Unreachable(Refusal):
