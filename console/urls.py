@@ -1,4 +1,4 @@
-"""Doors of this room: the page, and the JSON only the page uses."""
+"""Doors of this room: its pages, and the JSON only they use."""
 
 from django.urls import path
 
@@ -6,6 +6,7 @@ from console import views
 
 urlpatterns = [
     path("console/", views.page),
+    path("console/feeds", views.page, {"template": "console/feeds.html"}),
     path("api/v1/console/map", views.MapView.as_view()),
     path("api/v1/console/dispatches", views.DispatchesView.as_view()),
     path("api/v1/console/dispatches/<int:dispatch_id>", views.DispatchView.as_view()),

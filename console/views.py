@@ -1,6 +1,6 @@
-"""The doors of the duty room: one page and the JSON it stands on. Nothing is decided here.
+"""The doors of the duty room: two pages and the JSON they stand on. Nothing is decided here.
 
-The page itself is the same for everybody and holds no facts; what it shows is asked for with the signed-in
+The pages themselves are the same for everybody and hold no facts; what they show is asked for with the signed-in
 officer's token, within his scope.
 """
 
@@ -25,9 +25,9 @@ AFTER = OpenApiParameter("after", int, description="cursor: `next` of the page b
 
 
 @require_safe
-def page(request: HttpRequest) -> HttpResponse:
-    """The console's page; scripts and styles only from our own static files."""
-    response = render(request, "console/board.html")
+def page(request: HttpRequest, template: str = "console/board.html") -> HttpResponse:
+    """A page of the console; scripts and styles only from our own static files."""
+    response = render(request, template)
     response["Content-Security-Policy"] = CONTENT_POLICY
     response["Cache-Control"] = "no-cache"
     return response

@@ -1,4 +1,4 @@
-"""The page: the same for everybody, Chinese first, nothing from elsewhere and nothing inline."""
+"""The pages: the same for everybody, Chinese first, nothing from elsewhere and nothing inline."""
 
 import re
 from pathlib import Path
@@ -8,25 +8,39 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 from console.views import CONTENT_POLICY
+from hydrology.models import SourceKind, Verdict
+from hydrology.science.feed_states import Doubt, FeedState
 
 STATIC = Path(__file__).parents[2] / "console" / "static" / "console"
 SCRIPTS = sorted(STATIC.glob("*.js"))
 
 
+PAGES = {"/console/": 3, "/console/feeds": 4}  # address -> static files it names
+
+
+@pytest.fixture(params=PAGES)
+def address(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def html() -> str:
-    return Client().get("/console/").content.decode()
+def html(address: str) -> str:
+    return Client().get(address).content.decode()
 
 
-def test_page_allows_scripts_and_styles_only_from_ourselves() -> None:
-    policy = Client().get("/console/")["Content-Security-Policy"]
+def test_page_allows_scripts_and_styles_only_from_ourselves(address: str) -> None:
+    policy = Client().get(address)["Content-Security-Policy"]
     assert policy == CONTENT_POLICY
     assert policy.startswith("default-src 'self';")
     assert "unsafe" not in policy
 
 
-def test_page_is_read_only() -> None:
-    assert Client().post("/console/").status_code == 405
+def test_page_is_read_only(address: str) -> None:
+    assert Client().post(address).status_code == 405
+
+
+def test_the_board_and_the_data_page_lead_to_each_other(html: str) -> None:
+    assert set(re.findall(r'<a href="([^"]+)"', html)) == set(PAGES)
 
 
 def test_page_is_chinese_until_the_reader_chooses_english(html: str) -> None:
@@ -39,9 +53,9 @@ def test_page_has_no_inline_script_style_or_listener(html: str) -> None:
     assert all("src=" in script for script in re.findall(r"<script[^>]*>", html))
 
 
-def test_every_file_the_page_names_is_served(html: str) -> None:
+def test_every_file_the_page_names_is_served(address: str, html: str) -> None:
     names = re.findall(r"static/(console/[\w.]+)", html)
-    assert len(names) == 3
+    assert len(names) == PAGES[address]
     assert all(finders.find(name) for name in names)
 
 
@@ -62,3 +76,16 @@ def test_every_fixed_text_has_both_languages(html: str) -> None:
     }
     assert len(wanted) > 50
     assert not missing
+
+
+def test_every_code_the_feeds_speak_has_its_words_in_both_languages() -> None:
+    words = (STATIC / "words.js").read_text()
+    spoken = {
+        "feed_state": set(FeedState),
+        "doubt": set(Doubt) - {Doubt.NONE},
+        "source_kind": set(SourceKind),
+        "verdict": set(Verdict),
+    }
+    for kind, codes in spoken.items():
+        [line] = re.findall(rf"^  {kind}: \{{(.*)\}},$", words, re.MULTILINE)
+        assert {str(code) for code in codes} <= set(re.findall(r'(\w+): \["[^"]+", "[^"]+"\]', line)), kind

@@ -1,8 +1,9 @@
 // The duty room's page: signs in, reads, listens, and gives each part its figures. The parts draw themselves.
 
-import { dressPage, language, named, switchLanguage, word } from "./words.js";
+import { language, named, word } from "./words.js";
 import { ageOf, clockFace, clockTime, h, learnClock, refill, serverNow, span, throttled } from "./page.js";
-import { api, askCode, signedIn, signIn, signOut, whenSignedOut } from "./session.js";
+import { api, signedIn } from "./session.js";
+import { openGate } from "./gate.js";
 import { chooseOnMap, drawMap, legend, paintMap } from "./map.js";
 import { levelCode, levelNumber, showWarnings } from "./warnings.js";
 import { inForce, owing, refreshUnfolded, showDispatches } from "./dispatches.js";
@@ -148,8 +149,6 @@ function paintSocket(state) {
 // Coming and going
 
 async function enter() {
-  box("sign-in").hidden = true;
-  box("board").hidden = false;
   try {
     [now.me, now.places] = await Promise.all([api("me"), api("console/map")]);
   } catch (error) {
@@ -168,14 +167,10 @@ function leave() {
   stop();
   seen.clear();
   now = { ...EMPTY };
-  box("board").hidden = true;
-  box("sign-in").hidden = false;
-  box("phone").focus();
 }
 
 /** Everything that depends on the language. */
 function dress() {
-  dressPage();
   if (!now.places) return;
   box("who").textContent = `${now.me.officer.name} · ${now.me.regions.map((region) => region.name).join(" ")}`;
   drawn.clear();
@@ -186,31 +181,9 @@ function dress() {
   paint();
 }
 
-async function tryTo(act) {
-  const fault = box("sign-in-fault");
-  fault.textContent = "";
-  try { await act(); } catch (error) { fault.textContent = error.message; }
-}
-
 function wire() {
-  box("phone-form").onsubmit = (event) => {
-    event.preventDefault();
-    tryTo(async () => {
-      await askCode(box("phone").value);
-      box("code-form").hidden = false;
-      box("code-sent").hidden = false;
-      box("code").focus();
-    });
-  };
-  box("code-form").onsubmit = (event) => {
-    event.preventDefault();
-    tryTo(async () => { await signIn(box("phone").value, box("code").value.trim()); box("code").value = ""; await enter(); });
-  };
-  box("sign-out").onclick = signOut;
-  for (const button of document.querySelectorAll(".language")) button.onclick = () => { switchLanguage(); seen.clear(); dress(); };
   box("new-order").onclick = () => box("draft").showModal();
   document.addEventListener("keydown", shortcut);
-  whenSignedOut(leave);
   setInterval(tick, 1000);
   setInterval(refreshAllWhenIn, 30000); // a lost hint costs at most this
 }
@@ -227,8 +200,6 @@ function shortcut(event) {
   event.preventDefault();
 }
 
-dressPage();
 wire();
 tick();
-if (signedIn()) enter();
-else leave();
+openGate({ page: "board", enter, leave, dress: () => { seen.clear(); dress(); } });

@@ -1,0 +1,130 @@
+// The duty engineer's page: how every feed stands, what was not taken, what waits to be checked. Reads every 10 s.
+
+import { api, Refused, signedIn } from "./session.js";
+import { openGate } from "./gate.js";
+import { ageOf, clockFace, clockTime, h, learnClock, refill, serverNow, span } from "./page.js";
+import { language, word } from "./words.js";
+import { showFeeds, tickMeters, waiting } from "./feed_list.js";
+import { showChecks } from "./checks.js";
+import { showPosts, showTelegrams } from "./doubtful.js";
+
+const EVERY_MS = 10000;
+const box = (id) => document.getElementById(id);
+const fresh = () => ({ feeds: null, checks: null, telegrams: null, posts: null });
+let parts = fresh(); // per part {items} or {refused, message}; null: not read yet
+let drawn = {}; // per part the text it was drawn from: what did not change is left alone under the pointer
+let me = null;
+let only = ""; // key of the one feed whose doubtful rows are shown
+let heard_at = 0;
+
+const doors = () => ({
+  feeds: "feeds",
+  checks: "checks?open=true",
+  telegrams: `telegrams?doubtful=true${only && `&feed=${encodeURIComponent(only)}`}`,
+  posts: `posts?refused=true${only && `&feed=${encodeURIComponent(only)}`}`,
+});
+
+async function read(part) {
+  const path = doors()[part];
+  try {
+    const answer = await api(path);
+    heard_at = serverNow();
+    if (part === "feeds") learnClock(answer.as_of);
+    if (path !== doors()[part]) return; // another feed was chosen meanwhile
+    parts[part] = { items: answer.items };
+  } catch (error) {
+    if (!signedIn()) return;
+    // a refusal is an answer and is shown as such; a lost line keeps the last figures, and the banner says how old they are
+    if (error instanceof Refused && error.status < 500) { parts[part] = { refused: error.status, message: error.message }; heard_at = serverNow(); }
+    else parts[part] ??= { refused: error.status ?? 0, message: word("not_read") };
+  }
+  paint();
+}
+
+const readAll = () => { for (const part of Object.keys(parts)) read(part); };
+
+function choose(key) {
+  only = only === key ? "" : key;
+  for (const part of ["telegrams", "posts"]) { parts[part] = null; read(part); }
+  paint();
+}
+
+const feedNames = () => new Map((parts.feeds?.items ?? []).map((feed) => [feed.feed, feed.name]));
+
+function paint() {
+  if (!signedIn() || !me) return;
+  const names = feedNames();
+  draw("feeds", box("feed-list"), () => showFeeds(box("feed-list"), parts.feeds.items, only, choose));
+  draw("checks", box("checks"), () => showChecks(box("checks"), parts.checks.items, () => read("checks")));
+  draw("telegrams", box("telegrams"), () => showTelegrams(box("telegrams"), parts.telegrams.items, names, () => { read("telegrams"); read("feeds"); }));
+  draw("posts", box("posts"), () => showPosts(box("posts"), parts.posts.items, names));
+  box("only").hidden = !only;
+  if (only) refill(box("only"), `${word("only_feed")} ${names.get(only) ?? only} `, h("button.plain", { type: "button", id: "only-all", onclick: () => choose(only) }, word("show_all")));
+  paintFigures();
+  tick();
+}
+
+function draw(part, place, show) {
+  const text = JSON.stringify([parts[part], only, language(), part === "telegrams" || part === "posts" ? [...feedNames()] : null]);
+  if (drawn[part] === text) return;
+  drawn[part] = text;
+  if (!parts[part]) refill(place, h("p.quiet", null, word("loading")));
+  else if (parts[part].items) show();
+  else refill(place, withheld(parts[part]));
+}
+
+/** Why a part is empty for this officer, in the server's words and ours. */
+const withheld = ({ refused, message }) => h("p.empty.withheld", null, message, refused === 403 ? h("small", null, word("withheld_note")) : null);
+
+function paintFigures() {
+  const feeds = parts.feeds?.items;
+  const count = (items, test = () => true) => (items ? items.filter(test).length : null);
+  const figure = (key, value, cls, most = Infinity) => h("li", { class: value ? cls : "calm" },
+    h("b", null, value === null ? "–" : `${value}${value >= most ? "+" : ""}`), h("span", null, word(key)));
+  const silent = count(feeds, (feed) => feed.state === "silent" || (feed.state === "never" && !waiting(feed)));
+  refill(box("figures"),
+    figure("fig_silent", silent, "red"), figure("fig_late", count(feeds, (feed) => feed.state === "late"), "amber"),
+    figure("fig_alarms", count(feeds, (feed) => feed.alarm), "red"),
+    figure("fig_checks", count(parts.checks?.items), "amber"),
+    figure("fig_telegrams", count(parts.telegrams?.items), "amber", 100), figure("fig_posts", count(parts.posts?.items), "amber", 100));
+  document.title = `${silent ? `(${silent}) ` : ""}${word("feeds_title")}`;
+}
+
+function tick() {
+  box("clock").textContent = clockFace();
+  for (const node of document.querySelectorAll("[data-since]")) if (node.dataset.since) node.textContent = span(ageOf(node.dataset.since));
+  tickMeters();
+  const silent_s = heard_at ? (serverNow() - heard_at) / 1000 : 0;
+  box("offline").hidden = silent_s < 30;
+  box("offline").textContent = `${word("offline")} ${clockTime(new Date(heard_at).toISOString())}`;
+}
+
+async function enter() {
+  try {
+    me = await api("me");
+  } catch (error) {
+    if (!signedIn()) return;
+    box("offline").hidden = false;
+    box("offline").textContent = error.message;
+    setTimeout(() => { if (signedIn()) enter(); }, 5000);
+    return;
+  }
+  dress();
+  readAll();
+}
+
+function leave() {
+  [parts, drawn, me, only, heard_at] = [fresh(), {}, null, "", 0];
+}
+
+/** Everything that depends on the language; what the server worded is asked for again. */
+function dress() {
+  if (!me) return;
+  box("who").textContent = `${me.officer.name} · ${me.regions.map((region) => region.name).join(" ")}`;
+  paint();
+  readAll();
+}
+
+setInterval(tick, 1000);
+setInterval(() => { if (signedIn() && me) readAll(); }, EVERY_MS);
+openGate({ page: "data-page", enter, leave, dress });
