@@ -1,7 +1,7 @@
 """The same levels as an ordinary Django REST framework list: what `live/levels` is measured against. Not the product.
 
 `uvicorn tests.benchmarks.plain:application` serves GET /levels: signed in and scoped like the product's door, a
-QuerySet through a ModelSerializer, rendered at each request, with Django's own ETag (ConditionalGetMiddleware).
+QuerySet through a ModelSerializer, rendered at each request, with Django's own ETag (the settings' ConditionalGetMiddleware).
 """
 
 from django.conf import settings
@@ -59,5 +59,4 @@ class Levels(generics.ListAPIView[Latest]):
 
 urlpatterns = [path("levels", Levels.as_view())]
 settings.ROOT_URLCONF = __name__
-settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.http.ConditionalGetMiddleware"]
 application = get_asgi_application()

@@ -187,6 +187,11 @@ def rss_kb(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
+def used_s(pid: int) -> float:
+    """User + system seconds of one process, ended and reaped children included."""
+    return _cpu_s(pid)
+
+
 def _stat(pid: int) -> list[str]:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
