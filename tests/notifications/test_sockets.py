@@ -14,6 +14,7 @@ from channels.db import database_sync_to_async
 
 from foundation.clock import now
 from foundation.wire import HINTS, hint, wire
+from hydrology.models import Region
 from notifications import consumers, dispatch
 from notifications.consumers import Hub, OfficerSocket
 from notifications.models import Delivery, Errand, Receipt
@@ -321,6 +322,24 @@ async def test_levels_are_told_for_his_own_district_only(phone: Any) -> None:
     assert await one.next() == {"type": "levels", "as_of": "2", "changes": [mine]}
 
 
+async def test_levels_of_a_street_are_told_to_its_topic_and_to_those_above(phone: Any) -> None:
+    street, district, city = await phone(), await phone(await district_desk()), await phone(await city_desk())
+    for one, code in ((street, STREET), (district, DISTRICT), (city, "4403")):
+        await one.hello(f"levels:{code}")
+        await one.next()
+    await subscribed()
+    mine, next_door, far = {"station": "mine"}, {"station": "next door"}, {"station": "far"}
+    changes = {
+        f"4403/{DISTRICT}/{STREET}/": [mine],
+        f"4403/{DISTRICT}/{DISTRICT}002/": [next_door],
+        f"4403/{OTHER}/{OTHER}001/": [far],
+    }
+    hint("levels", as_of="1", changes=changes)
+    assert (await street.next())["changes"] == [mine]
+    assert (await district.next())["changes"] == [mine, next_door]
+    assert (await city.next())["changes"] == [mine, next_door, far]
+
+
 async def test_boards_hear_that_counts_have_moved_and_others_do_not(
     phone: Any, grant: Grant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,7 +359,16 @@ async def test_boards_hear_that_counts_have_moved_and_others_do_not(
 
 @database_sync_to_async
 def district_desk() -> Grant:
-    desk = make_officer(Post.objects.get().region.parent, Duty.DESK)
+    return desk_of(Region.objects.get(pk=DISTRICT))
+
+
+@database_sync_to_async
+def city_desk() -> Grant:
+    return desk_of(Region.objects.get(pk="4403"))
+
+
+def desk_of(region: Region) -> Grant:
+    desk = make_officer(region, Duty.DESK)
     Post.objects.filter(officer=desk).update(valid_from=now() - timedelta(days=1))
     return Grant(desk.pk, uuid4(), give_phone(desk).pk, scope_of(desk.pk, now()))
 
