@@ -4,7 +4,7 @@ Owns the look-back at stored observations (one query a batch) and the order of i
 (science/quality.py), writes nothing (ingest.py).
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ class Row(NamedTuple):
     value: float
     duration_s: int
     quality: int
+    post_id: int = 0  # 0: of the batch itself
 
 
 @dataclass(slots=True)
@@ -38,11 +39,11 @@ class Course:
     times: list[datetime] = field(default_factory=list)
 
     def put(self, at: datetime, row: Row) -> None:
-        """Take note of a row; an older revision than the known one changes nothing."""
+        """Take note of a row; an older revision than the known one changes nothing, the same one is judged anew."""
         known = self.rows.get(at)
         if known is None:
             insort(self.times, at)
-        if known is None or known.revision < row.revision:
+        if known is None or known.revision <= row.revision:
             self.rows[at] = row
 
     def before(
@@ -51,6 +52,17 @@ class Course:
         """(instant, value) in [at - span, at), oldest first, of rows no worse than `worst`."""
         times = self.times[bisect_left(self.times, at - span) : bisect_left(self.times, at)]
         return [(time, self.rows[time].value) for time in times if self.rows[time].quality <= worst]
+
+    def parts(self, at: datetime, duration_s: int) -> dict[int, list[float]]:
+        """Shorter rain sums inside (at - duration, at], mm by their length in seconds; none of them WRONG."""
+        since = at - timedelta(seconds=duration_s)
+        found: dict[int, list[float]] = defaultdict(list)
+        for time in self.times[bisect_right(self.times, since) : bisect_right(self.times, at)]:
+            row = self.rows[time]
+            begins = time - timedelta(seconds=row.duration_s)
+            if 0 < row.duration_s < duration_s and begins >= since and row.quality < Quality.WRONG:
+                found[row.duration_s].append(row.value)
+        return found
 
     def rate_m_per_h(self, at: datetime) -> float | None:
         """Change up to `at` over the last hour present, from good rows only; None when they say too little."""
@@ -92,7 +104,7 @@ _STORED = """
 SELECT span.station, span.element, o.*
 FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]) AS span(station, element, since, until)
 CROSS JOIN LATERAL (
-    SELECT extract(epoch FROM observed_at)::float8, revision, value, duration_s, quality
+    SELECT extract(epoch FROM observed_at)::float8, revision, value, duration_s, quality, post_id
     FROM hydrology_observation
     WHERE station_id = span.station AND element = span.element AND observed_at BETWEEN span.since AND span.until
     ORDER BY observed_at, revision OFFSET 0

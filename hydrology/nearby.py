@@ -1,52 +1,146 @@
-"""How much it lately rained around a point: what lets a jump of water be believed and a dead gauge be seen.
+"""What it lately rained around a station: the other gauges, those of the same post included, and the fields.
 
-Owns the neighbours of quality control. Middle values, so that one broken gauge cannot speak for the others.
+Owns the surroundings of quality control: two queries a batch, and one for each field not seen before. Middle values,
+so that one broken gauge cannot speak for the others. Judges nothing (science/consistency.py).
 """
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from django.db import connection
+from numpy.typing import NDArray
 
+from hydrology.fields import field_of
+from hydrology.models import GridRun
+from hydrology.science.consistency import LEAST_NEIGHBOURS, REACH_KM, Field, doubted_rain
+from hydrology.science.grids import KM_PER_DEGREE
 from hydrology.science.quality import Quality
+from hydrology.science.rainfall import SLOT, SLOT_S, lay_slots, slot_end
 from hydrology.science.readings import Element
+from hydrology.zones import axes_of
 
-REACH_KM = 8.0
-LEAST_NEIGHBOURS = 3
-KM_PER_DEGREE = 111.2
+SLOTS = 8  # half an hour at 0, with the 15 minutes in which a reading of a batch counts as new
+HOUR, THREE_HOURS = timedelta(hours=1), timedelta(hours=3)
 
-RainNearby = Callable[[str, Element, float, float], float | None]
+Sum = tuple[float, int]  # mm, over so many seconds
 
 
-def rain_nearby(at: datetime) -> RainNearby:
-    """A function (station, element, lat, lon) -> mm, or None where fewer than three gauges stand within 8 km.
+@dataclass(slots=True)
+class Gauge:
+    """A rain gauge: where, its sum over three hours, and its single values of the last hour by instant."""
 
-    For rain the middle 1-hour sum of the others up to `at`, for a level the middle 3-hour sum. One query.
+    lat: float
+    lon: float
+    three_hours_mm: float
+    values: dict[datetime, Sum]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One rain value of the batch, and the value it replaces (0: none)."""
+
+    station: str
+    at: datetime
+    value: float
+    duration_s: int
+    replaces: float
+
+
+class Surroundings:
+    """The rain up to `at`, with what the batch itself says of it (`said`, nothing WRONG)."""
+
+    def __init__(self, at: datetime, said: Iterable[Said], places: Mapping[str, tuple[float, float]]) -> None:
+        self._at = at
+        gauges = _stored(at)
+        for one in said:
+            if not at - THREE_HOURS < one.at <= at or one.duration_s > HOUR.total_seconds():
+                continue
+            gauge = gauges.setdefault(one.station, Gauge(*places[one.station], 0.0, {}))
+            gauge.three_hours_mm += one.value - one.replaces
+            if one.at > at - HOUR:
+                gauge.values[one.at] = one.value, one.duration_s
+        self._gauges = gauges
+        self._codes = np.array(list(gauges))
+        self._places = np.array([(g.lat, g.lon) for g in gauges.values()], dtype=np.float64).reshape(-1, 2)
+        self._sums_mm = {
+            Element.RAIN: np.array([sum(mm for mm, _ in g.values.values()) for g in gauges.values()]),
+            Element.STAGE: np.array([g.three_hours_mm for g in gauges.values()]),
+        }
+
+    def rain_mm(self, station: str, element: Element, lat: float, lon: float) -> float | None:
+        """For rain the middle 1-hour sum of the others within 8 km, for a level the middle 3-hour sum; None: fewer
+        than three gauges."""
+        north, east = (self._places - (lat, lon)).T
+        away_km = KM_PER_DEGREE * np.hypot(north, east * np.cos(np.radians(lat)))
+        near = (away_km <= REACH_KM) & (self._codes != station)
+        if near.sum() < LEAST_NEIGHBOURS:
+            return None
+        return float(np.median(self._sums_mm[element][near]))
+
+    def doubts(self) -> dict[tuple[str, datetime], str]:
+        """Why which 5-minute values are doubted by what is around them, by station and END of the slot."""
+        last_end = slot_end(self._at)
+        ends = [last_end - SLOT * back for back in reversed(range(SLOTS))]
+        row = {end: n for n, end in enumerate(ends)}
+        mm = np.full((SLOTS, len(self._gauges)), np.nan)
+        for column, gauge in enumerate(self._gauges.values()):
+            for at, (value, duration_s) in gauge.values.items():
+                n = row.get(slot_end(at))
+                if n is not None and duration_s <= SLOT_S:
+                    mm[n, column] = value + (0.0 if np.isnan(mm[n, column]) else mm[n, column])
+        found = doubted_rain(mm, self._places[:, 0], self._places[:, 1], observed_field(last_end, SLOTS))
+        return {(str(self._codes[column]), ends[n]): why for (n, column), why in found.items()}
+
+
+def observed_field(last_end: datetime, slots: int) -> Field | None:
+    """The observed frames of the slots up to `last_end` on the newest one's cells; None where there is none.
+
+    Frames made of longer sums are left out: their peaks are too low to be held against a gauge.
     """
+    runs = [
+        run for run in GridRun.objects.observed_between(last_end - SLOT * slots, last_end) if not run.spread
+    ]
+    if not runs:
+        return None
+    geometry = runs[-1].geometry
+    lat, lon = axes_of(geometry)
+    fields = {run.issued_at: field_of(run)[0] for run in runs if run.geometry == geometry}
+    cells = lay_slots(fields, last_end=last_end, slots=slots, places=lat.size * lon.size)
+    return field_on(cells, lat, lon)
+
+
+def field_on(cells: NDArray[np.floating], lat: NDArray[np.float64], lon: NDArray[np.float64]) -> Field:
+    """(slot, cell) as a Field."""
+    return Field(cells.reshape(len(cells), lat.size, lon.size), lat, lon)
+
+
+def _stored(at: datetime) -> dict[str, Gauge]:
     with connection.cursor() as cursor:
-        cursor.execute(_SUMS, {"at": at, "rain": Element.RAIN.value, "wrong": Quality.WRONG.value})
+        cursor.execute(_GAUGES, {"at": at, "rain": Element.RAIN.value, "wrong": Quality.WRONG.value})
         rows = cursor.fetchall()
-    codes = np.array([row[0] for row in rows])
-    places = np.array([row[1:3] for row in rows], dtype=np.float64).reshape(-1, 2)
-    sums_mm = {
-        Element.RAIN: np.array([row[3] for row in rows], dtype=np.float64),
-        Element.STAGE: np.array([row[4] for row in rows], dtype=np.float64),
+    return {
+        code: Gauge(
+            lat,
+            lon,
+            sum_mm,
+            {
+                datetime.fromtimestamp(at_s, UTC): (mm, length_s)
+                for at_s, mm, length_s in zip(*(column or () for column in newest), strict=True)
+            },
+        )
+        for code, lat, lon, sum_mm, *newest in rows
     }
 
-    def around(station: str, element: Element, lat: float, lon: float) -> float | None:
-        north, east = (places - (lat, lon)).T * ((KM_PER_DEGREE,), (KM_PER_DEGREE * np.cos(np.radians(lat)),))
-        near = (np.hypot(north, east) <= REACH_KM) & (codes != station)
-        return float(np.median(sums_mm[element][near])) if near.sum() >= LEAST_NEIGHBOURS else None
 
-    return around
-
-
-_SUMS = """
-SELECT o.station_id, s.lat, s.lon,
-       coalesce(sum(o.value) FILTER (WHERE o.observed_at > %(at)s - interval '1 hour'), 0), sum(o.value)
+_GAUGES = """
+SELECT o.station_id, s.lat, s.lon, sum(o.value),
+       array_agg(extract(epoch FROM o.observed_at)::float8) FILTER (WHERE o.observed_at > %(at)s - interval '1 hour'),
+       array_agg(o.value) FILTER (WHERE o.observed_at > %(at)s - interval '1 hour'),
+       array_agg(o.duration_s) FILTER (WHERE o.observed_at > %(at)s - interval '1 hour')
 FROM (
-    SELECT DISTINCT ON (station_id, observed_at) station_id, observed_at, value, quality
+    SELECT DISTINCT ON (station_id, observed_at) station_id, observed_at, value, quality, duration_s
     FROM hydrology_observation
     WHERE element = %(rain)s AND observed_at > %(at)s - interval '3 hours' AND observed_at <= %(at)s
       AND duration_s <= 3600
@@ -54,4 +148,5 @@ FROM (
 ) o JOIN hydrology_station s ON s.code = o.station_id
 WHERE o.quality < %(wrong)s
 GROUP BY o.station_id, s.lat, s.lon
+ORDER BY o.station_id
 """

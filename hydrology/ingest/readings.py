@@ -13,7 +13,7 @@ import orjson
 from django.db import connection
 
 from foundation.nudge import nudge
-from hydrology.batch import Fresh, sort_out
+from hydrology.batch import Fresh, Newest, sort_out
 from hydrology.feeds.clock import water_clock
 from hydrology.ingest.posts import Answer, Store, answered, malformed, mark, take
 from hydrology.models import Feed
@@ -41,7 +41,7 @@ def _read(feed: Feed, body: bytes, now: datetime) -> Store:
 def _store(
     feed: Feed, now: datetime, rows: list[tuple[int, Reading]], refused: list[Rejection], post_id: int
 ) -> Answer:
-    batch = sort_out(rows)
+    batch = sort_out(rows, feed)
     refused = sorted((*refused, *batch.refused), key=lambda rejection: rejection.index)
     if batch.fresh:
         _insert(batch.fresh, now, post_id)
@@ -80,11 +80,11 @@ def _insert(fresh: Sequence[Fresh], now: datetime, post_id: int) -> None:
         cursor.execute(_OBSERVATIONS, [now, post_id, *(list(column) for column in zip(*rows, strict=True))])
 
 
-def _raise_latest(feed: Feed, newest: Iterable[tuple[Fresh, float | None]]) -> None:
+def _raise_latest(feed: Feed, newest: Iterable[Newest]) -> None:
     rows = [
         (fresh.reading.station, fresh.reading.element.value, fresh.reading.observed_at, fresh.reading.value,
-         int(fresh.row.quality), rate)
-        for fresh, rate in newest
+         int(fresh.row.quality), rate, since)
+        for fresh, rate, since in newest
     ]  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_LATEST, [feed.pk, *(list(column) for column in zip(*rows, strict=True))])
@@ -97,11 +97,12 @@ SELECT %s, %s, * FROM unnest(
     %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::float8[], %s::int[], %s::int[], %s::text[])
 """
 _LATEST = """
-INSERT INTO hydrology_latest (station_id, element, observed_at, value, quality, rate_m_per_h, feed_id)
+INSERT INTO hydrology_latest (station_id, element, observed_at, value, quality, rate_m_per_h, unchanged_since,
+    feed_id)
 SELECT reading.*, %s FROM unnest(
-    %s::text[], %s::text[], %s::timestamptz[], %s::float8[], %s::int[], %s::float8[]) AS reading
+    %s::text[], %s::text[], %s::timestamptz[], %s::float8[], %s::int[], %s::float8[], %s::timestamptz[]) AS reading
 ON CONFLICT (station_id, element) DO UPDATE SET observed_at = EXCLUDED.observed_at, value = EXCLUDED.value,
     quality = EXCLUDED.quality, rate_m_per_h = EXCLUDED.rate_m_per_h,
-    feed_id = EXCLUDED.feed_id
+    unchanged_since = EXCLUDED.unchanged_since, feed_id = EXCLUDED.feed_id
 WHERE hydrology_latest.observed_at <= EXCLUDED.observed_at
 """

@@ -8,7 +8,7 @@ drift of 5 minutes); the figures of the lone gauge are design values, measured b
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydrology.science.grids import KM_PER_DEGREE
-from hydrology.science.rainfall import SLOT, SLOT_S, slot_end
+from hydrology.science.rainfall import SLOT_S, slot_end
 
 Floats = NDArray[np.floating]
 
@@ -82,7 +82,7 @@ def _within(axis: Floats, at: float, reach: float) -> slice:
 
 
 def doubted_rain(
-    mm: Floats, lat: Sequence[float], lon: Sequence[float], field: Field | None
+    mm: Floats, lat: Sequence[float] | Floats, lon: Sequence[float] | Floats, field: Field | None
 ) -> dict[tuple[int, int], str]:
     """Why which 5-minute values of `mm` (slot, gauge) are doubted; keys are (slot, gauge).
 
@@ -102,13 +102,13 @@ def doubted_rain(
     at_lat, at_lon = np.asarray(lat, np.float64), np.asarray(lon, np.float64)
     for gauge in np.flatnonzero(high.any(axis=0) | (idle.any(axis=0) & somewhere_wet)).tolist():
         near = _neighbours(gauge, at_lat, at_lon)
-        over = field.around(lat[gauge], lon[gauge], FIELD_REACH_KM) if field is not None else None
+        over = field.around(at_lat[gauge], at_lon[gauge], FIELD_REACH_KM) if field is not None else None
         for slot in np.flatnonzero(high[:, gauge]).tolist():
             if why := _lone(float(mm[slot, gauge]), _recent(mm[:, near], slot), _recent(over, slot)):
                 found[slot, gauge] = why
         if not idle[:, gauge].any():
             continue
-        under = field.around(lat[gauge], lon[gauge], 0.0) if field is not None else None
+        under = field.around(at_lat[gauge], at_lon[gauge], 0.0) if field is not None else None
         for slot, why in _clogged(idle[:, gauge], half_hour[:, near], under):
             found[slot, gauge] = why
     return found
@@ -191,27 +191,28 @@ def doubted_sum(sum_mm: float, duration_s: int, parts: Sequence[tuple[int, float
     return ""
 
 
-def doubted_clocks(newest: Mapping[str, datetime]) -> dict[str, str]:
-    """Why whose clock is doubted, of the stations of one post with the newest instant of each (aware).
-
-    Only where most stations speak of one instant (to the minute, at least five). Whole hours behind it is a fault of
-    the time zone; more than 5 minutes and off the 5-minute steps is drift. Others that are behind are merely late.
-    """
-    told = Counter(_minute(at) for at in newest.values())
+def common_instant(newest: Iterable[datetime]) -> datetime | None:
+    """The instant (to the minute) that most stations of a post speak of, given the newest instant of each; None when
+    fewer than five do, or not most of them."""
+    told = Counter(_minute(at) for at in newest)
     common, count = max(told.items(), key=lambda item: (item[1], item[0]), default=(None, 0))
-    if common is None or count < LEAST_CLOCKS or 2 * count <= len(newest):
-        return {}
-    return {station: why for station, at in newest.items() if (why := _clock(common - at, at))}
+    return common if count >= LEAST_CLOCKS and 2 * count > told.total() else None
 
 
 def _minute(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
 
 
-def _clock(behind: timedelta, at: datetime) -> str:
+def doubted_clock(at: datetime, common: datetime) -> str:
+    """Why a clock that says `at` where its post says `common` is doubted; else nothing.
+
+    Whole hours behind is a fault of the time zone; more than 5 minutes and off the 5-minute steps is drift. Others
+    that are behind are merely late.
+    """
+    behind = common - at
     hours = round(behind / _ZONE)
-    if hours and abs(behind - hours * _ZONE) <= _ON_THE_HOUR:
-        return f"{CLOCK}: {hours:+d} h against its post, a fault of the time zone".replace("+", "-", 1)
+    if hours > 0 and abs(behind - hours * _ZONE) <= _ON_THE_HOUR:
+        return f"{CLOCK}: {hours} h behind its post, a fault of the time zone"
     if abs(behind) > DRIFT_ALLOWED and slot_end(at) != at:
-        return f"{CLOCK}: {behind.total_seconds():.0f} s behind its post, not on {SLOT.seconds // 60} minutes"
+        return f"{CLOCK}: {behind.total_seconds():.0f} s behind its post and off the 5 minutes"
     return ""

@@ -216,10 +216,10 @@ def test_queries_do_not_grow_with_the_batch(
     feed: Feed, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     make_room([NOW])
-    with django_assert_num_queries(13):  # eleven, and the savepoint
+    with django_assert_num_queries(15):  # eleven, and the savepoint
         taken(feed, rain("rain-1", NOW, 1.0), stage("river", NOW, 3.0))
     rows = [rain(f"rain-{1 + n % 3}", NOW - n * MINUTE, n / 10, duration_s=60) for n in range(1, 400)]
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(15):
         assert taken(feed, *rows, *steady_stage("gated", 25.0, NOW))["accepted"] == 403
 
 
