@@ -105,6 +105,23 @@ def test_the_same_content_is_answered_304(feed: Feed, client_for: ClientFor) -> 
     assert (changed.status_code, changed["ETag"] != etag) == (200, True)
 
 
+def test_a_filtered_answer_has_the_etag_of_what_it_shows(feed: Feed, client_for: ClientFor) -> None:
+    at = now()
+    take(feed, stage("river", at, 3.0), stage("gated", at, 25.0))
+    client = client_for(CITY)
+    asked = ["?kind=reservoir", "?kind=river", "?region=440303001", "?first=mine"]
+    etags = {query: client.get(f"/live/levels{query}")["ETag"] for query in asked}
+    for query, etag in etags.items():
+        assert client.get(f"/live/levels{query}", headers={"If-None-Match": etag}).status_code == 304
+    take(feed, stage("river", at + timedelta(seconds=1), 3.1))
+    live.refresh(at + timedelta(seconds=1))
+    statuses = {
+        query: client.get(f"/live/levels{query}", headers={"If-None-Match": etag}).status_code
+        for query, etag in etags.items()
+    }
+    assert statuses == dict(zip(asked, [304, 200, 304, 200], strict=True))
+
+
 def test_an_answer_from_redis_asks_the_database_nothing(
     feed: Feed, client_for: ClientFor, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
@@ -217,6 +234,43 @@ def test_new_data_is_told_at_once(rained: datetime, feed: Feed, client_for: Clie
     assert client.get("/live/rain").json() == client.get("/live/rain").json()
     take(feed, rain("rain-2", rained, 9.0))
     assert client.get("/live/rain").json()["items"][0]["observed"][0]["station_max_mm"] == 9.0
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/live/rain", "/live/rain?level=street&region=440303", "/rain/point?lon=114.12&lat=22.55", "/stations",
+     "/stations/gated", "/stations/rain-1/series?element=rain_mm&to=2026-09-07T12:00:00Z"],
+)  # fmt: skip
+def test_the_same_water_is_answered_304_to_any_client(
+    path: str, rained: datetime, client_for: ClientFor
+) -> None:
+    """Zipped or not; the ETag of one goes for the other."""
+    client = client_for(CITY)
+    for headers in ({}, {"Accept-Encoding": "gzip"}):
+        first = client.get(path, headers=headers)
+        assert (first.status_code, first["Cache-Control"]) == (200, "private, no-cache")
+        assert {"Accept-Encoding", "Authorization"} <= set(first["Vary"].split(", "))
+        for known in (first["ETag"], first["ETag"].removeprefix("W/")):
+            for again in ({}, {"Accept-Encoding": "gzip"}):
+                answer = client.get(path, headers=again | {"If-None-Match": known})
+                assert (answer.status_code, answer.content) == (304, b"")
+
+
+def test_a_post_is_done_whatever_the_client_says_it_knows(feed: Feed, client_for: ClientFor) -> None:
+    answer = client_for(CITY).post("/ingest/readings", headers={"If-None-Match": "*"})
+    assert answer.status_code == 401  # the door's own word: a feed signs
+
+
+def test_rain_says_how_old_its_newest_value_is(feed: Feed, client_for: ClientFor) -> None:
+    client = client_for(CITY)
+    never = client.get("/live/rain").json()
+    assert (never["observed_at"], never["age_s"]) == (None, None)
+    old = slot_end(now()) - timedelta(hours=2)
+    take(feed, rain("rain-1", old, 4.0))
+    for path in ("/live/rain", "/rain/point?lon=114.12&lat=22.55"):
+        answer = client.get(path).json()
+        gap = datetime.fromisoformat(answer["as_of"]) - old
+        assert (answer["observed_at"], answer["age_s"]) == (iso(old), gap.total_seconds())
 
 
 def test_when_data_stopped_the_shares_fall_and_nothing_is_called_dry(
