@@ -58,4 +58,5 @@ def tidy() -> None:
     auth.forget_expired(now=clock.now())
     forget_answers(clock.now())
     ingest.forget_raw(now=clock.now(), keep_days=settings.RAW_KEEP_DAYS)
+    ingest.forget_parts(now=clock.now())
     telegrams.forget_old(now=clock.now(), keep_days=settings.RAW_KEEP_DAYS)

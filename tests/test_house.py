@@ -21,6 +21,7 @@ WRITERS = {
     "Observation": {"hydrology/ingest/readings.py"},
     "Latest": {"hydrology/ingest/readings.py"},
     "GridRun": {"hydrology/ingest/grids.py"},
+    "GridPart": {"hydrology/ingest/grids.py"},
     "Blob": {"hydrology/ingest/grids.py", "hydrology/ingest/radar.py"},
     "FeedPost": {"hydrology/ingest/posts.py"},
     "FeedMark": {"hydrology/ingest/posts.py"},

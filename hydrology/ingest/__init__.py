@@ -1,7 +1,7 @@
 """From a signed post to rows: posts.py keeps it, readings.py, grids.py and radar.py say what is in it."""
 
-from hydrology.ingest.grids import take_grid
+from hydrology.ingest.grids import forget_parts, take_grid
 from hydrology.ingest.posts import Answer, forget_raw
 from hydrology.ingest.readings import take_readings
 
-__all__ = ["Answer", "forget_raw", "take_grid", "take_readings"]
+__all__ = ["Answer", "forget_parts", "forget_raw", "take_grid", "take_readings"]

@@ -81,10 +81,13 @@ class Product(models.TextChoices):
 
 class GridRunQuerySet(models.QuerySet["GridRun"]):
     def observed_between(self, after: datetime, until: datetime) -> Self:
-        """Observed frames whose END lies in (after, until]: of each the best rank's newest revision, in time order."""
+        """Observed frames whose END lies in (after, until], in time order.
+
+        Of each the best rank's; of one rank what was measured for the slot before what was spread, then the newest.
+        """
         return (
             self.filter(product=Product.OBSERVED, issued_at__gt=after, issued_at__lte=until)
-            .order_by("issued_at", "rank", "-revision")
+            .order_by("issued_at", "rank", "spread", "-revision")
             .distinct("issued_at")
         )
 

@@ -47,7 +47,8 @@ class Grid:
     """Rain per step on a regular grid; make it with `make_grid`.
 
     `rain_mm` is float32 (step, lat, lon), quantised; `lat` falls, `lon` rises (cell centres, degrees);
-    `dropped` counts the values that were out of bounds and became missing.
+    `dropped` counts the values that were out of bounds and became missing; `spread` says that a sum longer than its
+    step was taken as even, so that its peaks are a lower bound.
     """
 
     product: Product
@@ -57,6 +58,7 @@ class Grid:
     lon: NDArray[np.float64]
     rain_mm: NDArray[np.float32]
     dropped: int = 0
+    spread: bool = False
 
     @property
     def geometry(self) -> str:

@@ -1,6 +1,7 @@
 """Sums of 6, 10 and 30 minutes in 5-minute steps: nothing added, nothing lost, nothing made up."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from hydrology.science.cadence import RainSum, five_minute_grid
+from hydrology.science.cadence import RainRun, RainSum, cover, differences, five_minute_grid, pieces
 from hydrology.science.grids import BadGrid, Grid, Product
 
 AT = datetime(2023, 9, 7, 12, 0, tzinfo=UTC)
@@ -146,3 +147,89 @@ def test_spreading_never_raises_the_largest_sum_of_a_window_that_divides_or_repe
 def test_sums_that_make_no_run_are_refused(sums: list[RainSum], said: str) -> None:
     with pytest.raises(BadGrid, match=said):
         steps_of(sums)
+
+
+# Piece by piece
+
+
+def run_of(sums: list[RainSum]) -> RainRun:
+    return RainRun("observed", max(given.end_at for given in sums), sums, LAT, LON)
+
+
+@given(
+    st.sampled_from([1, 5, 6, 10, 12, 30]),
+    st.integers(0, 299),
+    arrays(np.float64, (3, 2, 3), elements=amounts),
+)
+def test_the_pieces_of_a_sum_add_up_to_it_to_the_hundredth(minutes: int, late_s: int, fields: Rain) -> None:
+    for given_sum in sums_of(minutes, fields, AT + timedelta(seconds=late_s)):
+        cut = pieces(run_of([given_sum]))
+        total = np.sum([hundredths(piece.grid.rain_mm[0]) for piece in cut], axis=0)
+        np.testing.assert_array_equal(total, hundredths(given_sum.rain_mm))
+        assert all(piece.slot_at - 5 * MINUTE < given_sum.end_at for piece in cut)
+        assert all(piece.grid.spread == (len(cut) > 1) for piece in cut)
+
+
+@given(st.sampled_from([1, 5, 6, 10, 30]), arrays(np.float64, (6, 2, 3), elements=amounts | st.just(np.nan)))
+def test_slots_laid_piece_by_piece_are_those_of_all_sums_at_once(minutes: int, fields: Rain) -> None:
+    run = run_of(sums_of(minutes, fields))
+    whole = run.grid()
+    cut = pieces(run)
+    for end, mm in zip(whole.valid_at, whole.rain_mm, strict=True):
+        here = [piece for piece in cut if piece.slot_at == end]
+        chosen = cover([(piece.start_at, piece.end_at) for piece in here], end)
+        assert chosen is not None
+        together = sum(here[index].grid.rain_mm[0] for index in chosen)
+        np.testing.assert_allclose(together, mm, atol=1e-4)
+
+
+def span(start_min: float, end_min: float) -> tuple[datetime, datetime]:
+    return AT + start_min * MINUTE, AT + end_min * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("spans", "chosen"),
+    [
+        ([], None),
+        ([span(0, 6)], [span(0, 6)]),
+        ([span(0, 4)], None),
+        ([span(0, 4), span(4, 10)], [span(0, 4), span(4, 10)]),
+        ([span(-2, 4), span(5, 10)], None),
+        ([span(0, 10), span(-5, 5)], [span(-5, 5)]),
+        ([span(0, 10), span(-5, 5), span(0, 5)], [span(0, 5)]),
+        ([span(0, 2), span(2, 5), span(0, 5)], [span(0, 5)]),
+        ([span(-2, 4), span(4, 10), span(-1, 5.5)], [span(-1, 5.5)]),
+        ([span(-2, 4), span(-3, 3)], None),
+    ],
+)
+def test_a_slot_is_covered_without_gap_or_overlap_whatever_the_order(
+    spans: list[tuple[datetime, datetime]], chosen: list[tuple[datetime, datetime]] | None
+) -> None:
+    for order in permutations(spans):
+        found = cover(order, AT + 5 * MINUTE)
+        assert (found and [order[index] for index in found]) == chosen
+
+
+def test_totals_that_run_on_become_what_fell_between_them() -> None:
+    sums = [
+        RainSum(AT, AT + n * 5 * MINUTE, field(total, other))
+        for n, total, other in ((2, 3.0, 1.0), (1, 1.0, 1.0), (3, 2.99, 0.5))
+    ]
+    between = differences(sums)
+    assert [(given.start_at - AT, given.end_at - AT) for given in between] == [
+        (n * 5 * MINUTE, (n + 1) * 5 * MINUTE) for n in range(3)
+    ]
+    assert [given.rain_mm[0, 0] for given in between] == [1, 2, 0]
+    grid = steps_of(list(between))
+    assert np.isnan(grid.rain_mm[2, 0, 1])  # half a millimetre cannot have fallen up again
+    assert grid.dropped == 1
+    assert differences(sums_of(5, [field(1), field(2)]))[1].rain_mm[0, 0] == 2
+
+
+def test_a_nowcast_that_begins_late_is_missing_until_then_and_past_steps_are_left_out() -> None:
+    grid = steps_of(sums_of(5, [field(1), field(2)], AT + 10 * MINUTE))
+    assert grid.valid_at[0] == AT + 5 * MINUTE
+    np.testing.assert_array_equal(np.isnan(grid.rain_mm[:, 0, 0]), [True, True, False, False])
+    grid = steps_of(sums_of(5, [field(1), field(2)], AT - 5 * MINUTE))
+    assert grid.valid_at == (AT + 5 * MINUTE,)
+    assert grid.rain_mm[0, 0, 0] == 2

@@ -9,13 +9,15 @@ from pathlib import Path
 import h5netcdf
 import h5py
 import numpy as np
+import pyproj
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from hydrology.science.formats.cf_netcdf import decode, encode
+from hydrology.science.formats import hdf5
+from hydrology.science.formats.cf_netcdf import decode, encode, read
 from hydrology.science.formats.hdf5 import MAX_BYTES
 from hydrology.science.grids import BadGrid, Grid, Product, make_grid
 from hydrology.science.rainfall import SLOT
@@ -182,15 +184,120 @@ def test_a_file_that_cannot_be_understood_is_refused_by_field(field: str, change
     )
 
 
-def test_ten_minute_steps_are_refused_and_not_read_as_five() -> None:
+def test_ten_minute_sums_are_spread_and_say_so() -> None:
+    grid = decode(written(RAIN_MM, {"units": "mm"}, time=("minutes since 2023-09-07", [730, 740])))
+    assert grid.valid_at == tuple(AT + n * SLOT for n in (1, 2, 3, 4))
+    assert grid.spread
+    np.testing.assert_allclose(grid.rain_mm.sum(axis=0), RAIN_MM.sum(axis=0), atol=1e-4)
+    assert not decode(BODY).spread
+
+
+def test_sums_that_overlap_by_their_bounds_are_refused() -> None:
     def widen(file: h5py.File) -> None:
         file["time_bnds"][:, 0] -= 300
 
-    assert refusal(changed(widen)).field == "time_bnds"
+    assert refusal(changed(widen)).field == "time"
+
+
+def test_uneven_times_without_bounds_are_refused() -> None:
     assert (
-        refusal(written(RAIN_MM, {"units": "mm"}, time=("minutes since 2023-09-07", [10, 20]))).field
+        refusal(written(RAIN_MM, {"units": "mm"}, time=("minutes since 2023-09-07", [10, 10]))).field
         == "time"
     )
+
+
+def test_a_single_sum_that_does_not_say_its_length_has_the_one_of_its_sender() -> None:
+    clock = ("minutes since 2023-09-07 12:00", [10])
+    body = written(RAIN_MM[0], {"units": "mm"}, dimensions=("latitude", "longitude"), time=clock)
+    with hdf5.opened(body) as file:
+        ten = read(file, timedelta(minutes=10)).grid()
+    assert ten.valid_at == (AT + SLOT, AT + 2 * SLOT)
+    assert decode(body).valid_at == (AT + 2 * SLOT,)
+
+
+def test_a_mean_rate_counts_for_its_bounds_and_an_instant_one_is_refused() -> None:
+    def rate(cell_methods: str) -> Change:
+        def change(file: h5py.File) -> None:
+            said = {"standard_name": "rainfall_flux", "units": "kg m-2 s-1", "scale_factor": 0.01 / 300}
+            file["rainfall_amount"].attrs.update({**said, "cell_methods": cell_methods})
+
+        return change
+
+    assert decode(changed(rate("time: mean"))) == decode(BODY)
+    assert "interval" in refusal(changed(rate("time: point"))).reason
+
+
+PLANES: dict[str, dict[str, object]] = {
+    "+proj=lcc +lat_0=22.6 +lon_0=114.1 +lat_1=20 +lat_2=25 +ellps=WGS84": {
+        "grid_mapping_name": "lambert_conformal_conic", "standard_parallel": [20.0, 25.0],
+        "latitude_of_projection_origin": 22.6, "longitude_of_central_meridian": 114.1,
+    },
+    "+proj=stere +lat_0=90 +lat_ts=60 +lon_0=114.1 +R=6370000": {
+        "grid_mapping_name": "polar_stereographic", "standard_parallel": 60.0, "earth_radius": 6370000.0,
+        "latitude_of_projection_origin": 90.0, "straight_vertical_longitude_from_pole": 114.1,
+    },
+    "+proj=merc +lat_ts=20 +lon_0=114.1 +a=6378137 +b=6356752.3": {
+        "grid_mapping_name": "mercator", "standard_parallel": 20.0, "longitude_of_projection_origin": 114.1,
+        "semi_major_axis": 6378137.0, "semi_minor_axis": 6356752.3,
+    },
+    "+proj=laea +lat_0=22.6 +lon_0=114.1 +x_0=200000 +y_0=100000 +ellps=WGS84": {
+        "grid_mapping_name": "lambert_azimuthal_equal_area", "false_easting": 200.0, "false_northing": 100.0,
+        "latitude_of_projection_origin": 22.6, "longitude_of_projection_origin": 114.1,
+    },
+}  # fmt: skip
+
+
+def projected(proj: str, attributes: dict[str, object], *, by_cell: bool = False, units: str = "km") -> bytes:
+    """RAIN_MM on 4 x 3 cells of 1 km around 114.1 E 22.6 N, rows from the south."""
+    onto = pyproj.Proj(proj)
+    x0, y0 = (value / 1000 for value in onto(114.1, 22.6))
+    x, y = x0 + np.arange(4), y0 + np.arange(3)
+    buffer = io.BytesIO()
+    with h5netcdf.File(buffer, "w") as file:
+        file.dimensions = {"time": 2, "y": 3, "x": 4}
+        clock = file.create_variable("time", ("time",), data=np.array([725.0, 730.0]))
+        clock.attrs.update({"units": "minutes since 2023-09-07", "standard_name": "time"})
+        if by_cell:
+            lon, lat = onto(*(axis * 1000 for axis in np.meshgrid(x, y)), inverse=True)
+            file.create_variable("nav_lat", ("y", "x"), data=lat).attrs["units"] = "degrees_north"
+            file.create_variable("nav_lon", ("y", "x"), data=lon).attrs["units"] = "degrees_east"
+        else:
+            for name, axis in (("x", x), ("y", y)):
+                said = {"standard_name": f"projection_{name}_coordinate", "units": units}
+                file.create_variable(name, (name,), data=axis).attrs.update(said)
+        file.create_variable("crs", (), data=np.int32(0)).attrs.update(attributes)
+        rain = file.create_variable("tp", ("time", "y", "x"), data=RAIN_MM)
+        rain.attrs.update({"standard_name": "rainfall_amount", "units": "mm", "grid_mapping": "crs"})
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("by_cell", [False, True])
+@pytest.mark.parametrize("proj", list(PLANES))
+def test_a_projected_grid_is_laid_on_latitude_and_longitude(proj: str, by_cell: bool) -> None:
+    grid = decode(projected(proj, PLANES[proj], by_cell=by_cell))
+    assert grid.valid_at == (AT + SLOT, AT + 2 * SLOT)
+    known = ~np.isnan(grid.rain_mm)
+    assert known.any()
+    assert set(grid.rain_mm[known]) == set(RAIN_MM.ravel())
+    southwest = np.abs(grid.lat - 22.6).argmin(), np.abs(grid.lon - 114.1).argmin()
+    assert grid.rain_mm[0][southwest] == RAIN_MM[0, 0, 0]
+    assert grid.lat[0] > grid.lat[-1] > 22.58
+
+
+@pytest.mark.parametrize(
+    ("field", "attributes", "units"),
+    [
+        ("grid_mapping", {"grid_mapping_name": "vertical_perspective"}, "m"),
+        ("grid_mapping", {"grid_mapping_name": "lambert_conformal_conic"}, "m"),
+        ("x, y", {"grid_mapping_name": "mercator", "standard_parallel": 20.0}, "degrees"),
+        ("grid_mapping", {"grid_mapping_name": "mercator", "standard_parallel": np.inf}, "km"),
+        ("grid_mapping", {"grid_mapping_name": "mercator", "standard_parallel": 90.0}, "km"),
+    ],
+)
+def test_an_unknown_or_unusable_projection_is_refused_by_field(
+    field: str, attributes: dict[str, object], units: str
+) -> None:
+    assert refusal(projected("+proj=merc +lon_0=114.1", attributes, units=units)).field == field
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,8 @@ def _drop(group: str, name: str) -> Change:
         ("what/startdate", _drop("dataset1/what", "startdate")),
         ("time", _attribute("dataset2/what", "starttime", "120000")),
         ("time", _attribute("dataset1/what", "endtime", "120000")),
-        ("where/projdef", _attribute("where", "projdef", "+proj=laea +lat_0=55 +lon_0=10")),
+        ("where/xscale", _attribute("where", "projdef", "+proj=laea +lat_0=55 +lon_0=10")),
+        ("where/projdef", _attribute("where", "projdef", "+proj=geos +h=35785831")),
         ("where/projdef", _drop("where", "projdef")),
         ("where/LL_lon", _drop("where", "LL_lon")),
         ("where", _attribute("where", "LL_lon", 114.2)),
@@ -188,6 +189,59 @@ def _drop(group: str, name: str) -> Change:
 )  # fmt: skip
 def test_a_file_that_cannot_be_understood_is_refused_by_field(field: str, change: Change) -> None:
     assert refusal(changed(change)).field == field
+
+
+LAEA = "+proj=laea +lat_0=22.6 +lon_0=114.1 +ellps=WGS84"
+
+
+def on_plane(projdef: str = LAEA, **more: float) -> Change:
+    """The same 4 x 3 numbers as pixels of 1 km, the lower left corner at the projection's origin."""
+
+    def change(file: h5py.File) -> None:
+        where = file["where"].attrs
+        for corner in ("LL_lon", "LL_lat", "UR_lon", "UR_lat"):
+            del where[corner]
+        where.update(
+            {"projdef": projdef, "LL_lon": 114.1, "LL_lat": 22.6, "xscale": 1000.0, "yscale": 1000.0, **more}
+        )
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "projdef",
+    [
+        LAEA,
+        "+proj=aeqd +lat_0=22.6 +lon_0=114.1 +datum=WGS84",
+        "+proj=stere +lat_0=22.6 +lon_0=114.1 +x_0=0 +y_0=0 +a=6378137 +b=6356752",
+        "+proj=merc +lat_ts=22.6 +lon_0=114.1",
+    ],
+)
+def test_pixels_on_a_projection_lie_north_and_east_of_their_corner(projdef: str) -> None:
+    grid = decode(changed(on_plane(projdef)))
+    assert (grid.product, grid.valid_at) == ("nowcast", (AT + SLOT, AT + 2 * SLOT))
+    for step in (0, 1):
+        assert set(np.unique(grid.rain_mm[step][~np.isnan(grid.rain_mm[step])])) == set(RAIN_MM[step].ravel())
+        corners = {
+            (22.6045, 114.1049): RAIN_MM[step, 2, 0], (22.6045, 114.134): RAIN_MM[step, 2, 3],
+            (22.6226, 114.1049): RAIN_MM[step, 0, 0], (22.6226, 114.134): RAIN_MM[step, 0, 3],
+        }  # fmt: skip
+        for (lat, lon), mm in corners.items():
+            row, column = np.abs(grid.lat - lat).argmin(), np.abs(grid.lon - lon).argmin()
+            assert grid.rain_mm[step, row, column] == mm
+
+
+@pytest.mark.parametrize(
+    ("field", "more"),
+    [
+        ("where", {"xscale": -1000.0}),
+        ("where", {"LL_lat": np.nan}),
+        ("where", {"UR_lon": 114.5, "UR_lat": 22.9}),
+        ("x, y", {"xscale": 1e7, "yscale": 1e7}),
+    ],
+)
+def test_pixels_that_lie_nowhere_are_refused_by_field(field: str, more: dict[str, float]) -> None:
+    assert refusal(changed(on_plane(**more))).field == field
 
 
 def test_one_field_named_by_its_start_is_not_taken_for_a_nowcast() -> None:

@@ -87,13 +87,21 @@ def number(holder: h5py.HLObject, attribute: str, default: float) -> float:
     return float(np.asarray(given).reshape(())[()])
 
 
-def _attribute(holder: h5py.HLObject, name: str, allowed: Callable[[h5py.h5a.AttrID], bool]) -> object:
-    """One value of an allowed type, None for all else."""
+def numbers(holder: h5py.HLObject, attribute: str) -> tuple[float, ...]:
+    """Up to 4 numbers of an attribute; empty when it is absent or something else."""
+    given = _attribute(holder, attribute, _is_number, most=4)
+    return () if given is None else tuple(float(value) for value in np.asarray(given).ravel())
+
+
+def _attribute(
+    holder: h5py.HLObject, name: str, allowed: Callable[[h5py.h5a.AttrID], bool], most: int = 1
+) -> object:
+    """One to `most` values of an allowed type, None for all else."""
     if name not in holder.attrs:
         return None
     attribute = holder.attrs.get_id(name)
-    single = int(np.prod(attribute.shape or (), dtype=object)) == 1
-    return holder.attrs[name] if single and allowed(attribute) else None
+    few = 1 <= int(np.prod(attribute.shape or (), dtype=object)) <= most
+    return holder.attrs[name] if few and allowed(attribute) else None
 
 
 def _is_text(attribute: h5py.h5a.AttrID) -> bool:

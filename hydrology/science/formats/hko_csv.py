@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrology.science.cadence import RainSum, five_minute_grid
+from hydrology.science.cadence import RainRun, RainSum
 from hydrology.science.grids import MAX_CELLS, BadGrid, Grid
 
 MAX_BYTES: Final = 8 * 1024 * 1024  # three times the real file
@@ -40,6 +40,11 @@ def claims(body: bytes) -> bool:
 
 
 def decode(body: bytes) -> Grid:
+    """The nowcast in one file in 5-minute steps; raises like `read`."""
+    return read(body).grid()
+
+
+def read(body: bytes) -> RainRun:
     """The nowcast in one file. Raises BadGrid and nothing else; at most 8 MB."""
     if len(body) > MAX_BYTES:
         raise BadGrid("file", f"has {len(body)} bytes", f"send at most {MAX_BYTES} bytes")
@@ -71,7 +76,7 @@ def decode(body: bytes) -> Grid:
             "rain", f"{lost:.0%} of a half hour is not there", "fetch the file again: it was cut or merged"
         )
     sums = [RainSum(end - HALF_HOUR, end, mm) for end, mm in zip(ends_at, rain_mm, strict=True)]
-    return five_minute_grid("nowcast", updated_at, sums, lat, lon)
+    return RainRun("nowcast", updated_at, sums, lat, lon)
 
 
 def _axis(name: str, texts: Array) -> tuple[Array, Array]:

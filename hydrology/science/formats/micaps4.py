@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrology.science.cadence import MAX_SUMS, RainSum, five_minute_grid
+from hydrology.science.cadence import MAX_SUMS, RainRun, RainSum
 from hydrology.science.grids import MAX_CELLS, BadGrid, Grid, Product
 
 MAX_BYTES: Final = 16 * 1024 * 1024
@@ -31,7 +31,8 @@ _THOUSANDS: Final = re.compile(rb"(?<=\d),(?=\d{3}(?!\d))")
 _LENGTH: Final = re.compile(r"(?<!\d)(\d{1,3})(?:分钟|分鐘|min)", re.IGNORECASE)
 _BEIJING: Final = timezone(timedelta(hours=8))
 _HEADER_FIELDS: Final = 19  # YY … bold, after the title
-_PROJECTED: Final = frozenset({-1.0, -2.0, -3.0})  # as contour_max: Lambert, Mercator, polar
+# as contour_max; the header says nothing of parallels or scale, so such a grid cannot be laid on the earth
+_PROJECTED: Final = {-1.0: "Lambert", -2.0: "Mercator", -3.0: "polar stereographic"}
 _TITLE_ADVICE: Final = "name the field like 202309072005.030_5min: minute, lead and length"
 
 
@@ -56,7 +57,12 @@ def claims(body: bytes) -> bool:
 
 
 def decode(body: bytes) -> Grid:
-    """One observed field, or a nowcast as its fields in any order. Raises BadGrid and nothing else; at most 16 MB."""
+    """What `read` finds in 5-minute steps; raises like it."""
+    return read(body).grid()
+
+
+def read(body: bytes) -> RainRun:
+    """Observed fields, or a nowcast as its fields in any order. Raises BadGrid and nothing else; at most 16 MB."""
     if len(body) > MAX_BYTES:
         raise BadGrid("file", f"has {len(body)} bytes", f"send at most {MAX_BYTES} bytes")
     text = body.removeprefix(_BOM)
@@ -72,7 +78,7 @@ def decode(body: bytes) -> Grid:
     return _run([_field(text[start.end() : end]) for start, end in zip(starts, ends, strict=True)])
 
 
-def _run(fields: list[_Field]) -> Grid:
+def _run(fields: list[_Field]) -> RainRun:
     ahead = {field.lead > timedelta(0) for field in fields}
     if len(ahead) > 1 or any(before.axes != after.axes for before, after in pairwise(fields)):
         raise BadGrid("file", "mixes runs, products or grids", "send one nowcast run, or one observation")
@@ -83,7 +89,7 @@ def _run(fields: list[_Field]) -> Grid:
     ends = [field.stamp_at + field.lead for field in fields]
     sums = [RainSum(end - field.length, end, field.rain_mm) for end, field in zip(ends, fields, strict=True)]
     axes = fields[0].axes
-    return five_minute_grid(product, issued_at, sums, np.linspace(*axes.lat), np.linspace(*axes.lon))
+    return RainRun(product, issued_at, sums, np.linspace(*axes.lat), np.linspace(*axes.lon))
 
 
 def _field(segment: bytes) -> _Field:
@@ -97,7 +103,9 @@ def _field(segment: bytes) -> _Field:
         raise BadGrid("header", "has a number that is none", "send finite numbers; the title has no spaces")
     if header[16] in _PROJECTED:
         raise BadGrid(
-            "header", f"is a projected grid (contour_max {header[16]:.0f})", "send latitude-longitude"
+            "header",
+            f"is a {_PROJECTED[header[16]]} grid (contour_max {header[16]:.0f}) and does not say its parallels",
+            "send latitude-longitude",
         )
     axes = _Axes(
         _axis("lon", header[8], header[9], header[12], header[6]),

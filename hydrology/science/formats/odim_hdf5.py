@@ -1,8 +1,9 @@
 """ODIM_H5 rain composites (EUMETNET OPERA data information model 2.x): bytes in, `Grid` out.
 
 Owns the groups and attributes of /what, /where, /datasetN/dataM. Opening the bytes is hdf5.py's, spreading sums over
-5-minute steps is cadence.py's. Takes COMP and IMAGE objects on latitude-longitude; a projected one needs pyproj and is
-refused. The corners in `where` are the outer corners of the outer pixels; the first row is the northern one.
+5-minute steps is cadence.py's, projections are projection.py's. Takes COMP and IMAGE objects. The corners in `where` are
+the outer corners of the outer pixels; the first row is the northern one. On a projection the pixels are xscale and
+yscale, counted from the lower left corner; the upper right one, where it stands, must agree within a pixel.
 
 Quantities: ACRR is the rain of (start, end] in mm. RATE is in mm/h and is taken as the mean of its (start, end], so
 mm = rate x length; a snapshot without length is refused. `nodata` is missing, `undetect` is dry. An attribute of the
@@ -13,6 +14,7 @@ could as well be an observation named by its start, and is refused.
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -20,19 +22,34 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrology.science.cadence import MAX_SUMS, RainSum, five_minute_grid
+from hydrology.science import projection
+from hydrology.science.cadence import MAX_SUMS, RainRun, RainSum
 from hydrology.science.formats import hdf5
 from hydrology.science.grids import MAX_CELLS, BadGrid, Grid, Product
+from hydrology.science.projection import Projection, Sampling
 
 _CONVENTIONS: Final = "ODIM_H5"
 _OBJECTS: Final = frozenset({"COMP", "IMAGE"})
-_LAT_LON: Final = re.compile(r"\+proj=(longlat|latlong|lonlat|latlon)\b|^epsg:(4326|4490)$", re.IGNORECASE)
 _DATASET: Final = re.compile(r"dataset[1-9]\d{0,3}")
 _DATA: Final = re.compile(r"data[1-9]\d{0,2}")
 _CORNERS: Final = ("LL_lon", "LL_lat", "UR_lon", "UR_lat")
 
 Array = NDArray[Any]
 Groups = tuple[h5py.Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """The projection, None for degrees; the pixels' number and scale.
+
+    `corners` are LL_lon, LL_lat, UR_lon, UR_lat in degrees, NaN where not said.
+    """
+
+    onto: Projection | None
+    corners: tuple[float, float, float, float]
+    columns: int
+    rows: int
+    scale: tuple[float, float]
 
 
 def is_odim(file: h5py.File) -> bool:
@@ -45,26 +62,25 @@ def is_odim(file: h5py.File) -> bool:
 def decode(body: bytes) -> Grid:
     """One or more observed fields, or a nowcast. Raises BadGrid and nothing else; at most 64 MB."""
     with hdf5.opened(body) as file:
-        return read(file)
+        return read(file).grid()
 
 
-def read(file: h5py.File) -> Grid:
-    """The rain grid in an opened file; like `decode`."""
+def read(file: h5py.File) -> RainRun:
+    """The sums in an opened file; raises BadGrid."""
     kind = _text((file,), "what", "object")
     if kind not in _OBJECTS:
         raise BadGrid(
             "what/object", f"is {kind[:12]!r}", "send a composite (COMP) or an image of one (IMAGE)"
         )
     fields = list(_fields(file))
-    axes = {_where(groups) for groups, _ in fields}
-    if len(axes) > 1:
+    places = {_where(groups) for groups, _ in fields}
+    if len(places) > 1:
         raise BadGrid("where", "differs between datasets", "send every dataset on the same cells")
-    west, south, east, north, columns, rows = axes.pop()
-    sums = [_sum(groups, data, (rows, columns)) for groups, data in fields]
+    where = places.pop()
+    sampling = _sampling(where)
+    sums = [_sum(groups, data, (where.rows, where.columns), sampling) for groups, data in fields]
     nominal_at = _instant((file,), "date", "time")
-    lat = north - (np.arange(rows) + 0.5) * (north - south) / rows
-    lon = west + (np.arange(columns) + 0.5) * (east - west) / columns
-    return five_minute_grid(_product(sums, nominal_at), nominal_at, sums, lat, lon)
+    return RainRun(_product(sums, nominal_at), nominal_at, sums, sampling.lat, sampling.lon)
 
 
 def _product(sums: list[RainSum], nominal_at: datetime) -> Product:
@@ -106,25 +122,52 @@ def _children(group: h5py.Group, name: re.Pattern[str]) -> list[h5py.Group]:
     return [child for child in children if isinstance(child, h5py.Group)]
 
 
-def _where(groups: Groups) -> tuple[float, float, float, float, int, int]:
-    """Outer corners (west, south, east, north) and columns, rows."""
-    projection = _text(groups, "where", "projdef")
-    if not _LAT_LON.search(projection):
-        raise BadGrid(
-            "where/projdef", f"is {projection[:40]!r}", "send latitude-longitude (gdalwarp -t_srs EPSG:4326)"
-        )
-    west, south, east, north = (_number(groups, "where", corner) for corner in _CORNERS)
+def _where(groups: Groups) -> _Where:
+    projdef = _text(groups, "where", "projdef")
+    onto = None if projection.is_lat_lon(projdef) else projection.projection(projdef, "where/projdef")
+    west, south = (_number(groups, "where", corner) for corner in _CORNERS[:2])
+    east, north = (_number(groups, "where", corner, np.nan if onto else None) for corner in _CORNERS[2:])
     columns, rows = (_number(groups, "where", size) for size in ("xsize", "ysize"))
     if not (columns >= 2 and rows >= 2 and columns * rows <= MAX_CELLS):
         raise BadGrid("where", f"has {columns:g} x {rows:g} cells", f"send 2 x 2 to {MAX_CELLS}")
+    scale = tuple(_number(groups, "where", f"{axis}scale") if onto else np.nan for axis in "xy")
+    return _Where(onto, (west, south, east, north), int(columns), int(rows), (scale[0], scale[1]))
+
+
+def _sampling(where: _Where) -> Sampling:
+    west, south, east, north = where.corners
+    if where.onto:
+        return _on_plane(where.onto, where)
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
         raise BadGrid(
             "where", f"{west:g}..{east:g}, {south:g}..{north:g} is no area", "send degrees, LL before UR"
         )
-    return west, south, east, north, int(columns), int(rows)
+    lat = north - (np.arange(where.rows) + 0.5) * (north - south) / where.rows
+    lon = west + (np.arange(where.columns) + 0.5) * (east - west) / where.columns
+    return Sampling(lat, lon)
 
 
-def _sum(groups: Groups, data: h5py.Dataset, shape: tuple[int, int]) -> RainSum:
+def _on_plane(onto: Projection, where: _Where) -> Sampling:
+    west, south, east, north = where.corners
+    (left, right), (low, high) = (
+        axis / onto.metres for axis in onto.xy(np.array([west, east]), np.array([south, north]))
+    )
+    wide, tall = where.scale
+    if not (np.isfinite([left, low]).all() and wide > 0 and tall > 0):
+        raise BadGrid(
+            "where", "has no lower left corner or no size of a pixel", "send LL_lon, LL_lat, xscale, yscale"
+        )
+    off = np.abs([(right - left) / wide - where.columns, (high - low) / tall - where.rows])
+    if (off[np.isfinite(off)] > 1).any():
+        raise BadGrid(
+            "where", f"UR lies {off.max():.1f} pixels beside the last", "correct corners, scale or size"
+        )
+    x = left + (np.arange(where.columns) + 0.5) * wide
+    y = low + (where.rows - np.arange(where.rows) - 0.5) * tall
+    return projection.of_plane(onto, x, y)
+
+
+def _sum(groups: Groups, data: h5py.Dataset, shape: tuple[int, int], sampling: Sampling) -> RainSum:
     if data.shape != shape:
         raise BadGrid("data", f"has shape {data.shape}", f"send {shape} (ysize, xsize)")
     start_at, end_at = _instant(groups, "startdate", "starttime"), _instant(groups, "enddate", "endtime")
@@ -136,7 +179,8 @@ def _sum(groups: Groups, data: h5py.Dataset, shape: tuple[int, int]) -> RainSum:
         if _text(groups, "what", "quantity") == "RATE":
             mm = mm * ((end_at - start_at) / timedelta(hours=1))
     mm = np.where(raw == _number(groups, "what", "undetect", np.nan), 0.0, mm)
-    return RainSum(start_at, end_at, np.where(raw == _number(groups, "what", "nodata", np.nan), np.nan, mm))
+    known = np.where(raw == _number(groups, "what", "nodata", np.nan), np.nan, mm)
+    return RainSum(start_at, end_at, sampling.of(known))
 
 
 def _instant(groups: Groups, date: str, time: str) -> datetime:

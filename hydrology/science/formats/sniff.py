@@ -4,10 +4,13 @@ Owns which decoder gets the bytes. Reads: CF NetCDF-4, ODIM_H5, MICAPS diamond 4
 eccodes and is refused by name.
 """
 
+from datetime import timedelta
 from typing import Final
 
+from hydrology.science.cadence import RainRun
 from hydrology.science.formats import cf_netcdf, hdf5, hko_csv, micaps4, odim_hdf5
 from hydrology.science.grids import BadGrid, Grid
+from hydrology.science.rainfall import SLOT
 
 READ: Final = "CF NetCDF-4, ODIM_H5, MICAPS diamond 4 or HKO nowcast CSV"
 _KNOWN_BY_THEIR_START: Final = (
@@ -20,15 +23,23 @@ _KNOWN_BY_THEIR_START: Final = (
 
 
 def decode(body: bytes) -> Grid:
-    """The grid in any format this house reads. Raises BadGrid, and nothing else, for all other bytes."""
+    """The whole 5-minute steps in any format this house reads; raises like `read`."""
+    return read(body).grid()
+
+
+def read(body: bytes, unsaid: timedelta = SLOT) -> RainRun:
+    """The sums in any format this house reads. Raises BadGrid, and nothing else, for all other bytes.
+
+    `unsaid` is how long a single field is when nothing in the file says it: what the sender is known to send.
+    """
     if body.startswith(hdf5.MAGIC):
         with hdf5.opened(body) as file:
-            return odim_hdf5.read(file) if odim_hdf5.is_odim(file) else cf_netcdf.read(file)
+            return odim_hdf5.read(file) if odim_hdf5.is_odim(file) else cf_netcdf.read(file, unsaid)
     for start, what_it_is, what_to_do in _KNOWN_BY_THEIR_START:
         if body.startswith(start):
             raise BadGrid("file", what_it_is, what_to_do)
     if micaps4.claims(body):
-        return micaps4.decode(body)
+        return micaps4.read(body)
     if hko_csv.claims(body):
-        return hko_csv.decode(body)
+        return hko_csv.read(body)
     raise BadGrid("file", f"begins with {body[:12]!r} and is no grid we know", f"send {READ}")
