@@ -248,6 +248,7 @@ def _body(batch: Iterable[_Looked], now: datetime) -> bytes:
             "observed_at": reading.observed_at,
             "value": reading.value,
             "duration_s": reading.duration_s,
+            "doubt": reading.doubt,
             "telegram": looked.telegram.pk,
         }
         for looked in batch

@@ -2,7 +2,8 @@
 
 Owns the choice: rain from DRP, PN05 and differences of the running total PT, all on whole 5 minutes; stage from ZU, Z
 and, where the register or one of them gives its base value, the relative DRZ1. Sums over hours and days (P1, PJ …)
-overlap those slots and are not taken. Does not judge plausibility (quality.py). Source: SL 651-2014; times mark the END of a period.
+overlap those slots and are not taken, but held against them (sl651_sums.py): what disagrees is doubted. Does not judge
+plausibility (quality.py). Source: SL 651-2014; times mark the END of a period.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -11,10 +12,12 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from hydrology.science.consistency import SUM, SUM_TOLERANCE_MM
 from hydrology.science.rainfall import SLOT, SLOT_S, slot_end
 from hydrology.science.readings import AHEAD_ALLOWED, Element, Reading
 from hydrology.science.sl651_elements import Measure, Report
 from hydrology.science.sl651_fields import ClockState, clock, fallen, true_stages
+from hydrology.science.sl651_sums import doubted_slots
 
 _RAIN = ("DRP", "PN05")
 _STAGE = ("ZU", "Z")  # the first that is there counts: one post has one stage
@@ -51,6 +54,7 @@ def water_of(
     if clock(report.sent_at, received_at).state is ClockState.LOST:
         return Water((), (f"the station's clock is lost, it says {report.sent}",))
     found: dict[tuple[str, Element, datetime], float] = {}
+    doubted: dict[tuple[str, datetime], str] = {}
     left_out: list[str] = []
     for measure in _in_order_of_trust(report):
         code = codes.get(measure.station)
@@ -65,15 +69,33 @@ def water_of(
                 if at > received_at + AHEAD_ALLOWED:
                     raise _LeftOut(f"{measure.code} is ahead of our clock")
                 said = _difference(totals, code, at, value) if measure.code == _TOTAL else value
-                if said is not None:
-                    found.setdefault((code, element, at), said)
+                if said is None:
+                    continue
+                first = found.setdefault((code, element, at), said)
+                if element is Element.RAIN and abs(said - first) > SUM_TOLERANCE_MM + 1e-9:
+                    doubted[code, at] = f"{SUM}: {first:g} mm, by {measure.code} {said:g} mm"
         except _LeftOut as reason:
             left_out.append(str(reason))
+    doubted = _sums_against(report, codes, found) | doubted
+    left_out += [f"station {code}: {why}" for (code, _), why in doubted.items()]
     readings = tuple(
-        Reading(code, element, at, value, SLOT_S if element is Element.RAIN else 0)
+        Reading(code, element, at, value, SLOT_S, doubted.get((code, at), ""))
+        if element is Element.RAIN
+        else Reading(code, element, at, value, 0)
         for (code, element, at), value in sorted(found.items(), key=lambda item: item[0][2])
     )
     return Water(readings, tuple(dict.fromkeys(left_out)))
+
+
+def _sums_against(
+    report: Report, codes: Mapping[str, str], found: Mapping[tuple[str, Element, datetime], float]
+) -> dict[tuple[str, datetime], str]:
+    slots: dict[str, dict[datetime, float]] = {}
+    for (code, element, at), value in found.items():
+        if element is Element.RAIN:
+            slots.setdefault(code, {})[at] = value
+    doubted = doubted_slots(report, codes, slots)
+    return {(code, at): why for code, whys in doubted.items() for at, why in whys.items()}
 
 
 class _LeftOut(Exception):
