@@ -5,8 +5,10 @@ from rest_framework import serializers
 from hydrology.models import Station, StationKind
 from hydrology.science.quality import Quality
 from hydrology.science.readings import Element
+from hydrology.science.stages import LimitKind
 from hydrology.standing import KINDS, STATUSES
 
+LIMIT_KINDS = [kind.value for kind in LimitKind]
 QUALITIES = [quality.name.lower() for quality in Quality]
 KIND_CODES = {**KINDS, StationKind.RAIN: "rain"}
 
@@ -17,17 +19,25 @@ class LevelItem(serializers.Serializer[object]):
     kind = serializers.ChoiceField(choices=list(KINDS.values()))
     region = serializers.CharField()
     level_m = serializers.FloatField(allow_null=True)
+    datum = serializers.CharField(help_text="the levels' zero; never compare stations of different datum")
     observed_at = serializers.DateTimeField(allow_null=True)
     age_s = serializers.IntegerField(allow_null=True, help_text="at `as_of`")
     quality = serializers.ChoiceField(choices=QUALITIES, allow_null=True)
     trend = serializers.ChoiceField(choices=["rising", "steady", "falling"], allow_null=True)
     rate_m_per_h = serializers.FloatField(allow_null=True)
     limit_kind = serializers.ChoiceField(
-        choices=["flood_season", "normal", "design", "check", "warning", "guarantee"], allow_null=True,
-        help_text="汛限, 正常, 设计, 校核, 警戒, 保证: the highest limit passed, else the lowest one",
+        choices=LIMIT_KINDS, allow_null=True,
+        help_text="汛限 正常 设计 校核 坝顶下0.5m 坝顶; 警戒 保证 历史最高: the gravest limit passed, else the lowest",
     )  # fmt: skip
     limit_m = serializers.FloatField(allow_null=True)
     over_m = serializers.FloatField(allow_null=True, help_text="level above the limit; negative below it")
+    next_limit_kind = serializers.ChoiceField(
+        choices=LIMIT_KINDS, allow_null=True, help_text="the lowest limit not yet passed"
+    )
+    time_to_limit_s = serializers.IntegerField(
+        allow_null=True,
+        help_text="to the next limit if it goes on rising like this; at most a day; never for a tide",
+    )
     status = serializers.ChoiceField(choices=list(STATUSES))
     gated = serializers.BooleanField(allow_null=True, help_text="reservoirs: false overflows by design")
 

@@ -36,6 +36,7 @@ SEED = 4403
 CELLS_A_COMMUNITY = 2
 GAUGES = 206  # automatic weather stations of the city in 2019
 RESERVOIRS, RIVERS = 177, 119
+TIDE_STREETS = ("招商街道", "西乡街道", "盐田街道", "南澳街道")  # on the coast
 # 三防责任人 by level of the chain: 45,000 together
 FLOOD_OFFICERS = {
     Level.CITY: 300,
@@ -75,7 +76,10 @@ def build(now: datetime, *, say: Callable[[str], None], officers: int | None = N
     say(f"{len(regions)} regions 区域")
     streets = [region for region in regions if region.level == Level.STREET]
     _stations(streets, rng)
-    say(f"{GAUGES} rain gauges, {RESERVOIRS} reservoirs, {RIVERS} rivers 雨量站、水库、河道 (synthetic 合成)")
+    say(
+        f"{GAUGES} rain gauges, {RESERVOIRS} reservoirs, {RIVERS} rivers, {len(TIDE_STREETS)} tide posts "
+        "雨量站、水库、河道、潮位站 (synthetic 合成)"
+    )
     people = _officers(regions, now, rng, officers, say)
     secret = secrets.token_urlsafe(32)
     Feed.objects.create(
@@ -192,6 +196,23 @@ def _stations(streets: list[Region], rng: np.random.Generator) -> None:
             for i, post in enumerate(posts)
         ]
     )
+    _tide_posts(streets)
+
+
+def _tide_posts(streets: list[Region]) -> None:
+    """Four tide posts at the centres of coastal streets; the limits stand in for 警戒 and 保证潮位."""
+    coast = {street.name: street for street in streets if street.name in TIDE_STREETS}
+    for number, name in enumerate(TIDE_STREETS, start=1):
+        post = Station.objects.create(
+            code=f"SYT{number:04d}",
+            name=f"{name.removesuffix('街道')}潮位1号",
+            kind=StationKind.TIDE,
+            region=coast[name],
+            lon=coast[name].lon,
+            lat=coast[name].lat,
+            synthetic=True,
+        )
+        River.objects.create(station=post, bed_m=-4.0, warning_m=2.3, guarantee_m=2.9, highest_m=3.4)
 
 
 def _officers(

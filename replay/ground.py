@@ -1,4 +1,4 @@
-"""What a storm does on the ground: tips of rain gauges, stages of reservoirs and rivers.
+"""What a storm does on the ground: tips of rain gauges, stages of reservoirs and rivers; and a tide that knows no storm.
 
 Owns the stand-in for the instruments of a replay; knows no storm (storms.py), no rows, no network
 (player.py). The water is SYNTHETIC: two linear reservoirs in series (slope, then pool or channel),
@@ -18,6 +18,7 @@ Cells = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 STEP_S = 300.0
 TIP_MM = 0.1
+TIDE_S = 12.4206 * 3600  # M2, the moon's half day
 GOLDEN = 0.6180339887498949  # spreads consecutive objects evenly over their ranges, without chance
 
 
@@ -128,6 +129,15 @@ def rivers(warning_m: Floats, bed_m: Floats) -> Catchments:
         outlet_m=calm_m,
         drain_s=np.full(len(warning_m), 3 * 3600.0),
     )
+
+
+def tide_m(warning_m: Floats, at_s: float) -> Floats:
+    """Stage (m) of tide posts at an instant (seconds, POSIX): half-daily, mean to peak 1 m, the first nearest to 警戒.
+
+    No surge, no neap: it only gives the tide posts something to show. High water stays 0.15 to 1.15 m under 警戒.
+    """
+    high_m = warning_m - 0.15 - _spread(len(warning_m), 0.0)
+    return np.asarray(high_m - 1.0 + np.cos(2 * np.pi * at_s / TIDE_S), np.float64)
 
 
 def _spread(count: int, start: float) -> Floats:

@@ -23,6 +23,7 @@ from hydrology.feeds.signing import sign
 from hydrology.models import FeedMark, Reservoir, River, Station, StationKind
 from hydrology.science.formats import cf_netcdf
 from hydrology.science.grids import Grid
+from hydrology.standing import season_limits
 from notifications.models import UNSENT, Delivery, Dispatch, State
 from replay import ground
 from replay.storms import Frame, Storm
@@ -41,7 +42,7 @@ class Report:
 
 
 class Objects:
-    """The gauges, reservoirs and rivers of the table, and what they would show under a field."""
+    """The gauges, reservoirs, rivers and tide posts of the table, and what they would show under a field."""
 
     def __init__(self, day: date) -> None:
         gauges = list(Station.objects.filter(kind=StationKind.RAIN).order_by("code"))
@@ -51,17 +52,17 @@ class Objects:
             .prefetch_related("season_limits")
             .order_by("pk")
         )
-        rivers = list(
+        known = (
             River.objects.exclude(Q(bed_m=None) | Q(warning_m=None)).select_related("station").order_by("pk")
         )
+        rivers = list(known.filter(station__kind=StationKind.RIVER))
+        coast = list(known.filter(station__kind=StationKind.TIDE))
         self.gauge_codes = [gauge.code for gauge in gauges]
         self.level_codes = [post.station_id for post in (*lakes, *rivers)]
         self._gauges = gauges
         self._levels = [post.station for post in (*lakes, *rivers)]
-        limits = [
-            next((s.limit_m for s in lake.season_limits.all() if s.covers(day)), lake.normal_m)
-            for lake in lakes
-        ]
+        season_m = season_limits([row for lake in lakes for row in lake.season_limits.all()], day)
+        limits = [season_m.get(lake.pk, lake.normal_m) for lake in lakes]
         self._lakes = ground.reservoirs(
             np.array(limits),
             np.array([lake.dead_m for lake in lakes]),
@@ -71,6 +72,8 @@ class Objects:
         self._rivers = ground.rivers(
             np.array([river.warning_m for river in rivers]), np.array([river.bed_m for river in rivers])
         )
+        self._tide_codes = [post.station_id for post in coast]
+        self._tide_warning_m = np.array([post.warning_m for post in coast])
         self._water = [self._lakes.calm(), self._rivers.calm()]
         self._carry = np.zeros(len(gauges))
         self._split = len(lakes)
@@ -97,7 +100,11 @@ class Objects:
         ]
         rows += [
             {"station": code, "element": "stage_m", "observed_at": stamp, "value": round(float(stage), 3)}
-            for code, stage in zip(self.level_codes, np.concatenate([lakes, rivers]), strict=True)
+            for code, stage in zip(
+                [*self.level_codes, *self._tide_codes],
+                np.concatenate([lakes, rivers, ground.tide_m(self._tide_warning_m, at.timestamp())]),
+                strict=True,
+            )
         ]
         return rows
 

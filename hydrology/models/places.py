@@ -4,7 +4,6 @@ Written by the roster and register imports (replay/city.py for the demo, hydrolo
 lists). Levels are comparable only within one datum, which is stored and never converted.
 """
 
-from datetime import date
 from typing import Any, Self
 
 from django.contrib.postgres.indexes import OpClass
@@ -85,10 +84,10 @@ class StationQuerySet(models.QuerySet["Station"]):
             .annotate(stage=FilteredRelation("latest", condition=Q(latest__element=Element.STAGE)))
             .order_by("code")
             .values(
-                "code", "name", "kind", "region_id", "region__path",
+                "code", "name", "kind", "region_id", "region__path", "datum",
                 "stage__value", "stage__observed_at", "stage__quality", "stage__rate_m_per_h",
                 "reservoir__gated", "reservoir__normal_m", "reservoir__design_m", "reservoir__check_m",
-                "river__warning_m", "river__guarantee_m",
+                "reservoir__crest_m", "river__warning_m", "river__guarantee_m", "river__highest_m",
             )
         )  # fmt: skip
 
@@ -126,7 +125,10 @@ class Reservoir(models.Model):
 
 
 class SeasonLimit(models.Model):
-    """汛限水位 by season (ST_RSVRFSR_B); days are MMDD, inclusive, and may wrap the year end."""
+    """汛限水位 by season (ST_RSVRFSR_B); days are MMDD, inclusive, and may wrap the year end.
+
+    An empty `end_mmdd` (EDMD null) means until the next season begins; which one holds: science.stages.season_in_force.
+    """
 
     reservoir = models.ForeignKey(Reservoir, models.CASCADE, related_name="season_limits")
     begin_mmdd = models.CharField(max_length=4)
@@ -135,13 +137,6 @@ class SeasonLimit(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["reservoir", "begin_mmdd"], name="season_limit_once")]
-
-    def covers(self, day: date) -> bool:
-        """Whether the (local) day lies in this season."""
-        mmdd = day.strftime("%m%d")
-        if self.begin_mmdd <= self.end_mmdd:
-            return self.begin_mmdd <= mmdd <= self.end_mmdd
-        return mmdd >= self.begin_mmdd or mmdd <= self.end_mmdd
 
 
 class River(models.Model):

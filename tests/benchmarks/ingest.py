@@ -1,6 +1,6 @@
 """One 5-minute cycle: gauges, levels, nowcast and field come in over HTTP, the watch assesses them, people are warned.
 
-`python -m tests.benchmarks.ingest [CYCLES]` ends with one JSON line. A cycle is 206 gauges and 296 levels in one body,
+`python -m tests.benchmarks.ingest [CYCLES]` ends with one JSON line. A cycle is 206 gauges and 300 levels in one body,
 a nowcast of 24 steps and an observed field, of the built-in storm with 3 h before it, posted to the real web server.
   cycle_s      median, from the first POST until the slot's assessment is committed, bulletins included
   parts_s      medians: `readings`, `nowcast`, `observed` (each POST to its answer), `assess` (from the last answer

@@ -37,7 +37,7 @@ from replay.storm_2023 import reconstruct_2023
 from tests.benchmarks.stack import ROOT, Busy, Stack, median, result, say, stack, used_s, wait_for
 
 LEVELS = "/api/v1/live/levels"
-OBJECTS = 296  # reservoirs and rivers of the city
+OBJECTS = 300  # reservoirs, rivers and tide posts of the city
 CONNECTIONS = 16
 SESSIONS, STRANGERS = 400, 1200
 TURNS = 3

@@ -10,13 +10,14 @@ import pytest
 from django.utils.http import urlencode
 from pytest_django import DjangoAssertNumQueries
 
-from foundation.clock import iso, now
+from foundation.clock import iso, local, now
 from foundation.wire import HINTS, wire
 from hydrology import ingest, live
 from hydrology.models import Feed, Product, SeasonLimit
 from hydrology.science.formats import cf_netcdf
 from hydrology.science.grids import make_grid
 from hydrology.science.rainfall import slot_end
+from hydrology.standing import season_limits
 from tests.hydrology.conftest import ClientFor
 from tests.hydrology.factories import MINUTE, body, make_feed, rain, stage, steady_stage
 
@@ -44,13 +45,13 @@ def test_every_level_is_shown_with_what_the_contract_promises(feed: Feed, client
     assert set(items) == {"gated", "ungated", "river"}
     shown = items["gated"]
     assert shown.pop("age_s") < 60
-    in_season = SeasonLimit.objects.get(reservoir="gated").covers(at.date())
+    in_season = "gated" in season_limits(SeasonLimit.objects.all(), local(at).date())
     assert shown == {
         "station": "gated", "name": "station gated", "kind": "reservoir", "region": "440303001", "level_m": 28.4,
-        "observed_at": iso(at), "quality": "good", "trend": "steady", "rate_m_per_h": 0.0,
+        "datum": "85高程", "observed_at": iso(at), "quality": "good", "trend": "steady", "rate_m_per_h": 0.0,
         "limit_kind": "flood_season" if in_season else "normal", "limit_m": 28.0 if in_season else 30.0,
         "over_m": pytest.approx(0.4 if in_season else -1.6), "status": "over" if in_season else "normal",
-        "gated": True,
+        "next_limit_kind": "design" if in_season else "normal", "time_to_limit_s": None, "gated": True,
     }  # fmt: skip
     assert items["ungated"]["status"] == "unknown"
     assert (items["river"]["status"], items["river"]["kind"]) == ("normal", "river")

@@ -14,13 +14,15 @@ from tests.hydrology.factories import NOW
 
 RESERVOIR = {
     "code": "r", "name": "reservoir", "kind": "RR", "region_id": "440303001", "region__path": "4403/440303/440303001/",
+    "datum": "85高程",
     "stage__value": 27.0, "stage__observed_at": NOW, "stage__quality": 0, "stage__rate_m_per_h": None,
     "reservoir__gated": True, "reservoir__normal_m": 30.0, "reservoir__design_m": 32.0, "reservoir__check_m": 33.0,
-    "river__warning_m": None, "river__guarantee_m": None,
+    "reservoir__crest_m": 34.0, "river__warning_m": None, "river__guarantee_m": None, "river__highest_m": None,
 }  # fmt: skip
 RIVER = RESERVOIR | {
     "kind": "ZZ", "reservoir__gated": None, "reservoir__normal_m": None, "reservoir__design_m": None,
-    "reservoir__check_m": None, "river__warning_m": 5.0, "river__guarantee_m": 6.0, "stage__value": 3.0,
+    "reservoir__check_m": None, "reservoir__crest_m": None, "river__warning_m": 5.0, "river__guarantee_m": 6.0,
+    "river__highest_m": 7.0, "stage__value": 3.0,
 }  # fmt: skip
 
 
@@ -38,6 +40,8 @@ def shown(post: dict[str, Any], season_m: float | None = 28.0, **fields: Any) ->
         (28.01, ("over", "flood_season", 0.01)),
         (32.0, ("design", "design", 0.0)),
         (33.0, ("check", "check", 0.0)),
+        (33.5, ("check", "crest_margin", 0.0)),
+        (34.2, ("check", "crest", 0.2)),
     ],
 )
 def test_a_reservoir_stands_against_its_season_then_design_then_check(level_m: float, expected: Any) -> None:
@@ -56,6 +60,7 @@ def test_outside_every_season_the_normal_level_counts() -> None:
         (4.8, ("near", "warning", -0.2)),
         (5.0, ("over", "warning", 0.0)),
         (6.2, ("over", "guarantee", 0.2)),
+        (7.1, ("over", "highest", 0.1)),
     ],
 )
 def test_a_river_stands_against_warning_and_guarantee(level_m: float, expected: Any) -> None:
@@ -109,15 +114,43 @@ def test_the_trend_is_told_from_the_rate(rate: float | None, trend: str | None) 
 
 
 @pytest.mark.parametrize(
-    ("day", "limit_m"),
+    ("fields", "ahead"),
     [
-        (date(2026, 12, 31), 27.0), (date(2027, 1, 1), 27.0), (date(2026, 11, 1), 27.0), (date(2027, 2, 28), 27.0),
-        (date(2026, 10, 31), None), (date(2026, 3, 1), None), (date(2026, 6, 1), 25.0),
+        ({"stage__value": 4.0, "stage__rate_m_per_h": 0.5}, ("warning", 7200)),
+        ({"stage__value": 5.5, "stage__rate_m_per_h": 0.5}, ("guarantee", 3600)),
+        ({"stage__value": 4.0, "stage__rate_m_per_h": -0.5}, ("warning", None)),
+        ({"stage__value": 4.0, "stage__rate_m_per_h": None}, ("warning", None)),
+        ({"stage__value": 4.0, "stage__rate_m_per_h": 0.01}, ("warning", None)),
+        ({"stage__value": 7.5, "stage__rate_m_per_h": 0.5}, (None, None)),
+        ({"stage__value": 4.0, "stage__rate_m_per_h": 0.5, "stage__quality": 1}, ("warning", None)),
+        ({"stage__value": 4.0, "stage__rate_m_per_h": 0.5, "kind": "TT"}, ("warning", None)),
+        (
+            {"stage__value": 4.0, "stage__rate_m_per_h": 0.5, "stage__observed_at": NOW - timedelta(hours=2)},
+            ("warning", None),
+        ),
     ],
-)  # fmt: skip
-def test_a_season_may_wrap_the_end_of_the_year(day: date, limit_m: float | None) -> None:
+)
+def test_the_time_to_the_next_limit_is_told_only_where_it_may_be_believed(
+    fields: dict[str, Any], ahead: Any
+) -> None:
+    item = item_of(RIVER | fields, None, NOW)
+    assert (item["next_limit_kind"], item["time_to_limit_s"]) == ahead
+
+
+def test_the_item_names_its_datum_and_a_tide_post_its_kind() -> None:
+    item = item_of(RIVER | {"kind": "TT", "datum": "珠基"}, None, NOW)
+    assert (item["kind"], item["datum"]) == ("tide", "珠基")
+
+
+def test_a_reservoir_without_any_level_of_its_own_is_unknown() -> None:
+    bare = {name: None for name in RESERVOIR if name.startswith("reservoir__")}
+    assert shown(RESERVOIR | bare, None) == ("unknown", None, None)
+
+
+def test_seasons_of_several_reservoirs_are_kept_apart() -> None:
     rows = [
         SeasonLimit(reservoir_id="r", begin_mmdd="1101", end_mmdd="0228", limit_m=27.0),
-        SeasonLimit(reservoir_id="r", begin_mmdd="0415", end_mmdd="0731", limit_m=25.0),
+        SeasonLimit(reservoir_id="q", begin_mmdd="0415", end_mmdd="", limit_m=25.0),
     ]
-    assert season_limits(rows, day).get("r") == limit_m
+    assert season_limits(rows, date(2026, 12, 31)) == {"r": 27.0, "q": 25.0}
+    assert season_limits(rows, date(2026, 6, 1)) == {"q": 25.0}

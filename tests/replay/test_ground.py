@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from replay.ground import Catchments, Floats, cells_under, rain_around, reservoirs, rivers, tip
+from replay.ground import Catchments, Floats, cells_under, rain_around, reservoirs, rivers, tide_m, tip
 from replay.storm_2023 import CORE_H, LAT, LON, rain_2023, slot
 
 RAIN = arrays(np.float64, (24, 3), elements=st.floats(0, 20))
@@ -108,3 +108,13 @@ def test_in_the_night_of_2023_some_objects_pass_their_limit_and_most_do_not() ->
     assert 10 <= (np.max(pools_m, axis=0) > 0).sum() <= 60
     assert 2 <= (np.max(channels_m, axis=0) > 0).sum() <= 30
     assert np.abs(np.diff(channels_m, axis=0)).max() < 0.8  # a jump that quality control would suspect
+
+
+def test_a_tide_comes_twice_a_day_and_only_the_first_post_is_near_its_warning() -> None:
+    warning_m = np.full(4, 2.3)
+    stage_m = np.array([tide_m(warning_m, n * 300.0) for n in range(288)])
+    peaks = (stage_m[1:-1, 0] > stage_m[:-2, 0]) & (stage_m[1:-1, 0] >= stage_m[2:, 0])
+    assert peaks.sum() in (1, 2)
+    assert np.ptp(stage_m, axis=0) == pytest.approx(2.0, abs=0.01)
+    assert (stage_m < warning_m).all()
+    assert list(stage_m.max(axis=0) > warning_m - 0.3) == [True, False, False, False]
