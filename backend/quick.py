@@ -37,7 +37,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Send], Awaitable[None]]
 
 LEVELS, RAIN = "/api/v1/live/levels", "/api/v1/live/rain"
-FRESH_S, USABLE_S = 1.0, 3.0
+FRESH_S, USABLE_S = 1.0, 10.0  # a snapshot says its own as_of, and Redis may take its time to be away
 PLACES_S: Final = 60.0
 CHOICES: Final = {
     LEVELS: {"kind": {*KINDS.values()}, "status": {*STATUSES}, "first": {"mine"}, "region": None},
