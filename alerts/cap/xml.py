@@ -93,7 +93,7 @@ def _write_info(into: Element, info: Info) -> None:
 
 def read(raw: bytes) -> Alert:
     """The message in the bytes. Raises BadCap naming the element, the reason and the remedy."""
-    root = _parse(raw)
+    root = parse(raw)
     _check(root)
     return Alert(
         identifier=_text(root, "identifier"),
@@ -154,7 +154,8 @@ def _read_area(area: Element) -> Area:
     )
 
 
-def _parse(raw: bytes) -> Element:
+def parse(raw: bytes) -> Element:
+    """The root of well-formed, harmless XML. Raises BadCap."""
     if len(raw) > MOST_BYTES:
         raise BadCap("alert", f"is larger than {MOST_BYTES} bytes", "send a smaller message")
     parser = etree.XMLParser(

@@ -1,11 +1,15 @@
 """CAP 1.2: what we write is read as it was, what is hostile or wrong is refused by name."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.cap.signature import sign, verified
 from alerts.cap.values import (
     Alert,
     Area,
@@ -176,6 +180,43 @@ def test_identifiers_have_the_national_form_and_do_not_repeat_within_a_minute() 
     assert {len(one) for one in made} == {31}
     with pytest.raises(ValueError, match="600"):
         identifier(UNIT, AT, 600)
+
+
+def a_certificate(name: str) -> tuple[bytes, bytes]:
+    """A key and a certificate of its own, PEM."""
+    key = rsa.generate_private_key(65537, 2048)
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    began = datetime.now(UTC) - timedelta(days=1)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(began)
+        .not_valid_after(began + timedelta(days=30))
+        .add_extension(x509.KeyUsage(True, *[False] * 8), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(pem, *plain), made.public_bytes(pem)
+
+
+def test_a_signed_message_is_believed_once_its_signer_is_known_and_nothing_was_changed() -> None:
+    key, certificate = a_certificate("city")
+    _, stranger = a_certificate("stranger")
+    signed = sign(FOREIGN.encode(), key, certificate)
+    assert read(signed) == read(FOREIGN.encode()), "a signature does not hinder reading"
+    assert read(verified(signed, [stranger, certificate])) == read(FOREIGN.encode())
+    for changed, known in (
+        (signed, [stranger]),
+        (signed.replace("橙色".encode(), "红色".encode()), [certificate]),
+        (FOREIGN.encode(), [certificate]),
+        (signed, []),
+    ):
+        with pytest.raises(BadCap, match="Signature"):
+            verified(changed, known)
 
 
 def test_a_message_without_a_zone_or_an_end_is_no_message() -> None:
