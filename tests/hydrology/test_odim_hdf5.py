@@ -318,7 +318,7 @@ def test_a_netcdf_that_only_mentions_odim_is_still_netcdf() -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"GRIB\x00\x00\x00\x02", "cdo"),
+        (b"GRIB\x00\x00\x00\x02", "GRIB edition 2"),
         (b"CDF\x01", "nccopy"),
         (b"\x1f\x8b\x08", "unpacked"),
         (b"PK\x03\x04", "inside"),

@@ -1,20 +1,18 @@
 """One door for rain grids: the format is known by the content, never by a name or a header of the request.
 
-Owns which decoder gets the bytes. Reads: CF NetCDF-4, ODIM_H5, MICAPS diamond 4, HKO nowcast CSV. GRIB2 would need
-eccodes and is refused by name.
+Owns which decoder gets the bytes. Reads: CF NetCDF-4, GRIB2, ODIM_H5, MICAPS diamond 4, HKO nowcast CSV.
 """
 
 from datetime import timedelta
 from typing import Final
 
 from hydrology.science.cadence import RainRun
-from hydrology.science.formats import cf_netcdf, hdf5, hko_csv, micaps4, odim_hdf5
+from hydrology.science.formats import cf_netcdf, grib2, hdf5, hko_csv, micaps4, odim_hdf5
 from hydrology.science.grids import BadGrid, Grid
 from hydrology.science.rainfall import SLOT
 
-READ: Final = "CF NetCDF-4, ODIM_H5, MICAPS diamond 4 or HKO nowcast CSV"
+READ: Final = "CF NetCDF-4, GRIB2, ODIM_H5, MICAPS diamond 4 or HKO nowcast CSV"
 _KNOWN_BY_THEIR_START: Final = (
-    (b"GRIB", "is GRIB, which is not read here", "convert it to NetCDF-4 (cdo -f nc4 copy)"),
     (b"CDF", "is NetCDF-3", "write it as NetCDF-4 (nccopy -k nc4)"),
     (b"\x1f\x8b", "is compressed (gzip)", "send it unpacked"),
     (b"BZh", "is compressed (bzip2)", "send it unpacked"),
@@ -35,6 +33,8 @@ def read(body: bytes, unsaid: timedelta = SLOT) -> RainRun:
     if body.startswith(hdf5.MAGIC):
         with hdf5.opened(body) as file:
             return odim_hdf5.read(file) if odim_hdf5.is_odim(file) else cf_netcdf.read(file, unsaid)
+    if body.startswith(grib2.MAGIC):
+        return grib2.read(body)
     for start, what_it_is, what_to_do in _KNOWN_BY_THEIR_START:
         if body.startswith(start):
             raise BadGrid("file", what_it_is, what_to_do)
