@@ -30,6 +30,7 @@ class RainPicture:
     slot_at: datetime
     figures: dict[str, list[Figure]]
     grids: list[int] = field(default_factory=list)
+    spread: list[int] = field(default_factory=list)  # of these runs: out of sums longer than a slot
     nowcast: GridRun | None = None
     missing_share: float = 0.0
     excluded: list[str] = field(default_factory=list)
@@ -128,6 +129,7 @@ def _add_cells(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, st
         fields = {frame.issued_at: field_of(frame)[0] for frame in frames}
         cells = lay_slots(fields, last_end=seen.slot_at, slots=SLOTS, places=places)
         seen.grids = [frame.pk for frame in frames]
+        seen.spread = [frame.pk for frame in frames if frame.spread]
         seen._cells = cells
         sums, shares = sliding_sums(cells)
         names = [f"rain_{minutes}min" for minutes in WINDOWS_MIN]
@@ -135,6 +137,7 @@ def _add_cells(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, st
         seen.missing_share = round(float(np.isnan(cells).mean()), 4)
     seen.nowcast = run = GridRun.objects.newest_nowcast(seen.slot_at)
     if run is not None:
+        seen.spread += [run.pk] * run.spread
         lat, lon = axes_of(run.geometry)
         ahead = field_of(run).astype(np.float64)
         age = int((seen.slot_at - run.issued_at).total_seconds()) // run.step_s
