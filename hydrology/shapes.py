@@ -72,6 +72,8 @@ class RainItem(serializers.Serializer[object]):
 
 class LiveRain(serializers.Serializer[object]):
     as_of = serializers.DateTimeField(help_text="END of the newest 5-minute slot")
+    observed_at = serializers.DateTimeField(allow_null=True, help_text="newest gauge value or frame")
+    age_s = serializers.IntegerField(allow_null=True, help_text="of it, at `as_of`")
     nowcast_issued_at = serializers.DateTimeField(allow_null=True)
     level = serializers.CharField(help_text="district or street, as asked")
     items = RainItem(many=True)
@@ -83,7 +85,9 @@ class RainStep(serializers.Serializer[object]):
 
 
 class PointRain(serializers.Serializer[object]):
-    as_of = serializers.DateTimeField()
+    as_of = serializers.DateTimeField(help_text="END of the newest 5-minute slot")
+    observed_at = serializers.DateTimeField(allow_null=True, help_text="newest gauge value or frame")
+    age_s = serializers.IntegerField(allow_null=True, help_text="of it, at `as_of`")
     lon = serializers.FloatField(help_text="as asked; the cell under it answers")
     lat = serializers.FloatField(help_text="as asked; the cell under it answers")
     step_s = serializers.IntegerField()
@@ -136,16 +140,18 @@ class StationPage(serializers.Serializer[object]):
 
 class NewestRain(serializers.Serializer[object]):
     observed_at = serializers.DateTimeField()
+    age_s = serializers.IntegerField(help_text="at `as_of`")
     rain_mm = serializers.FloatField()
     quality = serializers.ChoiceField(choices=QUALITIES)
 
 
 class StationWhole(StationOut):
+    as_of = serializers.DateTimeField()
     rain = NewestRain(allow_null=True)
     level = LevelItem(allow_null=True)
 
     class Meta(StationOut.Meta):
-        fields = [*StationOut.Meta.fields, "rain", "level"]
+        fields = [*StationOut.Meta.fields, "as_of", "rain", "level"]
 
 
 class RainThere(serializers.Serializer[object]):
