@@ -3,13 +3,16 @@
 from django.urls import path, re_path
 
 from alerts import api
-from alerts.doors import feeds
+from alerts.doors import cap, feeds
 from alerts.orders import TRANSITIONS
 
 urlpatterns = [
     path("feeds", feeds.Feeds.as_view()),
     path("warnings", api.Warnings.as_view()),
     path("warnings/<int:pk>", api.OneWarning.as_view()),
+    path("warnings/<int:pk>.cap", cap.WarningCap.as_view()),
+    path("warnings.atom", cap.WarningsAtom.as_view()),
+    path("orders/<int:pk>.cap", cap.OrderCap.as_view()),
     path("orders", api.Orders.as_view()),
     path("orders/<int:pk>", api.OneOrder.as_view()),
     re_path(rf"^orders/(?P<pk>\d+)/(?P<verb>{'|'.join(TRANSITIONS)})$", api.OrderAct.as_view()),

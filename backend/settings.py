@@ -88,6 +88,15 @@ FCM_CA_FILE = _text("FCM_CA_FILE") or None
 FCM_RATE_PER_S = _number("FCM_RATE_PER_S", 10_000)  # Google's default quota: 600,000 a minute
 FIREBASE_CREDENTIALS = _text("FIREBASE_CREDENTIALS") or None
 
+# CAP: who we are among alerting units (6 digits of region, 3 of agency, 3 of unit, 2 of extension), and our signature
+CAP_UNIT = _text("CAP_UNIT", "44030099900000")
+if not (len(CAP_UNIT) == 14 and CAP_UNIT.isalnum() and CAP_UNIT.isascii() and CAP_UNIT.upper() == CAP_UNIT):
+    _faults.append(f"CAP_UNIT={CAP_UNIT!r} must be 14 digits or capitals.")
+CAP_KEY_FILE = _text("CAP_KEY_FILE") or None
+CAP_CERTIFICATE_FILE = _text("CAP_CERTIFICATE_FILE") or None
+if bool(CAP_KEY_FILE) != bool(CAP_CERTIFICATE_FILE):
+    _faults.append("CAP_KEY_FILE and CAP_CERTIFICATE_FILE belong together: set both, or none for unsigned messages.")
+
 # Celery: three queues; due times live in tables, so no task carries a countdown
 CELERY_BROKER_URL = _broker(0)
 CELERY_TASK_IGNORE_RESULT = True
