@@ -206,6 +206,20 @@ class ReadingsIn(serializers.Serializer[object]):
     readings = ReadingIn(many=True, help_text="at most 10,000")
 
 
+class RadarIn(serializers.Serializer[object]):
+    radar = serializers.CharField(max_length=32, help_text="a radar's or a mosaic's name")
+    product = serializers.CharField(max_length=16, help_text="CR, R, …")
+    observed_at = serializers.DateTimeField(help_text="with its zone")
+    bbox = serializers.ListField(
+        child=serializers.FloatField(), min_length=4, max_length=4, help_text="west, south, east, north; north is up"
+    )
+    scale = serializers.ListField(
+        child=serializers.ListField(), required=False, max_length=64, help_text='[[dBZ from, "#rrggbb"], …]'
+    )
+    cadence_s = serializers.IntegerField(required=False, help_text="360 when left out")
+    png = serializers.CharField(help_text="base64 of at most 8 MB; kept as it is")
+
+
 class RejectedRow(serializers.Serializer[object]):
     index = serializers.IntegerField()
     code = serializers.CharField()

@@ -19,4 +19,5 @@ urlpatterns = [
     path("posts", feeds.PostList.as_view()),
     path("ingest/readings", ingest.IngestReadings.as_view()),
     path("ingest/grids", ingest.IngestGrids.as_view()),
+    path("ingest/radar", ingest.IngestRadar.as_view()),
 ]

@@ -22,6 +22,7 @@ WRITERS = {
     "Latest": {"hydrology/ingest/readings.py"},
     "GridRun": {"hydrology/ingest/grids.py"},
     "GridPart": {"hydrology/ingest/grids.py"},
+    "RadarFrame": {"hydrology/ingest/radar.py"},
     "Blob": {"hydrology/ingest/grids.py", "hydrology/ingest/radar.py"},
     "FeedPost": {"hydrology/ingest/posts.py"},
     "FeedMark": {"hydrology/ingest/posts.py"},

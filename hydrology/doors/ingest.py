@@ -19,6 +19,7 @@ from hydrology.models import Feed
 
 MOST_READINGS_BYTES = 4 * 1024 * 1024  # 10,000 rows are about 1.3 MB
 MOST_GRID_BYTES = 32 * 1024 * 1024
+MOST_RADAR_BYTES = 12 * 1024 * 1024  # 8 MB in base64, and what stands beside it
 SIGNED = [
     OpenApiParameter(KEY_HEADER, str, OpenApiParameter.HEADER, required=True),
     OpenApiParameter(
@@ -79,5 +80,19 @@ class IngestGrids(FeedDoor):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        """One observed field or one nowcast run: CF NetCDF, ODIM HDF5, MICAPS 4 or HKO CSV, told by the content."""
+        """Observed fields of 1 to 30 minutes or one nowcast run, told by the content: CF NetCDF, GRIB2, ODIM HDF5,
+        MICAPS 4 or HKO CSV, on latitude-longitude or a projection. `accepted` counts the sums of an observation."""
         return self.take(request, MOST_GRID_BYTES, ingest.take_grid)
+
+
+class IngestRadar(FeedDoor):
+    @extend_schema(
+        parameters=SIGNED,
+        request={"application/json": shapes.RadarIn, "image/png": OpenApiTypes.BINARY},
+        responses=ANSWERS,
+        auth=[],
+    )
+    def post(self, request: Request) -> Response:
+        """One radar picture: JSON with the PNG in base64, or the PNG alone with the same words as text chunks
+        (tEXt or iTXt; bbox, scale and cadence_s as JSON)."""
+        return self.take(request, MOST_RADAR_BYTES, ingest.take_radar)

@@ -2,6 +2,7 @@
 
 from hydrology.ingest.grids import forget_parts, take_grid
 from hydrology.ingest.posts import Answer, forget_raw
+from hydrology.ingest.radar import take_radar
 from hydrology.ingest.readings import take_readings
 
-__all__ = ["Answer", "forget_parts", "forget_raw", "take_grid", "take_readings"]
+__all__ = ["Answer", "forget_parts", "forget_raw", "take_grid", "take_radar", "take_readings"]

@@ -32,7 +32,7 @@ from hydrology.science.projection import Sampling
 MAGIC: Final = b"GRIB"
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_VALUES: Final = 24 * 1024 * 1024
-WAIT_S: Final = 30.0  # ten times what the largest body took
+WAIT_S: Final = 20.0
 _CHILD: Final = str(Path(__file__).with_name("grib2_child.py"))
 # (discipline, category, number) -> mm per unit; rates -> mm per second
 _AMOUNTS: Final = {

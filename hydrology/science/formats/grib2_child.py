@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 MEMORY_BYTES: Final = 2 * 1024**3
-CPU_S: Final = 20
+CPU_S: Final = 10
 # What must hold before the library is loaded cannot follow the imports below; systems without such limits go on.
 for _kind, _most in (
     (resource.RLIMIT_AS, MEMORY_BYTES),
