@@ -81,6 +81,7 @@ def _item(kind: str, end: datetime, run: GridRun | None, step: int) -> dict[str,
         "bbox": bbox_of(run.geometry) if run else None,
         "missing": run is None,
         "missing_share": run.missing_share if run else None,
+        "spread": run.spread if run else None,
     }
 
 

@@ -110,6 +110,9 @@ class RainFrameItem(serializers.Serializer[object]):
     )
     missing = serializers.BooleanField(help_text="expected, and not there")
     missing_share = serializers.FloatField(allow_null=True, help_text="share of cells without a value, 0..1")
+    spread = serializers.BooleanField(
+        allow_null=True, help_text="out of sums longer than 5 minutes, taken as even: a lower bound of its peaks"
+    )
 
 
 class RainFrames(serializers.Serializer[object]):

@@ -4,6 +4,7 @@ import io
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import h5netcdf
@@ -368,9 +369,12 @@ def test_damaged_bytes_are_a_grid_or_a_refusal_and_nothing_else(draw: st.DataObj
     assert not (grid.rain_mm < 0).any()
 
 
+@cache
 def _bodies() -> list[bytes]:
     given_files = [min(STORM.glob("obs_*.nc"))] if STORM.is_dir() else []
-    return [BODY, *(path.read_bytes() for path in given_files)]
+    proj = next(iter(PLANES))
+    planes = [projected(proj, PLANES[proj], by_cell=by_cell) for by_cell in (False, True)]
+    return [BODY, *planes, *(path.read_bytes() for path in given_files)]
 
 
 @needs_storm
@@ -382,6 +386,16 @@ def test_the_given_observations_are_one_step_each_ending_at_the_time_in_their_na
         assert grid.rain_mm.shape == (1, 60, 160)
         assert grid.dropped == 0
         assert decode(encode(grid)) == grid
+
+
+@needs_storm
+def test_the_given_frames_are_bit_for_bit_what_their_files_say() -> None:
+    for path in sorted(STORM.glob("*.nc"))[::7]:
+        with h5py.File(path) as file:
+            raw = file["rainfall_amount"][()]
+            upright = raw[:, ::-1] if file["lat"][0] < file["lat"][-1] else raw
+        mm = np.where(upright == -1, np.nan, upright / 100.0).astype(np.float32)
+        assert decode(path.read_bytes()).rain_mm.tobytes() == mm.tobytes()
 
 
 @needs_storm

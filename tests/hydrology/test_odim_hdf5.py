@@ -287,7 +287,7 @@ def test_an_attribute_whose_type_is_damaged_does_not_end_the_process() -> None:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_damaged_bytes_are_a_grid_or_a_refusal_and_nothing_else(draw: st.DataObject) -> None:
-    body = bytearray(BODY)
+    body = bytearray(draw.draw(st.sampled_from([BODY, changed(on_plane())]), label="body"))
     for at, byte in draw.draw(
         st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)), max_size=8)
     ):
