@@ -14,7 +14,6 @@ from foundation.clock import iso
 from hydrology.feeds.clock import water_clock
 from hydrology.models import Blob, RadarFrame
 
-MOST_HOURS = 24
 KNOWN = timedelta(days=7)  # a radar silent for longer is no longer expected
 Item = dict[str, Any]
 
@@ -23,8 +22,8 @@ def frames(now: datetime, hours: int, radar: str | None = None, product: str | N
     """Pictures of the last hours by radar, product and time, each expected time without one as `missing: true`.
 
     A picture: `{id, radar, product, at, bbox, width, height, scale, cadence_s, missing: false}`; a gap:
-    `{radar, product, at, missing: true}`. Times are expected every cadence_s from the picture before on, the newest
-    once it is a whole cadence late; a radar that fell silent within the last week is all gaps.
+    `{id: null, radar, product, at, missing: true}`. Times are expected every cadence_s from the picture before on,
+    the newest once it is a whole cadence late; a radar that fell silent within the last week is all gaps.
     """
     until = water_clock(now)
     since = until - timedelta(hours=hours)
@@ -87,7 +86,7 @@ def _gaps(
     at = max(after, after + ((since - after) // usual) * usual) + usual
     while at + usual / 2 <= before:
         if at > since:
-            yield {**names, "at": iso(at), "missing": True}
+            yield {"id": None, **names, "at": iso(at), "missing": True}
         at += usual
 
 

@@ -123,6 +123,30 @@ class RainFrames(serializers.Serializer[object]):
     items = RainFrameItem(many=True, help_text="oldest first")
 
 
+class RadarFrameItem(serializers.Serializer[object]):
+    id = serializers.IntegerField(
+        allow_null=True, help_text="for radar/frames/{id}.png; null where the picture is missing"
+    )
+    radar = serializers.CharField()
+    product = serializers.CharField()
+    at = serializers.DateTimeField()
+    missing = serializers.BooleanField(help_text="expected, and not there; then nothing below is told")
+    bbox = serializers.ListField(
+        child=serializers.FloatField(), required=False, help_text="[west, south, east, north], degrees, outer edges"
+    )
+    width = serializers.IntegerField(required=False, help_text="pixels")
+    height = serializers.IntegerField(required=False, help_text="pixels")
+    scale = serializers.ListField(
+        child=serializers.ListField(), required=False, help_text="[[dBZ from, #rrggbb], …] as its source says; or empty"
+    )
+    cadence_s = serializers.IntegerField(required=False)
+
+
+class RadarFrames(serializers.Serializer[object]):
+    as_of = serializers.DateTimeField(help_text="whole minutes")
+    items = RadarFrameItem(many=True, help_text="by radar and product, each oldest first")
+
+
 class StationOut(serializers.ModelSerializer[Station]):
     kind = serializers.SerializerMethodField()
     region = serializers.CharField(source="region_id")
@@ -148,13 +172,19 @@ class NewestRain(serializers.Serializer[object]):
     quality = serializers.ChoiceField(choices=QUALITIES)
 
 
+class SpeakingFeed(serializers.Serializer[object]):
+    name = serializers.CharField()
+    rank = serializers.IntegerField(help_text="1 is believed first; more: a better one is silent")
+
+
 class StationWhole(StationOut):
     as_of = serializers.DateTimeField()
+    feed = SpeakingFeed(allow_null=True, help_text="who said the newest of it")
     rain = NewestRain(allow_null=True)
     level = LevelItem(allow_null=True)
 
     class Meta(StationOut.Meta):
-        fields = [*StationOut.Meta.fields, "as_of", "rain", "level"]
+        fields = [*StationOut.Meta.fields, "as_of", "feed", "rain", "level"]
 
 
 class RainThere(serializers.Serializer[object]):

@@ -4,13 +4,14 @@ from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from foundation.clock import now
+from foundation.clock import iso, now
 from foundation.errors import not_found
-from hydrology import frames, shapes
+from hydrology import frames, radar, shapes
 from hydrology.doors import asked
+from hydrology.doors.live import private
+from hydrology.feeds.clock import water_clock
 
 HOURS = OpenApiParameter("hours", int, description=f"how far back, 1 to {frames.MOST_HOURS}; 2 when left out")
 PNG = {(200, "image/png"): OpenApiTypes.BINARY, 304: None, 404: shapes.Said}
@@ -33,11 +34,11 @@ def _picture(request: Request, picture: frames.Picture | None) -> HttpResponse:
 
 
 class RainFrames(APIView):
-    @extend_schema(parameters=[HOURS], responses=shapes.RainFrames)
-    def get(self, request: Request) -> Response:
+    @extend_schema(parameters=[HOURS], responses={200: shapes.RainFrames, 304: None})
+    def get(self, request: Request) -> HttpResponse:
         """Rain of the last hours and of the nowcast, step by step; gaps are marked. Pictures at `rain/frames/{id}.png`."""
         _require_water(request)
-        return Response(frames.rain_frames(asked.whole(request, "hours", 1, frames.MOST_HOURS, 2), now()))
+        return private(frames.rain_frames(asked.whole(request, "hours", 1, frames.MOST_HOURS, 2), now()))
 
 
 class RainFrame(APIView):
@@ -46,3 +47,43 @@ class RainFrame(APIView):
         """One step as a transparent PNG over the list's bbox, north up, one pixel a cell."""
         _require_water(request)
         return _picture(request, frames.rain_picture(run, step))
+
+
+class RadarFrames(APIView):
+    @extend_schema(
+        parameters=[
+            HOURS,
+            OpenApiParameter("radar", str, description="only this radar or mosaic"),
+            OpenApiParameter("product", str, description="only this product: CR, R, …"),
+        ],
+        responses={200: shapes.RadarFrames, 304: None},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        """Radar pictures of the last hours by radar, product and time; gaps are marked. Pictures at
+        `radar/frames/{id}.png`, small ones at `radar/frames/{id}.thumb.png`."""
+        _require_water(request)
+        hours = asked.whole(request, "hours", 1, frames.MOST_HOURS, 2)
+        as_of = water_clock(now()).replace(second=0, microsecond=0)  # so that most answers are a 304
+        asked_for = request.query_params
+        items = radar.frames(as_of, hours, asked_for.get("radar"), asked_for.get("product"))
+        return private({"as_of": iso(as_of), "items": items})
+
+
+class RadarFrame(APIView):
+    @extend_schema(responses=PNG)
+    def get(self, request: Request, pk: int) -> HttpResponse:
+        """One picture as its source drew it, over the list's bbox, north up."""
+        _require_water(request)
+        return _picture(request, _kept(radar.picture(pk)))
+
+
+class RadarThumb(APIView):
+    @extend_schema(responses=PNG)
+    def get(self, request: Request, pk: int) -> HttpResponse:
+        """The same at most 160 pixels wide and high, over the same bbox."""
+        _require_water(request)
+        return _picture(request, _kept(radar.thumb(pk)))
+
+
+def _kept(found: tuple[bytes, str] | None) -> frames.Picture | None:
+    return found and frames.Picture(found[0], f'"{found[1][:20]}"')
