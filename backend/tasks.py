@@ -6,7 +6,7 @@ Tasks are idempotent and short; what is due stands in the tables, so a task may 
 from celery import shared_task
 from django.conf import settings
 
-from alerts import feedwatch, watch
+from alerts import feedwatch, follows, stages, watch
 from backend.doors import forget_answers
 from escalation import climb
 from foundation import clock
@@ -25,6 +25,12 @@ def assess() -> None:
 @shared_task(name="watch.feeds")
 def watch_feeds() -> None:
     feedwatch.watch_feeds(now=clock.now())
+
+
+@shared_task(name="watch.levels")
+def watch_levels() -> None:
+    stages.assess_levels(now=clock.now())
+    follows.tell_followers(now=clock.now())
 
 
 @shared_task(name="live.refresh")

@@ -64,7 +64,7 @@ class Batch:
 def sort_out(rows: list[tuple[int, Reading]], feed: Feed) -> Batch:
     """Same value again, or a better feed has spoken: duplicate. Another value: the next revision. Another duration,
     or no such station: refused. Nothing is judged before the whole batch is known."""
-    places = _places({reading.station for _, reading in rows})
+    places = places_of({reading.station for _, reading in rows})
     batch = Batch(
         refused=[_unknown(index, reading) for index, reading in rows if reading.station not in places]
     )
@@ -243,7 +243,8 @@ def _unmoved_since(stands: Standing | None, reading: Reading) -> datetime | None
 _limits = lru_cache(maxsize=256)(default_limits)
 
 
-def _places(codes: set[str]) -> dict[str, Place]:
+def places_of(codes: set[str]) -> dict[str, Place]:
+    """Where these stations stand and what their levels may be; one query, no entry for an unknown code."""
     rows = Station.objects.filter(pk__in=codes).values_list(
         "code", "lat", "lon", "reservoir__dead_m", "reservoir__crest_m",
         "river__bed_m", "river__highest_m", "river__guarantee_m",

@@ -79,9 +79,17 @@ def courses_of(readings: Iterable[Reading]) -> defaultdict[tuple[str, Element], 
     for reading in readings:
         times[reading.station, reading.element].append(reading.observed_at)
     spans = [(*key, *span) for key, at in times.items() for span in _spans(sorted(at))]
+    return courses_over(spans)
+
+
+def courses_over(
+    spans: Iterable[tuple[str, Element, datetime, datetime]],
+) -> defaultdict[tuple[str, Element], Course]:
+    """What is stored in these spans (station, element, since, until), both ends included. One query."""
+    columns = [list(column) for column in zip(*spans, strict=True)] or [[]] * 4
     courses: defaultdict[tuple[str, Element], Course] = defaultdict(Course)
     with connection.cursor() as cursor:
-        cursor.execute(_STORED, [list(column) for column in zip(*spans, strict=True)] or [[]] * 4)
+        cursor.execute(_STORED, columns)
         for station, element, at_s, *row in cursor.fetchall():
             courses[station, Element(element)].put(datetime.fromtimestamp(at_s, UTC), Row(*row))
     return courses

@@ -35,6 +35,26 @@ _FIRST = f"""
     ORDER BY p.officer_id, length(r.path) DESC, p.id
 """
 
+# the holders of the stations' own posts, whatever the duty, and whom areas and duties address
+_KEEPERS = f"""
+    SELECT DISTINCT ON (a.officer_id) a.officer_id, a.region_id, a.root_id
+    FROM (
+        SELECT first.* FROM ({_FIRST}) first
+        UNION ALL
+        SELECT p.officer_id, p.region_id, NULL::bigint
+        FROM officers_post p WHERE p.station_id = ANY(%(stations)s) AND {_IN_FORCE}
+    ) a JOIN hydrology_region r ON r.code = a.region_id
+    ORDER BY a.officer_id, length(r.path) DESC, a.region_id
+"""
+
+# exactly these persons, each by his nearest post; without one he answers for nothing and is not addressed
+_NAMED = f"""
+    SELECT DISTINCT ON (p.officer_id) p.officer_id, p.region_id, NULL::bigint AS root_id
+    FROM officers_post p JOIN hydrology_region r ON r.code = p.region_id
+    WHERE p.officer_id = ANY(%(officers)s) AND {_IN_FORCE}
+    ORDER BY p.officer_id, length(r.path) DESC, p.id
+"""
+
 _REPEAT = """
     SELECT d.officer_id, d.region_id, d.id AS root_id
     FROM notifications_delivery d WHERE d.id = ANY(%(unanswered)s)
@@ -47,6 +67,24 @@ _DEPUTY = f"""
         AND p.duty = ANY(%(duties)s)
     WHERE d.id = ANY(%(unanswered)s) AND p.officer_id <> d.officer_id AND {_IN_FORCE}
     ORDER BY p.officer_id, p.id
+"""
+
+# for a silent keeper the B post of his own station first; for the others, and where it has none, that of the region
+_KEEPERS_DEPUTY = f"""
+    SELECT DISTINCT ON (p.officer_id) p.officer_id, d.region_id, NULL::bigint AS root_id
+    FROM notifications_delivery d
+    CROSS JOIN LATERAL (
+        SELECT EXISTS (
+            SELECT 1 FROM officers_post own
+            JOIN officers_post p ON p.station_id = own.station_id AND p.rank = 'B' AND p.officer_id <> d.officer_id
+            WHERE own.officer_id = d.officer_id AND own.station_id = ANY(%(stations)s) AND {_IN_FORCE}
+        ) AS has_deputy
+    ) keeper
+    JOIN officers_post p ON p.rank = 'B' AND p.officer_id <> d.officer_id AND CASE WHEN keeper.has_deputy
+        THEN p.station_id = ANY(%(stations)s)
+        ELSE p.station_id IS NULL AND p.region_id = d.region_id AND p.duty = ANY(%(duties)s) END
+    WHERE d.id = ANY(%(unanswered)s) AND {_IN_FORCE}
+    ORDER BY p.officer_id, keeper.has_deputy DESC, p.id
 """
 
 # the duty desk of the nearest region above that has one
@@ -76,9 +114,16 @@ _BY_ERRAND = {
 
 def audience(bulletin: Bulletin, errand: Errand, now: datetime, unanswered: list[int] | None = None) -> Query:
     """The query and its parameters; `unanswered` are the delivery ids an escalation errand speaks for."""
-    return _BY_ERRAND[errand], {
+    query = _BY_ERRAND[errand]
+    if errand is Errand.FIRST and bulletin.officers:
+        query = _NAMED
+    elif bulletin.stations:
+        query = {Errand.FIRST: _KEEPERS, Errand.DEPUTY: _KEEPERS_DEPUTY}.get(errand, query)
+    return query, {
         "areas": bulletin.areas,
         "duties": bulletin.duties,
+        "stations": bulletin.stations,
+        "officers": bulletin.officers,
         "now": now,
         "unanswered": unanswered or [],
         # a silent feed is not every street desk's concern

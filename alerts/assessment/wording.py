@@ -172,8 +172,8 @@ def warning_words(
     story = _Story(
         call=_CANCEL if ends else _CALLS[step.level],
         action=action,
-        district=_one_line(district_zh),
-        streets=tuple(_one_line(street) for street in ([street for street, _ in rain] or streets)),
+        district=one_line(district_zh),
+        streets=tuple(one_line(street) for street in ([street for street, _ in rain] or streets)),
         rain=tuple(rain),
         ahead_mm=nowcast_mm if nowcast_mm is not None and isfinite(nowcast_mm) else None,
         slot_at=local(slot_at),
@@ -195,17 +195,17 @@ def _tell_zh(story: _Story) -> tuple[str, str, str]:
     place = _place_zh(story.district, story.streets, HEAD_ZH - len(f"【{call.zh}】{hazard}"))
     head = f"{mark}【{call.zh}】{place}{hazard}"
     streets = f"（{'、'.join(story.streets)}）" if story.streets else ""
-    lines = [f"{mark}{_when_zh(story.slot_at)}，{story.district}{streets}{news}。"]
+    lines = [f"{mark}{when_zh(story.slot_at)}，{story.district}{streets}{news}。"]
     for street, r in story.rain:
         source = r.source.replace("station:", "雨量站").replace("cell:", "网格")
         lines.append(f"{street}：{_rain_zh(r)}，阈值{_mm(r.threshold_mm)}毫米，{source}。")
     if not story.ends:
         ahead = "暂无临近预报" if story.ahead_mm is None else f"预计未来1小时最大{_mm(story.ahead_mm)}毫米"
-        lines.append(f"{ahead}。本提示有效至{_when_zh(story.valid_until)}。")
+        lines.append(f"{ahead}。本提示有效至{when_zh(story.valid_until)}。")
     lines.append(call.body_zh)
     return (
-        mark + _clip(story.district, TITLE_ZH - len(mark + news)) + news,
-        _fit(head, facts, "：", "，", f"，{call.push_zh}", PUSH_ZH),
+        mark + clip(story.district, TITLE_ZH - len(mark + news)) + news,
+        fit(head, facts, "：", "，", f"，{call.push_zh}", PUSH_ZH),
         "\n".join([*lines, *([DRILL_END_ZH] if story.drill else [])]),
     )
 
@@ -216,21 +216,21 @@ def _tell_en(story: _Story) -> tuple[str, str, str]:
     facts = [_rain_en(story.rain[0][1])] if story.rain else []
     if story.push_ahead_mm is not None:
         facts.append(f"{_mm(story.push_ahead_mm)} mm expected in 1 h")
-    place = f"{_clip(story.district, 20)} {_first_en(story.streets, 'streets')}".rstrip()
+    place = f"{clip(story.district, 20)} {_first_en(story.streets, 'streets')}".rstrip()
     head = f"{mark}[{call.en}] {_HAZARDS[story.action][1]}: {place}"
     news = f"Heavy-rain warning {_ACTIONS[story.action][1]}" + ("" if story.ends else f" ({call.en})")
     streets = f" ({', '.join(story.streets)})" if story.streets else ""
-    lines = [f"{mark}{_when_en(story.slot_at)}. {news}: {story.district}{streets}."]
+    lines = [f"{mark}{when_en(story.slot_at)}. {news}: {story.district}{streets}."]
     for street, r in story.rain:
         source = r.source.replace("station:", "gauge ").replace("cell:", "grid cell ")
         lines.append(f"{street}: {_rain_en(r)}, threshold {_mm(r.threshold_mm)} mm, {source}.")
     if not story.ends:
         ahead = "No nowcast" if story.ahead_mm is None else f"Up to {_mm(story.ahead_mm)} mm expected in 1 h"
-        lines.append(f"{ahead}. Valid until {_when_en(story.valid_until)}.")
+        lines.append(f"{ahead}. Valid until {when_en(story.valid_until)}.")
     lines.append(call.body_en)
     return (
-        f"{mark}{news}, {_clip(story.district, TITLE_EN - len(mark + news) - 2)}",
-        _fit(head, facts, ", ", ", ", f". {call.push_en}", PUSH_EN),
+        f"{mark}{news}, {clip(story.district, TITLE_EN - len(mark + news) - 2)}",
+        fit(head, facts, ", ", ", ", f". {call.push_en}", PUSH_EN),
         "\n".join([*lines, *([DRILL_END_EN] if story.drill else [])]),
     )
 
@@ -259,10 +259,10 @@ def order_words(
         sign_zh, sign_en = "原指令不再执行", "Stop acting on it."
     elif deadline_at is not None:
         due = local(deadline_at)
-        sign_zh, sign_en = f"请{due.day}日{due:%H:%M}前签收", f"Confirm receipt by {_when_en(due)}."
-    title = _one_line(title_zh)
-    other = _one_line(title_en) or f"Flood response {level_en}: {title}"
-    first_zh = _clip(_one_line(areas[0]), 7) if areas else ""
+        sign_zh, sign_en = f"请{due.day}日{due:%H:%M}前签收", f"Confirm receipt by {when_en(due)}."
+    title = one_line(title_zh)
+    other = one_line(title_en) or f"Flood response {level_en}: {title}"
+    first_zh = clip(one_line(areas[0]), 7) if areas else ""
     more_zh = f"等{len(areas)}地" if len(areas) > 1 else ""
     over_zh, over_en = ("终止", " ENDED") if ends else ("", "")
     head_zh = f"{mark_zh}【{level_zh}响应{over_zh}】{first_zh}{more_zh}："
@@ -270,16 +270,16 @@ def order_words(
     lines_zh = [mark_zh + text_zh, f"范围：{'、'.join(areas)}。", f"{sign_zh}。"]
     lines_en = [mark_en + (text_en or text_zh), f"Areas: {', '.join(areas)}.", sign_en]
     return Words(
-        title_zh=mark_zh + _clip(title, TITLE_ZH - len(mark_zh)),
-        title_en=mark_en + _clip(other, TITLE_EN - len(mark_en)),
-        push_zh=f"{head_zh}{_clip(title, PUSH_ZH - len(head_zh) - len(sign_zh) - 1)}，{sign_zh}",
-        push_en=f"{head_en}{_clip(other, PUSH_EN - len(head_en) - len(sign_en) - 2)}. {sign_en}",
+        title_zh=mark_zh + clip(title, TITLE_ZH - len(mark_zh)),
+        title_en=mark_en + clip(other, TITLE_EN - len(mark_en)),
+        push_zh=f"{head_zh}{clip(title, PUSH_ZH - len(head_zh) - len(sign_zh) - 1)}，{sign_zh}",
+        push_en=f"{head_en}{clip(other, PUSH_EN - len(head_en) - len(sign_en) - 2)}. {sign_en}",
         body_zh="\n".join([*lines_zh, *([DRILL_END_ZH] if drill else [])]),
         body_en="\n".join([*lines_en, *([DRILL_END_EN] if drill else [])]),
     )
 
 
-def _fit(head: str, facts: Sequence[str], opener: str, joiner: str, tail: str, limit: int) -> str:
+def fit(head: str, facts: Sequence[str], opener: str, joiner: str, tail: str, limit: int) -> str:
     """Head, as many facts as have room, in order, and always the tail."""
     text = head
     for fact in facts:
@@ -292,8 +292,8 @@ def _fit(head: str, facts: Sequence[str], opener: str, joiner: str, tail: str, l
 def _place_zh(district: str, streets: Sequence[str], room: int) -> str:
     """As many street names as the room allows, then 等N街道; the first name is cut before the number goes."""
     if not streets:
-        return _clip(district, room)
-    short = _clip(district.removesuffix("特别合作区").removesuffix("新区").removesuffix("区") or district, 4)
+        return clip(district, room)
+    short = clip(district.removesuffix("特别合作区").removesuffix("新区").removesuffix("区") or district, 4)
     names = [street.removesuffix("街道") or street for street in streets]
     room -= len(short)
     for shown in range(min(len(names), room), 0, -1):
@@ -301,11 +301,11 @@ def _place_zh(district: str, streets: Sequence[str], room: int) -> str:
         if len(listed) <= room:
             return short + listed
     unit = f"等{len(names)}街道" if len(names) > 1 else "街道"
-    return short + _clip(names[0], max(2, room - len(unit))) + unit
+    return short + clip(names[0], max(2, room - len(unit))) + unit
 
 
 def _first_en(names: Sequence[str], unit: str) -> str:
-    first = _clip(_one_line(names[0]), 20) if names else ""
+    first = clip(one_line(names[0]), 20) if names else ""
     return first + (f" and {len(names) - 1} more {unit}" if len(names) > 1 else "")
 
 
@@ -329,17 +329,17 @@ def _mm(value_mm: float) -> str:
     return f"{value_mm:.0f}" if value_mm >= 10 else f"{value_mm:.1f}".removesuffix(".0")
 
 
-def _when_zh(at: datetime) -> str:
+def when_zh(at: datetime) -> str:
     return f"{at.month}月{at.day}日{at:%H:%M}"
 
 
-def _when_en(at: datetime) -> str:
+def when_en(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M}"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _clip(text: str, limit: int) -> str:
+def clip(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"

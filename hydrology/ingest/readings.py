@@ -54,6 +54,7 @@ def _store(
         nudge("watch.assess")
     if any(element is Element.STAGE for _, element in batch.newest):
         nudge("live.refresh")
+        nudge("watch.levels")
     log.info(
         "ingest.readings feed=%s post=%s accepted=%s duplicate=%s rejected=%s",
         feed.pk, post_id, len(batch.fresh), batch.duplicate, len(refused),
