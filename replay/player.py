@@ -1,4 +1,5 @@
-"""Plays a storm through the front doors: signed posts of gauges, levels, observed fields and nowcasts.
+"""Plays a storm through the front doors: signed posts of gauges, levels, observed fields, nowcasts and, of a
+synthetic storm, radar pictures.
 
 Owns the pace and the closing count. It reads the ledger to know when the system has kept up and to report; it
 never writes a row. Gauges are sampled from the field, reservoirs and rivers answer the rain by a synthetic model
@@ -25,7 +26,7 @@ from hydrology.science.formats import cf_netcdf
 from hydrology.science.grids import Grid
 from hydrology.standing import season_limits
 from notifications.models import UNSENT, Delivery, Dispatch, State
-from replay import ground
+from replay import ground, radar
 from replay.storms import Frame, Storm
 
 DAY = timedelta(days=1)
@@ -179,6 +180,8 @@ def play(
     for frame in frames:
         began = time.monotonic()
         _post_frame(frame, shift, objects, door, report)
+        if storm.synthetic and frame.rain_mm is not None:  # a storm that was given is played as it was given
+            door.post("radar", radar.picture(frame.rain_mm(), frame.at + shift))
         if not worked_off(frame.at + shift, KEEP_UP_S):
             report.late_frames += 1
         if speed and Warning.objects.open().exists():  # nobody has to sit through the dry hours
