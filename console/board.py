@@ -15,11 +15,13 @@ from escalation.models import Climb, ClimbState
 from foundation.clock import iso
 from foundation.errors import not_found
 from foundation.scope import Scope
+from hydrology.feeds.health import Standing, standings
 from hydrology.models import Feed, Level, Region, Station, StationKind, path_filter
+from hydrology.science.feed_states import FeedState
 from notifications.models import Delivery, Dispatch, Errand, State
 from notifications.reach import UNANSWERED_LIMIT, figures, reach_of, silent_streets
 
-LATE_CADENCES = 2  # a feed that misses two turns running is late
+WORST = (FeedState.SILENT, FeedState.NEVER, FeedState.LATE, FeedState.GOOD)
 
 
 def map_of(scope: Scope) -> dict[str, Any]:
@@ -118,28 +120,18 @@ def region_reach(scope: Scope, code: str, now: datetime, *, after: int = 0) -> d
 
 
 def feeds(now: datetime) -> list[dict[str, Any]]:
-    """Every enabled feed, worst first: `status` is silent (never spoke), stale, late or normal."""
-    rows = [_feed(feed, now) for feed in Feed.objects.filter(enabled=True).select_related("feedmark")]
-    worst = ["silent", "stale", "late", "normal"]
-    return sorted(rows, key=lambda row: (worst.index(row["status"]), row["name"]))
+    """Every enabled feed, worst first: `status` and `why` as hydrology/science/feed_states.py defines them."""
+    rows = [_feed(standing, now) for standing in standings(now) if standing.feed.enabled]
+    return sorted(rows, key=lambda row: (WORST.index(row["status"]), row["name"]))
 
 
-def _feed(feed: Feed, now: datetime) -> dict[str, Any]:
-    mark = getattr(feed, "feedmark", None)
-    age_s = None if mark is None else max(0, int((now - mark.received_at).total_seconds()))
-    match age_s:
-        case None:
-            status = "silent"
-        case _ if age_s > feed.max_age_s:
-            status = "stale"
-        case _ if age_s > LATE_CADENCES * feed.cadence_s:
-            status = "late"
-        case _:
-            status = "normal"
+def _feed(standing: Standing, now: datetime) -> dict[str, Any]:
+    feed, mark = standing.feed, standing.mark
     return {
         "name": feed.name,
-        "status": status,
-        "age_s": age_s,
+        "status": standing.health.state,
+        "why": standing.health.doubt,
+        "age_s": None if mark is None else max(0, int((now - mark.received_at).total_seconds())),
         "cadence_s": feed.cadence_s,
         "received_at": iso(mark and mark.received_at),
         "observed_at": iso(mark and mark.observed_at),

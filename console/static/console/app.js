@@ -110,6 +110,9 @@ function paintStreet() {
   showStreet(box("street"), place, { rain: now.rain?.region === now.street ? now.rain : null, warnings: now.warnings, reach: now.reach });
 }
 
+/** Late, silent, or never come though something of it fails; one that is only waited for is not at fault. */
+const atFault = (feed) => feed.status !== "good" && !(feed.status === "never" && feed.why === "no_posts");
+
 function paintFigures(silent) {
   const live = real(now.dispatches).filter(inForce);
   const warnings = real(now.warnings);
@@ -123,13 +126,13 @@ function paintFigures(silent) {
     figure("big_warnings", warnings.length, `level-${worst}`, drills ? ` · ${word("drill")} ${drills}` : ""), figure("big_silent", silent.size, "red"),
     figure("big_unanswered", total(owing), "amber"), figure("big_exhausted", total((dispatch) => dispatch.exhausted), "red"),
     figure("big_over", over, "red"), figure("big_blind", blind, "grey"),
-    figure("big_feeds", now.feeds.filter((feed) => feed.status !== "normal").length, "red"));
+    figure("big_feeds", now.feeds.filter(atFault).length, "red"));
   document.title = worst ? `(${named("level", levelCode(worst))}) ${word("title")}` : word("title");
 }
 
 function paintFeeds() {
-  refill(box("feeds"), now.feeds.map((feed) => h("li", { class: `feed-${feed.status}`, title: `${named("feed", feed.status)} · ${clockTime(feed.received_at)}` },
-    feed.name, feed.replayed ? h("i", null, word("replay_mark")) : null, h("b", { "data-since": feed.received_at }, feed.received_at ? span(ageOf(feed.received_at)) : named("feed", feed.status)))));
+  refill(box("feeds"), now.feeds.map((feed) => h("li", { class: `feed-${feed.status}`, title: `${named("feed_state", feed.status)} · ${clockTime(feed.received_at)}` },
+    feed.name, feed.replayed ? h("i", null, word("replay_mark")) : null, h("b", { "data-since": feed.received_at }, feed.received_at ? span(ageOf(feed.received_at)) : named("feed_state", feed.status)))));
 }
 
 function tick() {

@@ -202,7 +202,6 @@ const CODES = {
   state: { pending: ["待发", "pending"], sending: ["发送中", "sending"], failed_temp: ["待重试", "to retry"], failed_perm: ["未送达", "not delivered"], sent: ["已推送", "pushed"], delivered: ["已送达", "delivered"], opened: ["已打开", "opened"], confirmed: ["已确认", "confirmed"] },
   errand: { first: ["首发", "first"], repeat: ["重发", "repeated"], deputy: ["转B角", "deputy called"], superior: ["报上级", "superior called"] },
   climb: { climbing: ["叫应中", "calling"], answered: ["已应答", "answered"], exhausted: ["无人应答", "no answer"], stopped: ["已停止", "stopped"] },
-  feed: { normal: ["正常", "normal"], late: ["迟到", "late"], stale: ["中断", "stale"], silent: ["未到过", "never came"] },
   feed_state: { good: ["正常", "good"], late: ["迟到", "late"], silent: ["中断", "silent"], never: ["未接通", "never"], disabled: ["已停用", "off"] },
   doubt: { no_posts: ["没有数据到达", "Nothing comes"], nothing_good: ["有数据到达，但无一被接收", "Posts come, none is accepted"], stands_still: ["数据时间停滞：一直是旧数据", "Its data stands still: old instants again and again"], source_fails: ["采集失败，见下", "Fetching fails, see below"] },
   source_kind: { url: ["网址", "URL"], folder: ["文件夹", "folder"], database: ["数据库", "database"], mqtt: ["MQTT", "MQTT"] },
