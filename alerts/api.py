@@ -7,9 +7,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from alerts import orders
+from alerts import checks, orders
 from alerts.models import OrderEvent, ResponseOrder, Warning, WarningEvent, WarningQuerySet, WarningStreet
-from alerts.shapes import WARNING_CODES, NoteIn, OrderIn, OrderOut, WarningOut, WarningWhole
+from alerts.shapes import (
+    WARNING_CODES,
+    CheckAnswerIn,
+    CheckOut,
+    ChecksOut,
+    NoteIn,
+    OrderIn,
+    OrderOut,
+    WarningOut,
+    WarningWhole,
+)
 from foundation.clock import now
 from foundation.errors import not_found
 from hydrology.models import path_filter
@@ -62,6 +72,28 @@ class OneWarning(APIView):
         if warning is None:
             raise not_found("预警", "warning")
         return Response(WarningWhole(warning).data)
+
+
+class Checks(APIView):
+    @extend_schema(parameters=[OpenApiParameter("open", bool)], responses=ChecksOut)
+    def get(self, request: Request) -> Response:
+        """Doubted rain to be checked in the regions whose duty desk the caller staffs, newest first, at most 200."""
+        asked = request.query_params.get("open")
+        rows = checks.listed(request.auth.scope, asked in {"1", "true"} if asked else None)
+        return Response(ChecksOut({"items": rows}).data)
+
+
+class CheckAnswered(APIView):
+    @extend_schema(request=CheckAnswerIn, responses=CheckOut)
+    def post(self, request: Request, pk: int) -> Response:
+        """The desk's finding: `real` takes the doubts off for 3 h, `broken` leaves the station out. Given once."""
+        asked = CheckAnswerIn(data=request.data)
+        asked.is_valid(raise_exception=True)
+        said = asked.validated_data
+        check = checks.answer(
+            pk, said["answer"], said["hours"], request.user.pk, request.auth.scope, now=now()
+        )
+        return Response(CheckOut(check).data)
 
 
 def _orders(request: Request) -> QuerySet[ResponseOrder]:

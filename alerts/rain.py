@@ -1,9 +1,11 @@
 """What the rules look at: per street the highest sum of each window, from gauges and grid cells together.
 
 Reads hydrology's rows, computes with its science, leaves nothing behind. The same rows give the same figures
-bit for bit: fields are quantised when stored and every sum runs in slot order.
+bit for bit: fields are quantised when stored and every sum runs in slot order. Doubted values of a gauge are left out
+of its ordinary sums; with them it makes a doubted figure beside, which counts as far as something confirms it.
 """
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,21 +13,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.assessment.rules import Figure
+from alerts.gauges import Gauges, doubt, gauges_of
 from hydrology.fields import field_of
-from hydrology.models import GridRun, Observation
-from hydrology.science.quality import Quality
+from hydrology.models import GridRun
+from hydrology.nearby import field_on
+from hydrology.science.consistency import Field
 from hydrology.science.rainfall import SLOT, SLOT_S, WINDOWS_MIN, lay_slots, sliding_sums
-from hydrology.science.readings import Element
-from hydrology.zones import axes_of, street_members, street_zones
+from hydrology.zones import axes_of, street_zones
 
 SLOTS = max(WINDOWS_MIN) * 60 // SLOT_S
 NOWCAST_MIN = (60, 120)
+WINDOWS = [f"rain_{minutes}min" for minutes in WINDOWS_MIN]
 Floats = NDArray[np.float64]
+Offers = dict[str, dict[str, list[tuple[float, str, float]]]]
+"""By street and window: (mm, source, share)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A gauge whose value of the newest slot is doubted (or impossible): what it says and what it would come to.
+
+    `figures` are its own, all doubted, each with what agrees with it; nothing can confirm what is impossible.
+    """
+
+    station: str
+    street: str
+    value_mm: float
+    why: str
+    figures: tuple[Figure, ...]
+    impossible: bool = False
 
 
 @dataclass(slots=True)
 class RainPicture:
-    """Everything one assessment rests on, per street, and where it came from."""
+    """Everything one assessment rests on, per street, and where it came from.
+
+    `doubted`: by station why, and the ENDs of the slots that are doubted; `suspects`: those of the newest slot.
+    """
 
     slot_at: datetime
     figures: dict[str, list[Figure]]
@@ -34,10 +58,14 @@ class RainPicture:
     nowcast: GridRun | None = None
     missing_share: float = 0.0
     excluded: list[str] = field(default_factory=list)
+    doubted: dict[str, tuple[str, list[datetime]]] = field(default_factory=dict)
+    suspects: list[Suspect] = field(default_factory=list)
     _cells: Floats | None = None
     _gauges: Floats | None = None
     _cell_of: dict[str, int] = field(default_factory=dict)
     _gauge_of: dict[str, int] = field(default_factory=dict)
+    _field: Field | None = None  # of slots
+    _sums: Field | None = None  # of windows
 
     def series(self, source: str) -> list[list[object]]:
         """The 5-minute values of one source over the longest window: [[END iso, mm or None], …]."""
@@ -55,14 +83,22 @@ class RainPicture:
         ]
 
 
-def picture(slot_at: datetime) -> RainPicture:
-    """The rain of the windows ending at slot_at (UTC, END of a slot) and the nowcast in force then."""
+def picture(
+    slot_at: datetime, broken: AbstractSet[str] = frozenset(), believed: AbstractSet[str] = frozenset()
+) -> RainPicture:
+    """The rain of the windows ending at slot_at (UTC, END of a slot) and the nowcast in force then.
+
+    `broken`, `believed`: stations of which a person has said so (checks.py).
+    """
     seen = RainPicture(slot_at=slot_at, figures={})
-    best: dict[str, dict[str, list[tuple[float, str, float]]]] = {}
-    _add_gauges(seen, best)
+    best: Offers = {}
     _add_cells(seen, best)
+    gauges = gauges_of(slot_at, SLOTS, broken, believed)
+    doubt(gauges, seen._field, believed)
+    doubtful = _add_gauges(seen, gauges, best)
     for street, windows in best.items():
         seen.figures[street] = [_figure(window, values) for window, values in windows.items()]
+    _add_doubted(seen, gauges, doubtful, best)
     return seen
 
 
@@ -73,52 +109,77 @@ def _figure(window: str, values: list[tuple[float, str, float]]) -> Figure:
     return Figure(window, mm, source, share, ranked[1][0] if len(ranked) > 1 else None)
 
 
-def _offer(
-    best: dict[str, dict[str, list[tuple[float, str, float]]]],
-    street: str,
-    window: str,
-    mm: float,
-    source: str,
-    share: float,
-) -> None:
+def _offer(best: Offers, street: str, window: str, mm: float, source: str, share: float) -> None:
     if not np.isnan(mm):
         best.setdefault(street, {}).setdefault(window, []).append((round(float(mm), 2), source, float(share)))
 
 
-def _add_gauges(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, str, float]]]]) -> None:
-    """Rain gauges of good or suspect quality; wrong values are excluded by name, never silently."""
-    gauges = [(code, street) for street, codes in street_members().items() for code in codes]
-    column = {code: i for i, (code, _) in enumerate(gauges)}
-    mm = np.full((SLOTS, len(gauges)), np.nan)
-    rows = (
-        Observation.objects.latest_revision()
-        .filter(
-            element=Element.RAIN,
-            duration_s=SLOT_S,
-            observed_at__gt=seen.slot_at - SLOT * SLOTS,
-            observed_at__lte=seen.slot_at,
+def _add_gauges(seen: RainPicture, gauges: Gauges, best: Offers) -> dict[int, list[tuple[str, float, float]]]:
+    """Offers the sums of what is not doubted; impossible values are excluded by name, never silently.
+
+    Returns by gauge the (window, mm, share) in which doubted values make a difference.
+    """
+    seen.excluded = sorted(gauges.excluded)
+    seen._gauges = gauges.mm
+    seen._gauge_of = {f"station:{code}": n for n, code in enumerate(gauges.codes)}
+    doubtful: dict[int, list[tuple[str, float, float]]] = {}
+    if not gauges.codes:
+        return doubtful
+    whole, whole_shares = sliding_sums(gauges.mm)
+    sums, shares = sliding_sums(np.where(gauges.doubted, np.nan, gauges.mm))
+    for w, window in enumerate(WINDOWS):
+        for n, (code, street) in enumerate(zip(gauges.codes, gauges.streets, strict=True)):
+            _offer(best, street, window, sums[w, n], f"station:{code}", shares[w, n])
+        for n in np.flatnonzero(whole[w] > np.nan_to_num(sums[w])).tolist():
+            doubtful.setdefault(n, []).append(
+                (window, round(float(whole[w, n]), 2), float(whole_shares[w, n]))
+            )
+    for (slot, n), why in sorted(gauges.whys.items()):
+        _, ends = seen.doubted.setdefault(gauges.codes[n], (why, []))
+        ends.append(seen.slot_at - SLOT * (SLOTS - 1 - slot))
+    return doubtful
+
+
+def _add_doubted(
+    seen: RainPicture, gauges: Gauges, doubtful: dict[int, list[tuple[str, float, float]]], best: Offers
+) -> None:
+    """Doubted figures: with each the highest of what else the street has and of the cells over the gauge."""
+    for n, sums in doubtful.items():
+        code, street = gauges.codes[n], gauges.streets[n]
+        over = (
+            seen._sums.around(gauges.lat[n], gauges.lon[n], 0.0)
+            if seen._sums is not None
+            else np.empty((0, 0))
         )
-        .values_list("station_id", "observed_at", "value", "quality")
-    )
-    excluded = set()
-    for code, at, value, quality in rows:
-        behind = int((seen.slot_at - at).total_seconds()) // SLOT_S
-        if quality == Quality.WRONG:
-            excluded.add(code)
-        elif code in column:
-            mm[SLOTS - 1 - behind, column[code]] = value
-    seen.excluded = sorted(excluded)
-    seen._gauges, seen._gauge_of = mm, {f"station:{code}": i for code, i in column.items()}
-    if not gauges:
-        return
-    sums, shares = sliding_sums(mm)
-    for w, minutes in enumerate(WINDOWS_MIN):
-        for code, street in gauges:
-            i = column[code]
-            _offer(best, street, f"rain_{minutes}min", sums[w, i], f"station:{code}", shares[w, i])
+        figures = []
+        for window, mm, share in sums:
+            others = [
+                value
+                for value, source, _ in best.get(street, {}).get(window, ())
+                if source != f"station:{code}"
+            ]
+            others += [
+                its_mm
+                for m, its in doubtful.items()
+                if m != n and gauges.streets[m] == street
+                for its_window, its_mm, _ in its
+                if its_window == window
+            ]
+            if over.size and not np.isnan(cells := over[WINDOWS.index(window)]).all():
+                others.append(round(float(np.nanmax(cells)), 2))
+            figures.append(
+                Figure(window, mm, f"station:{code}", share, max(others, default=None), doubted=True)
+            )
+        seen.figures.setdefault(street, []).extend(figures)
+        if why := gauges.whys.get((SLOTS - 1, n)):
+            seen.suspects.append(Suspect(code, street, float(gauges.mm[-1, n]), why, tuple(figures)))
+    street_of = dict(zip(gauges.codes, gauges.streets, strict=True))
+    for code, (value_mm, why) in sorted(gauges.impossible.items()):
+        figure = Figure("rain_5min", value_mm, f"station:{code}", doubted=True)
+        seen.suspects.append(Suspect(code, street_of[code], value_mm, why, (figure,), impossible=True))
 
 
-def _add_cells(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, str, float]]]]) -> None:
+def _add_cells(seen: RainPicture, best: Offers) -> None:
     """Grid cells of the observed frames and of the nowcast run in force."""
     frames = list(GridRun.objects.observed_between(seen.slot_at - SLOT * SLOTS, seen.slot_at))
     if frames:
@@ -132,8 +193,14 @@ def _add_cells(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, st
         seen.spread = [frame.pk for frame in frames if frame.spread]
         seen._cells = cells
         sums, shares = sliding_sums(cells)
-        names = [f"rain_{minutes}min" for minutes in WINDOWS_MIN]
-        _offer_cells(seen, best, names, sums, shares, lat, lon)
+        _offer_cells(seen, best, WINDOWS, sums, shares, lat, lon)
+        seen._sums = field_on(sums, lat, lon)
+        sharp = {frame.issued_at: fields[frame.issued_at] for frame in frames if not frame.spread}
+        if sharp:  # peaks of fields out of longer sums are too low to be held against a gauge
+            only = cells if len(sharp) == len(fields) else lay_slots(
+                sharp, last_end=seen.slot_at, slots=SLOTS, places=places
+            )  # fmt: skip
+            seen._field = field_on(only, lat, lon)
         seen.missing_share = round(float(np.isnan(cells).mean()), 4)
     seen.nowcast = run = GridRun.objects.newest_nowcast(seen.slot_at)
     if run is not None:
@@ -154,7 +221,7 @@ def _add_cells(seen: RainPicture, best: dict[str, dict[str, list[tuple[float, st
 
 def _offer_cells(
     seen: RainPicture,
-    best: dict[str, dict[str, list[tuple[float, str, float]]]],
+    best: Offers,
     names: list[str],
     sums: Floats,
     shares: Floats,

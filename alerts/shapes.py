@@ -4,7 +4,10 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from alerts import checks
 from alerts.models import (
+    Check,
+    CheckAnswer,
     Hazard,
     OrderEvent,
     ResponseLevel,
@@ -164,6 +167,37 @@ class OrderOut(serializers.ModelSerializer[ResponseOrder]):
     class Meta:
         model = ResponseOrder
         fields = [*OrderIn.Meta.fields, "id", "status", "drafted_by", "approved_by", "created_at", "events"]
+
+
+class CheckOut(serializers.ModelSerializer[Check]):
+    station = serializers.CharField(source="station_id")
+    station_name = serializers.CharField(source="station.name")
+    region = serializers.CharField(source="station.region_id")
+    observed_at = At(help_text="END of the slot that raised it")
+    value_mm = serializers.FloatField(help_text="the highest doubted 5-minute value since")
+    raised_at = At()
+    answer = serializers.ChoiceField(choices=[*CheckAnswer.values, ""], help_text="empty while it is open")
+    answered_at = At(allow_null=True)
+    excluded_until = At(allow_null=True, help_text="broken: until then the station is left out")
+
+    class Meta:
+        model = Check
+        fields = [
+            "id", "station", "station_name", "region", "observed_at", "value_mm", "why", "raised_at", "answer",
+            "answered_at", "excluded_until",
+        ]  # fmt: skip
+
+
+class ChecksOut(serializers.Serializer[object]):
+    items = CheckOut(many=True)
+
+
+class CheckAnswerIn(serializers.Serializer[object]):
+    answer = serializers.ChoiceField(choices=CheckAnswer.values)
+    hours = serializers.IntegerField(
+        min_value=checks.LEAST_HOURS, max_value=checks.MOST_HOURS, default=checks.DEFAULT_HOURS,
+        help_text="broken: how long the station is left out",
+    )  # fmt: skip
 
 
 class NoteIn(serializers.Serializer[object]):

@@ -3,16 +3,22 @@
 from django.urls import path, re_path
 
 from alerts import api
-from alerts.doors import cap, feeds
+from alerts.doors import cap, feeds, signals
 from alerts.orders import TRANSITIONS
 
 urlpatterns = [
+    path("ingest/signals", signals.IngestSignals.as_view()),
+    path("signals", signals.Signals.as_view()),
+    path("proposals", signals.Proposals.as_view()),
+    re_path(r"^proposals/(?P<pk>\d+)/(?P<verb>take|decline)$", signals.ProposalAct.as_view()),
     path("feeds", feeds.Feeds.as_view()),
     path("warnings", api.Warnings.as_view()),
     path("warnings/<int:pk>", api.OneWarning.as_view()),
     path("warnings/<int:pk>.cap", cap.WarningCap.as_view()),
     path("warnings.atom", cap.WarningsAtom.as_view()),
     path("orders/<int:pk>.cap", cap.OrderCap.as_view()),
+    path("checks", api.Checks.as_view()),
+    path("checks/<int:pk>/answer", api.CheckAnswered.as_view()),
     path("orders", api.Orders.as_view()),
     path("orders/<int:pk>", api.OneOrder.as_view()),
     re_path(rf"^orders/(?P<pk>\d+)/(?P<verb>{'|'.join(TRANSITIONS)})$", api.OrderAct.as_view()),

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Min
+from django.db.models import Max, Min
 
 from alerts.assessment import lifecycle, rules, wording
 from alerts.bulletins import issue
+from alerts.checks import answers_in_force, raise_checks
 from alerts.models import (
     BulletinKind,
     Hazard,
@@ -30,7 +31,7 @@ from alerts.models import (
 from alerts.rain import RainPicture, picture
 from foundation.clock import local
 from hydrology.feeds.clock import water_clock
-from hydrology.models import GridRun, Level, Observation, Region
+from hydrology.models import Feed, GridRun, Level, Observation, Region
 from hydrology.science.rainfall import SLOT, slot_end
 from hydrology.science.readings import Element
 
@@ -67,23 +68,22 @@ def _mark() -> WatchMark:
     return WatchMark.objects.select_for_update().get(hazard=Hazard.RAINSTORM)
 
 
-def _sources(after: datetime | None, until: datetime | None) -> Iterator[tuple[str, datetime, datetime, int]]:
+def _began(now: datetime) -> datetime:
+    """Where a watch without a mark begins: an hour before what may still be news; there may be years of history."""
+    oldest_s = Feed.objects.aggregate(s=Max("max_age_s"))["s"] or 0
+    return water_clock(now) - timedelta(seconds=oldest_s) - timedelta(hours=1)
+
+
+def _sources(after: datetime, until: datetime) -> Iterator[tuple[str, datetime, datetime, int]]:
     """(source, slot END, first received, the feed's max_age_s) of rain in (after, until]."""
-    bounds = {}
-    if after is not None:
-        bounds["__gt"] = after
-    if until is not None:
-        bounds["__lte"] = until
     grids = (
-        GridRun.objects.filter(**{f"issued_at{op}": at for op, at in bounds.items()})
+        GridRun.objects.filter(issued_at__gt=after, issued_at__lte=until)
         .values_list("product", "issued_at", "post__feed__max_age_s")
         .annotate(first=Min("received_at"))
     )
     yield from ((product, at, first, age) for product, at, age, first in grids)
     gauges = (
-        Observation.objects.filter(
-            element=Element.RAIN, **{f"observed_at{op}": at for op, at in bounds.items()}
-        )
+        Observation.objects.filter(element=Element.RAIN, observed_at__gt=after, observed_at__lte=until)
         .values_list("observed_at", "post__feed__max_age_s")
         .annotate(first=Min("received_at"))
     )
@@ -93,7 +93,7 @@ def _sources(after: datetime | None, until: datetime | None) -> Iterator[tuple[s
 def _next_slot(mark: WatchMark, now: datetime) -> tuple[datetime, datetime, bool] | None:
     """The earliest unassessed slot if it is ready: (END, when its last frame came in, whether it is fresh)."""
     waiting: dict[datetime, dict[str, tuple[datetime, int]]] = {}
-    for source, at, first, age in _sources(mark.slot_at, now):
+    for source, at, first, age in _sources(mark.slot_at or _began(now), now):
         end = slot_end(at)
         # not before its END: a gauge whose clock runs ahead would close the slot to all the others
         if end <= now and (mark.slot_at is None or end > mark.slot_at):
@@ -124,8 +124,10 @@ def table_in_force(at: datetime) -> rules.Table:
 
 
 def _assess(mark: WatchMark, slot_at: datetime, caused_at: datetime, now: datetime) -> None:
-    seen = picture(slot_at)
+    answers = answers_in_force(now)
+    seen = picture(slot_at, answers.broken, answers.believed)
     table = table_in_force(slot_at)
+    raise_checks(seen, table, caused_at, now)
     districts = {
         code: (name, district)
         for code, name, district in Region.objects.filter(level=Level.STREET).values_list(
@@ -276,6 +278,7 @@ def _reasons(
                         "source": r.source,
                         "share": r.share,
                         "agree_mm": r.agree_mm,
+                        "doubted": r.doubted,
                     }
                     for r in found.reasons
                 ],
@@ -286,8 +289,13 @@ def _reasons(
         "rule_version": version,
         "slot_at": seen.slot_at.isoformat(),
         "grids": seen.grids,
+        "spread": seen.spread,
         "nowcast": {"id": run.pk, "issued_at": run.issued_at.isoformat()} if run else None,
         "missing_share": seen.missing_share,
         "excluded": seen.excluded,
+        "doubted": {
+            code: {"why": why, "slots": [end.isoformat() for end in ends]}
+            for code, (why, ends) in seen.doubted.items()
+        },
         "streets": explained,
     }

@@ -84,7 +84,8 @@ class Figure:
 
     `source` is "station:CODE" or "cell:LON,LAT". `share` (0..1) is the part of the window's 5-minute slots
     that were present: below 1 the value is a lower bound. `agree_mm` is the second independent value of the
-    street. A value that is NaN or infinite is missing. Raises ValueError for an unknown window.
+    street. `doubted`: quality control doubts it, so it counts only as far as something confirms it (`assess`). A
+    value that is NaN or infinite is missing. Raises ValueError for an unknown window.
     """
 
     window: str
@@ -92,6 +93,7 @@ class Figure:
     source: str
     share: float = 1.0
     agree_mm: float | None = None
+    doubted: bool = False
 
     def __post_init__(self) -> None:
         if self.window not in DEFAULT_ROWS:
@@ -114,6 +116,7 @@ class Reason:
     source: str
     share: float
     agree_mm: float | None
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +156,16 @@ def assess(street: str, figures: Iterable[Figure], table: Table) -> Assessment:
       false 5-minute value fills all of them, so they do not confirm each other), or
     - an observed window and a nowcast both reach it, or
     - a nowcast reaches it and 5 mm or more were observed in the last 30 min.
-    So a nowcast counts fully for the level, but by itself, out of a dry sky, it has to be seen twice.
+    So a nowcast counts fully for the level, but by itself, out of a dry sky, it has to be seen twice. A doubted value
+    reaches no more than the highest level that a second source (70 % of its threshold) or a nowcast confirms.
     """
     known = [f for f in figures if f.window in table.rows and isfinite(f.value_mm)]
+    ahead = _ahead(known, table)
     reasons = sorted(
-        (reason for figure in known if (reason := _reason(figure, table.rows[figure.window]))),
+        (reason for figure in known if (reason := _reason(figure, table.rows[figure.window], ahead))),
         key=_gravest_first,
     )
-    wet = any(f.window == "rain_30min" and f.value_mm >= WET_MM for f in known)
+    wet = any(f.window == "rain_30min" and f.value_mm >= WET_MM and not f.doubted for f in known)
     level = reasons[0].level if reasons else Level.NONE
     sure = max(
         (at for at in Level if at and _corroborated([r for r in reasons if r.level >= at], at, table, wet)),
@@ -180,23 +185,47 @@ def low_water(figures: Iterable[Figure], table: Table, fraction: float = AGREES_
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction {fraction} is not in (0, 1]")
     known = [f for f in figures if isfinite(f.value_mm)]
-    if not any(f.window in PRESENT_MIN and f.share >= PRESENT_SHARE for f in known):
+    if not any(f.window in PRESENT_MIN and f.share >= PRESENT_SHARE and not f.doubted for f in known):
         return Level.EMERGENCY
-    rows = [(f.value_mm, table.rows[f.window]) for f in known if f.window in table.rows]
-    return max((_level(mm, row, fraction) for mm, row in rows), default=Level.NONE)
+    judged = [(f, table.rows[f.window]) for f in known if f.window in table.rows]
+    ahead = _ahead([f for f, _ in judged], table)
+    return max(
+        (_confirmed(f, row, ahead) if f.doubted else _level(f.value_mm, row, fraction) for f, row in judged),
+        default=Level.NONE,
+    )
 
 
 def _level(value_mm: float, row: tuple[float, ...], fraction: float = 1.0) -> Level:
     return Level(sum(value_mm + _NOISE_MM >= fraction * threshold_mm for threshold_mm in row))
 
 
-def _reason(figure: Figure, row: tuple[float, ...]) -> Reason | None:
-    level = _level(figure.value_mm, row)
+def _ahead(figures: Iterable[Figure], table: Table) -> Level:
+    """The level a nowcast reaches."""
+    return max(
+        (_level(f.value_mm, table.rows[f.window]) for f in figures if not f.observed), default=Level.NONE
+    )
+
+
+def _confirmed(figure: Figure, row: tuple[float, ...], ahead: Level) -> Level:
+    """The level of a doubted value that a second source or a nowcast confirms."""
+    agree_mm = figure.agree_mm if figure.agree_mm is not None and isfinite(figure.agree_mm) else 0.0
+    return min(_level(figure.value_mm, row), max(ahead, _level(agree_mm, row, AGREES_FROM)))
+
+
+def _reason(figure: Figure, row: tuple[float, ...], ahead: Level) -> Reason | None:
+    level = _confirmed(figure, row, ahead) if figure.doubted else _level(figure.value_mm, row)
     if not level:
         return None
     agree_mm = figure.agree_mm if figure.agree_mm is not None and isfinite(figure.agree_mm) else None
     return Reason(
-        figure.window, level, figure.value_mm, row[level - 1], figure.source, figure.share, agree_mm
+        figure.window,
+        level,
+        figure.value_mm,
+        row[level - 1],
+        figure.source,
+        figure.share,
+        agree_mm,
+        figure.doubted,
     )
 
 
@@ -204,7 +233,9 @@ def _gravest_first(reason: Reason) -> tuple[object, ...]:
     """By level, then by how far past its threshold; the rest only makes the order certain."""
     agree_mm = -1.0 if reason.agree_mm is None else reason.agree_mm
     past = reason.value_mm / reason.threshold_mm
-    return (-reason.level, -past, WINDOWS.index(reason.window), reason.source, reason.share, agree_mm)
+    return (
+        -reason.level, reason.doubted, -past, WINDOWS.index(reason.window), reason.source, reason.share, agree_mm
+    )  # fmt: skip
 
 
 def _corroborated(reached: list[Reason], at: Level, table: Table, wet: bool) -> bool:

@@ -17,7 +17,13 @@ values_mm = st.one_of(
 )
 sources = st.sampled_from(["station:A", "station:B", "cell:114.1,22.5", "cell:114.2,22.5"])
 figures = st.builds(
-    Figure, st.sampled_from(WINDOWS), values_mm, sources, st.floats(0, 1), st.none() | values_mm
+    Figure,
+    st.sampled_from(WINDOWS),
+    values_mm,
+    sources,
+    st.floats(0, 1),
+    st.none() | values_mm,
+    st.booleans(),
 )
 streets = st.lists(figures, max_size=9)
 
@@ -155,6 +161,23 @@ def test_what_holds_is_never_below_what_is_reached(street: list[Figure]) -> None
     found = assess("s", street, TABLE)
     assert low_water(street, TABLE) >= found.level >= found.sure
     assert found.corroborated == (bool(found.level) and found.sure == found.level)
+
+
+def test_a_doubted_value_alone_reaches_nothing_however_high_or_long() -> None:
+    lone = [Figure(window, 90, "station:A", agree_mm=1, doubted=True) for window in WINDOWS[:5]]
+    assert (assess("s", lone, TABLE).level, assess("s", lone, TABLE).sure) == (Level.NONE, Level.NONE)
+    assert low_water([*lone, Figure("rain_5min", 0, "cell:114.1,22.5")], TABLE) == Level.NONE
+
+
+def test_a_doubted_value_counts_as_far_as_a_second_source_or_a_nowcast_confirms_it() -> None:
+    doubted = Figure("rain_60min", 90, "station:A", agree_mm=35, doubted=True)
+    found = assess("s", [doubted], TABLE)
+    assert (found.level, found.corroborated, found.reasons[0].doubted) == (Level.ALERT, True, True)
+    ahead = [replace(doubted, agree_mm=0), Figure("nowcast_60min", 30, "cell:114.1,22.5")]
+    assert (assess("s", ahead, TABLE).level, assess("s", ahead, TABLE).sure) == (
+        Level.ATTENTION,
+        Level.ATTENTION,
+    )
 
 
 def test_low_water_is_seventy_percent_of_a_threshold() -> None:

@@ -105,7 +105,7 @@ def test_a_slot_waits_for_the_sources_that_have_spoken_lately(feed: Feed, gauges
         gauged(gauges, NOW + n * SLOT, {A: 0.0})
     watch.assess_due(now=NOW + SLOT + watch.GRACE)
     end = NOW + 2 * SLOT
-    fell(feed, end, DRY)
+    fell(feed, end, {A: 2.0})
     assert watch.assess_due(now=end + SENT) == 0  # the gauges are still expected
     gauged(gauges, end, {A: 16.0}, after=2 * SENT)
     assert watch.assess_due(now=end + 2 * SENT) == 1  # complete: no need to wait for the grace
