@@ -30,6 +30,7 @@ from alerts.models.orders import (
     ResponseLevel,
     ResponseOrder,
 )
+from alerts.models.signals import Proposal, ProposalState, Signal
 
 __all__ = [
     "Bulletin",
@@ -43,10 +44,13 @@ __all__ = [
     "Hazard",
     "OrderEvent",
     "OrderStatus",
+    "Proposal",
+    "ProposalState",
     "Requires",
     "ResponseLevel",
     "ResponseOrder",
     "RuleTable",
+    "Signal",
     "Warning",
     "WarningAction",
     "WarningEvent",

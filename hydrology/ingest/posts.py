@@ -21,7 +21,7 @@ from hydrology.science.readings import Rejection
 log = logging.getLogger(__name__)
 Answer = dict[str, Any]
 Store = Callable[[int], Answer]
-_LOCKS = {"readings": 0x48594452, "grid": 0x48594447, "radar": 0x48594450}
+_LOCKS = {"readings": 0x48594452, "grid": 0x48594447, "radar": 0x48594450, "signal": 0x48594453}
 
 
 def forget_raw(*, now: datetime, keep_days: int) -> int:

@@ -1,0 +1,102 @@
+"""Official signals: the signed door they come in by, the list of those in force, and the proposals they make."""
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from alerts import signals
+from alerts.models import Proposal, Signal
+from alerts.shapes import At, CodeField, NoteIn
+from foundation.clock import now
+from hydrology.doors.ingest import ANSWERS, SIGNED, FeedDoor
+from hydrology.models import path_filter
+
+MOST_BYTES = 1024 * 1024
+LEVELS = {0: "end", 1: "watch", 2: "IV", 3: "III", 4: "II", 5: "I"}
+
+
+class SignalOut(serializers.ModelSerializer[Signal]):
+    issued_at, received_at, ended_at, expected_until = At(), At(), At(), At()
+
+    class Meta:
+        model = Signal
+        fields = [
+            "id", "identifier", "sender", "status", "event", "colour", "action", "areas", "held", "sea", "unknown",
+            "text", "issued_at", "received_at", "expected_until", "ended_at", "references",
+        ]  # fmt: skip
+
+
+class ProposalOut(serializers.ModelSerializer[Proposal]):
+    level = CodeField(LEVELS)
+    authority = serializers.CharField(source="authority_id")
+    authority_name = serializers.CharField(source="authority.name")
+    made_at, decided_at = At(), At()
+
+    class Meta:
+        model = Proposal
+        fields = [
+            "id", "hazard", "authority", "authority_name", "level", "areas", "why", "made_at", "state", "decided_at",
+            "decided_by", "note", "order",
+        ]  # fmt: skip
+
+
+class Newest(CursorPagination):
+    ordering = "-id"
+    page_size = 50
+
+
+class IngestSignals(FeedDoor):
+    @extend_schema(
+        parameters=SIGNED,
+        request={"application/cap+xml": OpenApiTypes.STR, "application/json": OpenApiTypes.OBJECT},
+        responses=ANSWERS,
+        auth=[],
+    )
+    def post(self, request: Request) -> Response:
+        """One official message, CAP 1.2 or JSON. The same message again: the same answer."""
+        return self.take(request, MOST_BYTES, signals.take_signals)
+
+
+class Signals(APIView):
+    @extend_schema(parameters=[OpenApiParameter("active", bool)], responses=SignalOut(many=True))
+    def get(self, request: Request) -> Response:
+        """Official signals, newest first; public knowledge, so of the whole city. `active`: only those in force."""
+        rows = Signal.objects.all()
+        if request.query_params.get("active") in {"1", "true"}:
+            rows = rows.in_force()
+        return _paged(self, request, rows, SignalOut)
+
+
+class Proposals(APIView):
+    @extend_schema(parameters=[OpenApiParameter("open", bool)], responses=ProposalOut(many=True))
+    def get(self, request: Request) -> Response:
+        """Response levels the signals suggest to the caller's authorities, newest first."""
+        rows = Proposal.objects.filter(path_filter("authority__path", request.auth.scope.paths))
+        if request.query_params.get("open") in {"1", "true"}:
+            rows = rows.filter(state="open")
+        return _paged(self, request, rows.select_related("authority"), ProposalOut)
+
+
+class ProposalAct(APIView):
+    @extend_schema(operation_id="proposal_act", request=NoteIn, responses=ProposalOut)
+    def post(self, request: Request, pk: int, verb: str) -> Response:
+        """take (then draft the order it suggests) or decline; the authority's duty desk decides."""
+        asked = NoteIn(data=request.data)
+        asked.is_valid(raise_exception=True)
+        scope, note = request.auth.scope, asked.validated_data["note"]
+        proposal = signals.decide(pk, verb, request.user.pk, scope, note=note, now=now())
+        return Response(ProposalOut(proposal).data)
+
+
+def _paged(
+    view: APIView, request: Request, rows: Any, shape: type[serializers.BaseSerializer[Any]]
+) -> Response:
+    pages = Newest()
+    page = pages.paginate_queryset(rows, request, view=view)
+    return pages.get_paginated_response(shape(page, many=True).data)
