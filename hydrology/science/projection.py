@@ -38,6 +38,7 @@ _WORDS: Final = {
     "type": frozenset({"crs"}),
 }
 _FLAGS: Final = frozenset({"no_defs", "south", "wktext", "over"})
+_SAYS_NOTHING: Final = ("type", "no_defs", "wktext", "over")
 _LAT_LON: Final = re.compile(
     r"\+?proj=(longlat|latlong|lonlat|latlon)\b|^\s*epsg:(4326|4490)\s*$", re.IGNORECASE
 )
@@ -64,11 +65,14 @@ class Projection:
 
     def xy(self, lon: Array, lat: Array) -> tuple[Floats, Floats]:
         """Metres, infinite where the projection has no such place."""
-        x, y = _transformer(self.definition)(np.asarray(lon, float), np.asarray(lat, float), inverse=False)
+        x, y = _transformer(self.definition).transform(np.asarray(lon, float), np.asarray(lat, float))
         return np.asarray(x), np.asarray(y)
 
     def lon_lat(self, x: Array, y: Array) -> tuple[Floats, Floats]:
-        lon, lat = _transformer(self.definition)(np.asarray(x, float), np.asarray(y, float), inverse=True)
+        """Degrees, infinite where there is no such place."""
+        lon, lat = _transformer(self.definition).transform(
+            np.asarray(x, float), np.asarray(y, float), direction="INVERSE"
+        )
         return np.asarray(lon), np.asarray(lat)
 
 
@@ -141,6 +145,8 @@ def _checked(text: str, field: str) -> tuple[str, float]:
     if "proj" not in chosen:
         raise BadGrid(field, f"{text[:40]!r} names no projection", _ADVICE)
     metres = 1000.0 if chosen.pop("units", "m") == "km" else 1.0
+    for name in _SAYS_NOTHING:
+        chosen.pop(name, None)
     return " ".join(f"+{name}={value}" if value else f"+{name}" for name, value in chosen.items()), metres
 
 
@@ -149,19 +155,16 @@ def _is_number(value: str) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _transformer(definition: str) -> Callable[..., tuple[Any, Any]]:
-    """Called with (lon, lat, inverse=False) or (x, y, inverse=True), metres and degrees. Raises ProjError."""
+def _transformer(definition: str) -> pyproj.Transformer:
+    """From (lon, lat) in degrees to (x, y) in metres; raises ProjError. A Transformer, unlike a Proj, may be shared."""
     if not definition.startswith("EPSG:"):
-        return pyproj.Proj(definition)
+        return pyproj.Transformer.from_pipeline(
+            f"+proj=pipeline +step +proj=unitconvert +xy_in=deg +xy_out=rad +step {definition}"
+        )
     crs = pyproj.CRS.from_epsg(int(definition[5:]))
     if not crs.is_projected or {axis.unit_conversion_factor for axis in crs.axis_info} != {1.0}:
         raise ProjError("is not projected in metres")
-    both = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
-
-    def transform(first: Floats, second: Floats, *, inverse: bool) -> tuple[Any, Any]:
-        return both.transform(first, second, direction="INVERSE" if inverse else "FORWARD")
-
-    return transform
+    return pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
 
 
 def _even(name: str, given: Array, metres: float) -> tuple[float, float, int]:

@@ -62,14 +62,14 @@ def message(
 
 
 @lru_cache(maxsize=64)
-def _bytes(wanted: bytes) -> bytes:
-    ran = subprocess.run([sys.executable, "-I", WRITER], input=wanted, capture_output=True, check=False)
+def _bytes(wanted: bytes, *how: str) -> bytes:
+    ran = subprocess.run([sys.executable, "-I", WRITER, *how], input=wanted, capture_output=True, check=False)
     assert ran.returncode == 0, ran.stderr.decode()
     return ran.stdout
 
 
-def written(*messages: Message) -> bytes:
-    return _bytes(pickle.dumps(list(messages)))
+def written(*messages: Message, how: tuple[str, ...] = ()) -> bytes:
+    return _bytes(pickle.dumps(list(messages)), *how)
 
 
 def nowcast(rain: NDArray[np.float64] = RAIN_MM, minutes: int = 5, **more: Any) -> bytes:
@@ -98,6 +98,18 @@ def refusal(body: bytes) -> BadGrid:
 
 def test_accumulations_of_several_messages_are_one_nowcast() -> None:
     assert decode(nowcast()) == sniff.decode(nowcast()) == grid_of(RAIN_MM)
+
+
+def test_one_message_may_hold_several_fields() -> None:
+    fields = [message(mm, AT + n * SLOT, AT + (n + 1) * SLOT) for n, mm in enumerate(RAIN_MM)]
+    body = written(*fields, how=("together",))
+    assert body.count(b"7777") == 1
+    assert decode(body) == grid_of(RAIN_MM)
+
+
+@pytest.mark.parametrize("packing", ["grid_ccsds", "grid_jpeg", "grid_complex", "grid_ieee"])
+def test_every_usual_packing_is_read(packing: str) -> None:
+    assert decode(nowcast(packingType=packing)) == grid_of(RAIN_MM)
 
 
 def test_messages_may_come_in_any_order() -> None:
