@@ -10,10 +10,12 @@ from foundation.clock import now
 from foundation.errors import Refusal, not_found
 from hydrology.models import Region, path_filter
 from notifications import dispatch, receipts
+from notifications.coverage import coverage
 from notifications.inbox import item
 from notifications.models import Delivery
 from notifications.reach import reach_of
 from notifications.shapes import (
+    CoverageOut,
     InboxPage,
     PreviewIn,
     PreviewOut,
@@ -106,6 +108,22 @@ class Reach(APIView):
 
 
 _KINDS = {"orders": BulletinKind.ORDER, "warnings": BulletinKind.WARNING}
+
+
+class Coverage(APIView):
+    @extend_schema(parameters=[OpenApiParameter("region", str)], responses=CoverageOut)
+    def get(self, request: Request) -> Response:
+        """Who would answer for each street and managed object of the caller's regions; for duty desks and commands."""
+        scope = request.auth.scope
+        paths = tuple({*scope.desk_paths, *scope.command_paths})
+        if not paths:
+            scope.require_desk("")
+        if code := request.query_params.get("region"):
+            region = Region.objects.filter(path_filter("path", paths), pk=code).first()
+            if region is None:
+                raise not_found("区域", "region")
+            paths = (region.path,)
+        return Response(coverage(paths, now()))
 
 
 class Preview(APIView):

@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from foundation.clock import SHENZHEN
 from notifications import receipts
+from notifications.coverage import FAULTS
 from notifications.models import ReceiptState, State
 
 FORM_CHARS = 20_000
@@ -147,3 +148,23 @@ class PreviewOut(serializers.Serializer[object]):
     officers = serializers.IntegerField()
     no_live_device = serializers.IntegerField()
     regions = PreviewRegionOut(many=True)
+
+
+class CoverageItem(serializers.Serializer[object]):
+    kind = serializers.ChoiceField(choices=["street", "reservoir", "river", "tide"])
+    code = serializers.CharField()
+    name = serializers.CharField()
+    region = serializers.CharField(help_text="the street")
+    responders = serializers.IntegerField(help_text="A posts in force")
+    deputies = serializers.IntegerField(help_text="B posts in force")
+    reachable = serializers.IntegerField(help_text="of both, with a live device")
+    tapped_at = serializers.DateTimeField(allow_null=True, help_text="when one of them last opened a message")
+    faults = serializers.ListField(child=serializers.ChoiceField(choices=FAULTS))
+
+
+class CoverageOut(serializers.Serializer[object]):
+    as_of = serializers.DateTimeField()
+    days = serializers.IntegerField(help_text="how recent a tap must be")
+    places = serializers.IntegerField()
+    faulty = serializers.IntegerField()
+    items = CoverageItem(many=True, help_text="the worst first")

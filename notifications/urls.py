@@ -7,6 +7,7 @@ from notifications import api
 urlpatterns = [
     path("inbox", api.Inbox.as_view()),
     path("inbox/receipts", api.Receipts.as_view()),
+    path("coverage", api.Coverage.as_view()),
     re_path(r"^(?P<kind>orders|warnings)/(?P<pk>\d+)/reach$", api.Reach.as_view()),
     re_path(r"^(?P<kind>orders|warnings)/preview$", api.Preview.as_view()),
 ]

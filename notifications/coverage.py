@@ -1,0 +1,115 @@
+"""Coverage before the rain: has every street and every managed object somebody who would answer?
+
+Owns the proof: for each street, reservoir, river and tide post the people of the right duty, their deputies, whether
+one of them has a live device and whether one of them has lately tapped a message. Reads posts, devices and the ledger
+in one query; leaves nothing. A fault is named, never averaged away.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import connection
+
+from foundation.clock import iso
+from hydrology.models import LEVEL_KINDS
+from hydrology.standing import KINDS
+from officers.models import Duty
+
+TAPPED_WITHIN_DAYS: Final = 30
+FAULTS: Final = ("no_responder", "no_deputy", "no_live_device", "no_recent_tap")
+
+
+def coverage(paths: Iterable[str], now: datetime, *, days: int = TAPPED_WITHIN_DAYS) -> dict[str, Any]:
+    """`{as_of, days, places, faulty, items}` of what lies at or below the paths, the worst first.
+
+    An item: kind (street, reservoir, river, tide), code, name, region, responders (A posts), deputies (B posts),
+    reachable (of both, with a live device), tapped_at (the newest opening or confirmation of any of them), faults.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _COVERAGE,
+            {
+                "now": now,
+                "since": now - timedelta(days=days),
+                "duty": Duty.FLOOD.value,
+                "kinds": list(LEVEL_KINDS),
+                "paths": [f"{path}%" for path in paths],
+            },
+        )
+        rows = cursor.fetchall()
+    items = [_item(*row) for row in rows]
+    items.sort(key=lambda item: (-_gravity(item["faults"]), item["code"]))
+    return {
+        "as_of": iso(now),
+        "days": days,
+        "places": len(items),
+        "faulty": sum(bool(item["faults"]) for item in items),
+        "items": items,
+    }
+
+
+def _item(
+    kind: str,
+    code: str,
+    name: str,
+    region: str,
+    responders: int,
+    deputies: int,
+    reachable: int,
+    tapped_at: Any,
+) -> dict[str, Any]:
+    faults = []
+    if not responders:
+        faults.append("no_responder")
+    if not deputies:
+        faults.append("no_deputy")
+    if responders + deputies and not reachable:
+        faults.append("no_live_device")
+    if responders + deputies and tapped_at is None:
+        faults.append("no_recent_tap")
+    return {
+        "kind": KINDS.get(kind, "street"),
+        "code": code,
+        "name": name,
+        "region": region,
+        "responders": responders,
+        "deputies": deputies,
+        "reachable": reachable,
+        "tapped_at": iso(tapped_at),
+        "faults": faults,
+    }
+
+
+def _gravity(faults: list[str]) -> int:
+    """Nobody there is graver than nobody reachable, that than no tap, that than no deputy."""
+    weights = {"no_responder": 8, "no_live_device": 4, "no_recent_tap": 2, "no_deputy": 1}
+    return sum(weights[fault] for fault in faults)
+
+
+_COVERAGE = """
+WITH tapped AS (
+    SELECT officer_id, max(opened_at) AS at FROM notifications_delivery WHERE opened_at > %(since)s GROUP BY officer_id
+), people AS (
+    SELECT p.region_id, p.station_id, p.officer_id, p.rank, t.at AS tapped_at,
+           EXISTS (SELECT 1 FROM officers_device v
+                   WHERE v.officer_id = p.officer_id AND v.retired_at IS NULL AND v.token <> '') AS live
+    FROM officers_post p JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
+    LEFT JOIN tapped t ON t.officer_id = p.officer_id
+    WHERE p.duty = %(duty)s AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
+), places AS (
+    SELECT 'street' AS kind, r.code, r.name, r.code AS region, r.path, NULL AS station
+    FROM hydrology_region r WHERE r.level = 'street'
+    UNION ALL
+    SELECT s.kind, s.code, s.name, s.region_id, r.path, s.code
+    FROM hydrology_station s JOIN hydrology_region r ON r.code = s.region_id WHERE s.kind = ANY(%(kinds)s)
+)
+SELECT l.kind, l.code, l.name, l.region,
+       count(DISTINCT p.officer_id) FILTER (WHERE p.rank = 'A'), count(DISTINCT p.officer_id) FILTER (WHERE p.rank = 'B'),
+       count(DISTINCT p.officer_id) FILTER (WHERE p.live), max(p.tapped_at)
+FROM places l
+LEFT JOIN people p ON CASE WHEN l.station IS NULL THEN p.region_id = l.region AND p.station_id IS NULL
+                      ELSE p.station_id = l.station END
+WHERE l.path LIKE ANY(%(paths)s)
+GROUP BY l.kind, l.code, l.name, l.region
+"""
