@@ -1,6 +1,6 @@
 """Doors of the alerts room: warnings to read, orders to write. No queries beyond a scoped QuerySet, no rules."""
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
@@ -8,7 +8,15 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from alerts import checks, orders
-from alerts.models import OrderEvent, ResponseOrder, Warning, WarningEvent, WarningQuerySet, WarningStreet
+from alerts.models import (
+    Hazard,
+    OrderEvent,
+    ResponseOrder,
+    Warning,
+    WarningEvent,
+    WarningQuerySet,
+    WarningStreet,
+)
 from alerts.shapes import (
     WARNING_CODES,
     CheckAnswerIn,
@@ -33,7 +41,7 @@ class Newest(CursorPagination):
 def _warnings(request: Request) -> WarningQuerySet:
     return (
         Warning.objects.filter(path_filter("region__path", request.auth.scope.water_paths))
-        .select_related("region")
+        .select_related("region", "station")
         .prefetch_related(
             Prefetch("streets", WarningStreet.objects.select_related("region").order_by("region_id")),
             Prefetch("events", WarningEvent.objects.order_by("id")),
@@ -45,7 +53,8 @@ class Warnings(APIView):
     @extend_schema(
         parameters=[
             OpenApiParameter("active", bool),
-            OpenApiParameter("region", str, description="district code"),
+            OpenApiParameter("region", str, description="district or street code"),
+            OpenApiParameter("hazard", str, enum=Hazard.values),
             OpenApiParameter("level", str, enum=list(WARNING_CODES.values())),
         ],
         responses=WarningOut(many=True),
@@ -56,7 +65,9 @@ class Warnings(APIView):
         if request.query_params.get("active") in {"1", "true"}:
             rows = rows.open()
         if region := request.query_params.get("region"):
-            rows = rows.filter(region_id=region)
+            rows = rows.filter(Q(region=region) | Q(region__parent=region))
+        if hazard := request.query_params.get("hazard"):
+            rows = rows.filter(hazard=hazard)
         if level := request.query_params.get("level"):
             rows = rows.filter(level=next((v for v, code in WARNING_CODES.items() if code == level), -1))
         pages = Newest()

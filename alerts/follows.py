@@ -34,10 +34,8 @@ VALIDITY = timedelta(hours=2)
 
 
 @transaction.atomic
-def follow(
-    officer_id: int, scope: Scope, code: str, threshold_m: float | None, *, now: datetime
-) -> tuple[Follow, bool]:
-    """Follow a station of the caller's waters, or change the threshold; (the follow, whether it is new).
+def follow(officer_id: int, scope: Scope, code: str, threshold_m: float | None, *, now: datetime) -> bool:
+    """Follow a station of the caller's waters, or change the threshold; whether he had not followed it before.
 
     Raises Refusal: 404 outside his waters, 400 for a station without a level or a threshold its level can never have,
     409 beyond MOST.
@@ -58,7 +56,7 @@ def follow(
         if known.threshold_m != threshold_m:
             known.threshold_m, known.told_at = threshold_m, None
             known.save(update_fields=["threshold_m", "told_at"])
-        return known, False
+        return False
     # counted after the lock: another request of the same officer may have added one meanwhile
     if Follow.objects.filter(officer_id=officer_id).count() >= MOST:
         raise Refusal(
@@ -67,9 +65,10 @@ def follow(
             en=f"At most {MOST} stations can be followed; give up some first.",
             status=409,
         )
-    return Follow.objects.get_or_create(
+    _, made = Follow.objects.get_or_create(
         officer_id=officer_id, station_id=code, defaults={"threshold_m": threshold_m, "created_at": now}
     )
+    return made
 
 
 def unfollow(officer_id: int, code: str) -> None:

@@ -18,6 +18,8 @@ from alerts.models import (
     WarningStreet,
 )
 from foundation.clock import SHENZHEN
+from hydrology.models import Station, StationKind
+from hydrology.standing import KINDS
 
 LEVEL_CODES = {level.value: level.code for level in ResponseLevel}
 
@@ -89,10 +91,21 @@ class BulletinOut(serializers.Serializer[object]):
     areas = serializers.ListField(child=serializers.CharField())
 
 
+class NamedStation(serializers.Serializer[object]):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    kind = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.ChoiceField(choices=list(KINDS.values())))
+    def get_kind(self, station: Station) -> str:
+        return KINDS[StationKind(station.kind)]
+
+
 class WarningOut(serializers.ModelSerializer[Warning]):
     level = CodeField(WARNING_CODES)
     peak_level = CodeField(WARNING_CODES)
-    region = NamedRegion()
+    region = NamedRegion(help_text="the district; of a level notice the street")
+    station = NamedStation(allow_null=True, help_text="level notices: whose level it is")
     streets = StreetOut(many=True)
     raised_at = At()
     ended_at = At(allow_null=True)
@@ -101,8 +114,8 @@ class WarningOut(serializers.ModelSerializer[Warning]):
     class Meta:
         model = Warning
         fields = [
-            "id", "hazard", "level", "peak_level", "region", "streets", "raised_at", "ended_at", "drill",
-            "reasons",
+            "id", "hazard", "level", "peak_level", "region", "station", "streets", "raised_at",
+            "ended_at", "drill", "reasons",
         ]  # fmt: skip
 
     @extend_schema_field(OpenApiTypes.OBJECT)

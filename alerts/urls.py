@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 
 from alerts import api
-from alerts.doors import cap, feeds, signals
+from alerts.doors import cap, feeds, follows, signals
 from alerts.orders import TRANSITIONS
 
 urlpatterns = [
@@ -17,6 +17,8 @@ urlpatterns = [
     path("warnings/<int:pk>.cap", cap.WarningCap.as_view()),
     path("warnings.atom", cap.WarningsAtom.as_view()),
     path("orders/<int:pk>.cap", cap.OrderCap.as_view()),
+    path("follows", follows.Follows.as_view()),
+    path("stations/<str:code>/follow", follows.FollowStation.as_view()),
     path("checks", api.Checks.as_view()),
     path("checks/<int:pk>/answer", api.CheckAnswered.as_view()),
     path("orders", api.Orders.as_view()),

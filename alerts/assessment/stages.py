@@ -64,7 +64,7 @@ DEFAULT_ROWS: Final[dict[str, dict[str, Any]]] = {
         "rise_counts_from_m": -1.0,
         "marks": [
             ["first", -0.30, 1], ["first", 0.0, 3], ["first", 0.3, 3], ["first", 0.5, 3], *_DAM,
-            ["rise_60min_m", 0.2, 1], ["ahead_first_s", 3600, 2], ["ahead_grave_s", 3600, 4],
+            ["rise_60min_m", 0.2, 1], ["ahead_first_s", 3600, 2], ["ahead_grave_s", 3600, 3],
         ],
     },
     # 2023-09-08: 23 of the 26 over their limit overflowed at the crest by design; near it is not even news
