@@ -39,8 +39,8 @@ def test_page_is_read_only(address: str) -> None:
     assert Client().post(address).status_code == 405
 
 
-def test_the_board_and_the_data_page_lead_to_each_other(html: str) -> None:
-    assert set(re.findall(r'<a href="([^"]+)"', html)) == set(PAGES)
+def test_every_page_leads_to_the_others(html: str) -> None:
+    assert set(PAGES) <= set(re.findall(r'<a href="([^"]+)"', html))
 
 
 def test_page_is_chinese_until_the_reader_chooses_english(html: str) -> None:

@@ -5,7 +5,8 @@ import { clockTime, fixed, h, refill } from "./page.js";
 import { either, word } from "./words.js";
 
 const ARMED_MS = 8000;
-const HOURS = [1, 3, 6, 12, 24]; // how long a broken gauge is left out
+const HOURS = [1, 6, 12, 24, 48, 72]; // as the door takes them: how long a broken gauge is left out
+const USUAL_H = 24;
 const hours = new Map(); // check id -> the hours chosen
 let armed = ""; // "id-answer" awaiting its second press
 let again = () => {};
@@ -18,7 +19,7 @@ export function showChecks(box, checks, onChange) {
 
 function card(check, onChange) {
   const leave = h("select", { id: `hours-${check.id}`, "aria-label": word("leave_out"), onchange: (event) => { hours.set(check.id, Number(event.currentTarget.value)); } },
-    HOURS.map((n) => h("option", { value: n, selected: n === (hours.get(check.id) ?? 6) }, either(`${n} 小时`, `${n} h`))));
+    HOURS.map((n) => h("option", { value: n, selected: n === (hours.get(check.id) ?? USUAL_H) }, either(`${n} 小时`, `${n} h`))));
   return h("article.card.check", null,
     h("h3", null, check.station_name ?? check.station, " ", h("small.code", null, check.station)),
     h("p", null, h("b.check-value", null, `${fixed(check.value_mm, 1)} mm`), ` ${word("in_five_minutes")} · ${clockTime(check.observed_at)} · ${word("raised")} ${clockTime(check.raised_at)}`),
@@ -40,7 +41,7 @@ async function press(check, verdict, key, onChange) {
     return again();
   }
   armed = "";
-  const body = verdict === "broken" ? { answer: verdict, hours: hours.get(check.id) ?? 6 } : { answer: verdict };
+  const body = verdict === "broken" ? { answer: verdict, hours: hours.get(check.id) ?? USUAL_H } : { answer: verdict };
   try {
     await api(`checks/${check.id}/answer`, { method: "POST", body, key: newKey() });
     onChange();

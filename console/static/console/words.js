@@ -189,6 +189,7 @@ const WORDS = {
   let_go: ["原文已清", "bytes let go"],
   and_more: ["另有", "and"],
   in_five_minutes: ["5 分钟", "in 5 min"],
+  checks_desk_only: ["核实由值班岗答复：您没有值班岗位，这里看不到。需要时请联系值班室。", "Checks are answered by the duty desk: you hold no desk post and do not see them. Ask the desk."],
   raised: ["提出", "raised"],
   leave_out: ["故障则剔除", "If broken, leave out for"],
   answer_real: ["属实", "Real"],
