@@ -4,6 +4,7 @@ A step is (at - step, at] and is named by its END; days are hydrological days an
 is midnight UTC. Steps without a value are left out; wrong values are never summed.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,16 +12,40 @@ from django.db import connection
 
 from foundation.clock import iso
 from foundation.errors import Refusal
+from hydrology.asof import known_by
 from hydrology.science.quality import Quality
+from hydrology.science.rainfall import SLOT, SLOT_S, WINDOWS_MIN
 from hydrology.science.readings import Element
 
 STEPS = {"5min": timedelta(minutes=5), "1h": timedelta(hours=1), "day": timedelta(days=1)}
 MOST_STEPS = 5000
+MOST_MAXIMA = timedelta(days=92)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Which rows count: those observed by `until` and received by `received_by` (None: whenever)."""
+
+    until: datetime
+    received_by: datetime | None = None
+
+
+EVERYTHING = Known(datetime.max.replace(tzinfo=UTC))
+
+
+def known_at(as_of: datetime, now: datetime) -> Known:
+    """What was known at `as_of`; see asof.py."""
+    return Known(*known_by(as_of, now))
+
+
 def series(
-    station: str, element: Element, since: datetime, until: datetime, step: timedelta
+    station: str,
+    element: Element,
+    since: datetime,
+    until: datetime,
+    step: timedelta,
+    known: Known = EVERYTHING,
 ) -> list[dict[str, Any]]:
     """[{at, value, quality, share}], oldest first; value in the element's unit, share 0..1 for rain, null for levels.
 
@@ -36,8 +61,8 @@ def series(
             fields={"from": str(iso(since)), "to": str(iso(until))},
         )
     asked = {
-        "station": station, "element": element.value, "since": first, "until": last, "step": step,
-        "epoch": _EPOCH, "wrong": Quality.WRONG.value, "rain": element is Element.RAIN,
+        "station": station, "element": element.value, "since": first, "until": min(last, known.until), "step": step,
+        "received_by": known.received_by, "epoch": _EPOCH, "wrong": Quality.WRONG.value, "rain": element is Element.RAIN,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_SERIES, asked)
@@ -55,17 +80,72 @@ def series(
     ]
 
 
-_SERIES = """
-WITH newest AS (
+def maxima(station: str, since: datetime, until: datetime, known: Known = EVERYTHING) -> list[dict[str, Any]]:
+    """The highest rain of 5, 10, 30, 60 and 180 minutes that lie in (since, until]: [{minutes, rain_mm, at, share}].
+
+    `at` is the END of the first such window, `share` how much of it was covered. Empty without 5-minute values.
+    Raises Refusal 400 beyond 92 days.
+    """
+    if until - since > MOST_MAXIMA:
+        raise Refusal(
+            "bad_span",
+            zh=f"最大时段雨量的查询时段不能超过 {MOST_MAXIMA.days} 天，请缩短时段。",
+            en=f"Maxima are told for at most {MOST_MAXIMA.days} days. Ask for less.",
+            fields={"from": str(iso(since)), "to": str(iso(until))},
+        )
+    asked = {
+        "station": station, "element": Element.RAIN.value, "since": since, "until": min(until, known.until),
+        "received_by": known.received_by, "step": SLOT, "slot_s": SLOT_S, "epoch": _EPOCH,
+        "wrong": Quality.WRONG.value,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_MAXIMA, asked)
+        return [
+            {
+                "minutes": minutes,
+                "rain_mm": round(mm, 2),
+                "at": iso(at),
+                "share": min(1.0, round(covered_s / (minutes * 60), 3)),
+            }
+            for minutes, mm, at, covered_s in cursor.fetchall()
+        ]
+
+
+_NEWEST = """
     SELECT DISTINCT ON (observed_at) observed_at, value, quality, duration_s
     FROM hydrology_observation
     WHERE station_id = %(station)s AND element = %(element)s
       AND observed_at > %(since)s AND observed_at <= %(until)s
+      AND (%(received_by)s::timestamptz IS NULL OR received_at <= %(received_by)s)
     ORDER BY observed_at, revision DESC
-)
+"""
+_SERIES = f"""
+WITH newest AS ({_NEWEST})
 SELECT date_bin(%(step)s, observed_at - interval '1 microsecond', %(epoch)s) + %(step)s,
        CASE WHEN %(rain)s THEN sum(value) FILTER (WHERE quality < %(wrong)s)
             ELSE (array_agg(value ORDER BY observed_at DESC) FILTER (WHERE quality < %(wrong)s))[1] END,
        max(quality), sum(duration_s) FILTER (WHERE quality < %(wrong)s)
 FROM newest GROUP BY 1 ORDER BY 1
+"""
+_SLOT_SUMS = ", ".join(
+    f"sum(mm) OVER w{minutes} AS mm{minutes}, sum(covered_s) OVER w{minutes} AS s{minutes}"
+    for minutes in WINDOWS_MIN
+)
+_SPANS = ", ".join(
+    f"w{minutes} AS (ORDER BY at RANGE BETWEEN interval '{minutes - 5} min' PRECEDING AND CURRENT ROW)"
+    for minutes in WINDOWS_MIN
+)
+_MAXIMA = f"""
+WITH newest AS ({_NEWEST}),
+slots AS (
+    SELECT date_bin(%(step)s, observed_at - interval '1 microsecond', %(epoch)s) + %(step)s AS at,
+           sum(value) AS mm, least(sum(duration_s), %(slot_s)s) AS covered_s
+    FROM newest WHERE quality < %(wrong)s AND duration_s <= %(slot_s)s GROUP BY 1
+),
+sums AS (SELECT at, {_SLOT_SUMS} FROM slots WINDOW {_SPANS})
+SELECT DISTINCT ON (v.minutes) v.minutes, v.mm, sums.at, v.covered_s::float8
+FROM sums CROSS JOIN LATERAL (
+    VALUES {", ".join(f"({minutes}, mm{minutes}, s{minutes})" for minutes in WINDOWS_MIN)}
+) AS v(minutes, mm, covered_s)
+ORDER BY v.minutes, round(v.mm::numeric, 3) DESC, sums.at
 """

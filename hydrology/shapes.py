@@ -111,7 +111,8 @@ class RainFrameItem(serializers.Serializer[object]):
     missing = serializers.BooleanField(help_text="expected, and not there")
     missing_share = serializers.FloatField(allow_null=True, help_text="share of cells without a value, 0..1")
     spread = serializers.BooleanField(
-        allow_null=True, help_text="out of sums longer than 5 minutes, taken as even: a lower bound of its peaks"
+        allow_null=True,
+        help_text="out of sums longer than 5 minutes, taken as even: a lower bound of its peaks",
     )
 
 
@@ -132,12 +133,16 @@ class RadarFrameItem(serializers.Serializer[object]):
     at = serializers.DateTimeField()
     missing = serializers.BooleanField(help_text="expected, and not there; then nothing below is told")
     bbox = serializers.ListField(
-        child=serializers.FloatField(), required=False, help_text="[west, south, east, north], degrees, outer edges"
+        child=serializers.FloatField(),
+        required=False,
+        help_text="[west, south, east, north], degrees, outer edges",
     )
     width = serializers.IntegerField(required=False, help_text="pixels")
     height = serializers.IntegerField(required=False, help_text="pixels")
     scale = serializers.ListField(
-        child=serializers.ListField(), required=False, help_text="[[dBZ from, #rrggbb], …] as its source says; or empty"
+        child=serializers.ListField(),
+        required=False,
+        help_text="[[dBZ from, #rrggbb], …] as its source says; or empty",
     )
     cadence_s = serializers.IntegerField(required=False)
 
@@ -177,14 +182,20 @@ class SpeakingFeed(serializers.Serializer[object]):
     rank = serializers.IntegerField(help_text="1 is believed first; more: a better one is silent")
 
 
+class StationLimit(serializers.Serializer[object]):
+    kind = serializers.ChoiceField(choices=LIMIT_KINDS)
+    limit_m = serializers.FloatField()
+
+
 class StationWhole(StationOut):
     as_of = serializers.DateTimeField()
     feed = SpeakingFeed(allow_null=True, help_text="who said the newest of it")
     rain = NewestRain(allow_null=True)
     level = LevelItem(allow_null=True)
+    limits = StationLimit(many=True, help_text="those in force today, the lowest first")
 
     class Meta(StationOut.Meta):
-        fields = [*StationOut.Meta.fields, "as_of", "feed", "rain", "level"]
+        fields = [*StationOut.Meta.fields, "as_of", "feed", "rain", "level", "limits"]
 
 
 class RainThere(serializers.Serializer[object]):
@@ -220,11 +231,22 @@ class SeriesPoint(serializers.Serializer[object]):
     share = serializers.FloatField(allow_null=True, help_text="rain: share of the step covered, 0..1")
 
 
+class RainMaximum(serializers.Serializer[object]):
+    minutes = serializers.IntegerField()
+    rain_mm = serializers.FloatField(help_text="the highest sum over so many minutes inside the span")
+    at = serializers.DateTimeField(help_text="END of the window; of equal ones the first")
+    share = serializers.FloatField(help_text="share of the window covered, 0..1")
+
+
 class Series(serializers.Serializer[object]):
     station = serializers.CharField()
     element = serializers.ChoiceField(choices=[element.value for element in Element])
     step_s = serializers.IntegerField()
+    as_of = serializers.DateTimeField(
+        allow_null=True, help_text="as asked: only what had been received by then"
+    )
     items = SeriesPoint(many=True, help_text="oldest first; a step without any value is left out")
+    maxima = RainMaximum(many=True, allow_null=True, help_text="rain, when asked for; else null")
 
 
 class ReadingIn(serializers.Serializer[object]):
@@ -233,6 +255,9 @@ class ReadingIn(serializers.Serializer[object]):
     observed_at = serializers.DateTimeField(help_text="with its zone; rain: END of the accumulation")
     value = serializers.FloatField()
     duration_s = serializers.IntegerField(required=False, help_text="rain only; 300 when left out")
+    doubt = serializers.CharField(
+        required=False, help_text="why the source itself doubts it: stored as suspect"
+    )
 
 
 class ReadingsIn(serializers.Serializer[object]):
@@ -244,7 +269,10 @@ class RadarIn(serializers.Serializer[object]):
     product = serializers.CharField(max_length=16, help_text="CR, R, …")
     observed_at = serializers.DateTimeField(help_text="with its zone")
     bbox = serializers.ListField(
-        child=serializers.FloatField(), min_length=4, max_length=4, help_text="west, south, east, north; north is up"
+        child=serializers.FloatField(),
+        min_length=4,
+        max_length=4,
+        help_text="west, south, east, north; north is up",
     )
     scale = serializers.ListField(
         child=serializers.ListField(), required=False, max_length=64, help_text='[[dBZ from, "#rrggbb"], …]'

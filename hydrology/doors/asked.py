@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
@@ -11,6 +12,11 @@ from hydrology.feeds.signing import instant
 from hydrology.models import Region
 
 REGION = OpenApiParameter("region", str, description="code of a city, district or street in your regions")
+AS_OF = OpenApiParameter(
+    "as_of",
+    OpenApiTypes.DATETIME,
+    description="what was known then: only what had been received by this instant",
+)
 JSON_BYTES = "application/json"
 
 

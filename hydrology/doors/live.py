@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from foundation.clock import now
-from hydrology import live, rain, shapes
+from hydrology import asof, live, rain, shapes
 from hydrology.doors import asked
 from hydrology.models import Level
 from hydrology.shelf import Answer, Asked, etag_of
@@ -32,6 +32,7 @@ class LiveLevels(APIView):
             OpenApiParameter(
                 "first", str, enum=["mine"], description="the objects you answer for come first"
             ),
+            asked.AS_OF,
         ],
         responses={200: shapes.Levels, 304: None},
     )
@@ -47,7 +48,10 @@ class LiveLevels(APIView):
             status=status or "",
             first=scope.stations if first else (),
         )
-        return _told(request, live.shelf(now()).answer(wanted))
+        at = now()
+        if "as_of" in request.query_params:
+            return _told(request, asof.levels(asked.time(request, "as_of", at), at).answer(wanted))
+        return _told(request, live.shelf(at).answer(wanted))
 
 
 class LiveRain(APIView):

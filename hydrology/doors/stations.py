@@ -10,12 +10,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from foundation.clock import now
+from foundation.clock import iso, now
 from foundation.errors import not_found
 from hydrology import live, shapes
 from hydrology.doors import asked
 from hydrology.doors.live import PRIVATE, private
-from hydrology.history import STEPS, series
+from hydrology.history import EVERYTHING, STEPS, known_at, maxima, series
 from hydrology.models import Station
 from hydrology.science.readings import Element
 
@@ -75,20 +75,39 @@ class StationSeries(APIView):
             OpenApiParameter("from", OpenApiTypes.DATETIME, description="24 h before `to` when left out"),
             OpenApiParameter("to", OpenApiTypes.DATETIME, description="now when left out"),
             OpenApiParameter("step", str, enum=list(STEPS), default="5min"),
+            OpenApiParameter(
+                "maxima", bool, description="rain: with the highest 5, 10, 30, 60, 180 min of the span"
+            ),
+            asked.AS_OF,
         ],
         responses=shapes.Series,
     )
     def get(self, request: Request, code: str) -> Response:
-        """What the gauge said in even steps, newest revision of each instant. Days start at 08:00."""
+        """What the gauge said in even steps, newest revision of each instant (with `as_of`, of those received by then).
+
+        Days start at 08:00.
+        """
         station = _station(request, code)
         element = asked.choice(
             request, "element", tuple(element.value for element in Element), Element.RAIN.value
         )
         step = STEPS[str(asked.choice(request, "step", tuple(STEPS), "5min"))]
-        until = asked.time(request, "to", now())
+        at = now()
+        as_of = asked.time(request, "as_of", at)
+        then = "as_of" in request.query_params
+        known = known_at(as_of, at) if then else EVERYTHING
+        until = asked.time(request, "to", as_of)
         since = asked.time(request, "from", until - timedelta(days=1))
-        items = series(station.pk, Element(element), since, until, step)
+        items = series(station.pk, Element(element), since, until, step, known)
+        wanted = element == Element.RAIN and request.query_params.get("maxima") in {"1", "true"}
         return Response(
-            {"station": code, "element": element, "step_s": int(step.total_seconds()), "items": items},
+            {
+                "station": code,
+                "element": element,
+                "step_s": int(step.total_seconds()),
+                "as_of": iso(as_of) if then else None,
+                "items": items,
+                "maxima": maxima(station.pk, since, until, known) if wanted else None,
+            },
             headers=PRIVATE,
         )

@@ -1,0 +1,96 @@
+"""What did we know then: rows by their receipt, the newest revision among them."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from foundation.clock import iso
+from hydrology import asof, ingest
+from hydrology.models import Feed, Latest
+from hydrology.standing import Item
+from tests.hydrology.conftest import ClientFor
+from tests.hydrology.factories import MINUTE, NOW, body, make_feed, rain, stage
+
+CITY = "4403/"
+
+
+def received(feed: Feed, at: datetime, *rows: Any) -> None:
+    ingest.take_readings(feed, body(*rows), at)
+
+
+def items(as_of: datetime) -> dict[str, Item]:
+    return {item["station"]: item for _, item in asof.level_rows(as_of, NOW)}
+
+
+def test_a_level_is_the_newest_received_by_then_with_its_age_then(feed: Feed) -> None:
+    for n in range(13):
+        at = NOW - (65 - 5 * n) * MINUTE
+        received(feed, at + MINUTE, stage("river", at, 2.0 + 0.1 * n))
+    then = items(NOW - 30 * MINUTE)["river"]  # the reading of that instant is still on its way
+    assert (then["level_m"], then["age_s"], then["observed_at"]) == (2.6, 300, iso(NOW - 35 * MINUTE))
+    assert then["rate_m_per_h"] == pytest.approx(1.2)
+    assert items(NOW + MINUTE)["river"]["level_m"] == Latest.objects.get(station="river").value == 3.2
+
+
+def test_a_correction_is_not_known_before_it_came(feed: Feed) -> None:
+    received(feed, NOW, stage("gated", NOW, 25.0))
+    received(feed, NOW + 10 * MINUTE, stage("gated", NOW, 26.0))
+    assert items(NOW + 9 * MINUTE)["gated"]["level_m"] == 25.0
+    assert items(NOW + 10 * MINUTE)["gated"]["level_m"] == 26.0
+    assert items(NOW - MINUTE)["gated"]["status"] == "unknown"
+
+
+def test_a_wrong_value_was_no_level_then_either_and_an_old_one_is_stale(feed: Feed) -> None:
+    received(feed, NOW, stage("gated", NOW - 5 * MINUTE, 25.0), stage("gated", NOW, 300.0))
+    assert items(NOW)["gated"]["level_m"] == 25.0
+    assert items(NOW + timedelta(hours=2))["gated"]["status"] == "stale"
+    assert items(NOW + timedelta(hours=25))["gated"]["level_m"] is None
+
+
+def test_in_a_replay_a_reading_counts_as_received_when_it_was_observed(city: Any) -> None:
+    feed = make_feed(replayed=True)
+    past = NOW - timedelta(days=900)
+    received(feed, NOW, *(stage("river", past + n * 5 * MINUTE, 2.0 + n / 10) for n in range(4)))
+    assert items(past + 6 * MINUTE)["river"]["level_m"] == 2.1
+
+
+def test_the_door_answers_levels_and_series_as_of_then(feed: Feed, client_for: ClientFor) -> None:
+    received(feed, NOW, stage("gated", NOW, 25.0), rain("rain-1", NOW, 1.0))
+    received(feed, NOW + 10 * MINUTE, stage("gated", NOW, 26.0), rain("rain-1", NOW, 4.0))
+    client, then = client_for(CITY), {"as_of": iso(NOW + 5 * MINUTE)}
+    shown = client.get("/api/v1/live/levels", {**then, "kind": "reservoir"}).json()
+    assert shown["as_of"] == iso(NOW + 5 * MINUTE)
+    assert [item["level_m"] for item in shown["items"]] == [25.0, None]
+    assert (
+        client_for("4403/440304/").get("/api/v1/live/levels", then).json()["items"][0]["station"] == "river"
+    )
+    series = client.get("/api/v1/stations/rain-1/series", {**then, "element": "rain_mm"}).json()
+    assert (series["as_of"], [point["value"] for point in series["items"]]) == (shown["as_of"], [1.0])
+    assert client.get("/api/v1/live/levels", {"as_of": "19:40"}).status_code == 400
+
+
+def test_a_series_tells_its_sliding_maxima_and_where_they_ended(feed: Feed, client_for: ClientFor) -> None:
+    mm = {
+        55: 1.0,
+        50: 9.0,
+        45: 2.0,
+        40: 3.0,
+        10: 8.0,
+        5: 50.0,
+        0: 70.0,
+    }  # minutes before NOW; the last is wrong
+    received(feed, NOW, *(rain("rain-1", NOW - ago * MINUTE, value) for ago, value in mm.items()))
+    span = {"element": "rain_mm", "from": iso(NOW - timedelta(hours=1)), "to": iso(NOW)}
+    client = client_for(CITY)
+    assert client.get("/api/v1/stations/rain-1/series", span).json()["maxima"] is None
+    found = client.get("/api/v1/stations/rain-1/series", {**span, "maxima": "true"}).json()["maxima"]
+    assert [(m["minutes"], m["rain_mm"], m["at"], m["share"]) for m in found] == [
+        (5, 50.0, iso(NOW - 5 * MINUTE), 1.0),
+        (10, 58.0, iso(NOW - 5 * MINUTE), 1.0),
+        (30, 58.0, iso(NOW - 5 * MINUTE), 0.333),
+        (60, 73.0, iso(NOW - 5 * MINUTE), 0.5),
+        (180, 73.0, iso(NOW - 5 * MINUTE), 0.167),
+    ]
+    long = {**span, "from": iso(NOW - timedelta(days=100)), "step": "day", "maxima": "true"}
+    assert client.get("/api/v1/stations/rain-1/series", long).json()["code"] == "bad_span"
