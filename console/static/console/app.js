@@ -22,9 +22,9 @@ let stop = () => {};
 
 const seen = new Map();
 
-async function read(name, path, take) {
+async function read(name, path, take, load = api) {
   try {
-    const answer = await api(path);
+    const answer = await load(path);
     now.heard_at = serverNow();
     const text = JSON.stringify(answer);
     if (seen.get(name) === text) return;
@@ -36,8 +36,19 @@ async function read(name, path, take) {
   }
 }
 
+/** Every page of a list; a storm has more open notices than one page holds. */
+async function pages(path, most = 8) {
+  const found = [];
+  for (let page = path, n = 0; page && n < most; n += 1) {
+    const answer = await api(page);
+    found.push(...rows(answer));
+    page = answer.next ? answer.next.split("/api/v1/")[1] : "";
+  }
+  return found;
+}
+
 const rows = (answer) => answer.items ?? answer.results ?? answer;
-const readWarnings = () => read("warnings", "warnings?active=1", (answer) => { now.warnings = rows(answer).sort((a, b) => b.raised_at.localeCompare(a.raised_at) || b.id - a.id); });
+const readWarnings = () => read("warnings", "warnings?active=1", (answer) => { now.warnings = answer.sort((a, b) => b.raised_at.localeCompare(a.raised_at) || b.id - a.id); }, pages);
 const readOrders = () => read("orders", "orders", (answer) => { now.orders = rows(answer); });
 const readLevels = () => read("levels", "live/levels", (answer) => { now.levels = rows(answer); now.levels_at = serverNow(); });
 const readRain = () => now.street && read("rain", `live/rain?level=street&region=${now.street}`, (answer) => { now.rain = answer.items[0]; });

@@ -10,8 +10,10 @@ import { badge, drillMark } from "./warnings.js";
 export function showStreet(box, place, { rain, warnings, reach }) {
   if (!place) return refill(box, h("p.quiet", null, word("street_pick")));
   const own = warnings.flatMap((warning) => warning.streets.filter((street) => street.code === place.code && street.level).map((street) => ({ warning, street })));
+  const posts = warnings.filter((warning) => warning.station && warning.region.code === place.code);
   return refill(box,
     h("h3", null, place.name, own.map(({ warning, street }) => [" ", badge(street.level), drillMark(warning.drill), h("small", null, ` ${word("since")} ${clockTime(warning.raised_at)}`)])),
+    posts.map((warning) => h("p", null, badge(warning.level), drillMark(warning.drill), ` ${word(warning.station.kind)} ${warning.station.name} `, h("small", null, `${word("since")} ${clockTime(warning.raised_at)}`))),
     rain ? rainTable(rain) : null,
     reach === undefined ? h("p.quiet", null, word("loading")) : reach === null ? h("p.quiet", null, word("out_of_scope")) : people(reach));
 }

@@ -17,17 +17,21 @@ export function badge(level) {
 }
 export const drillMark = (drill) => (drill ? h("span.badge.badge-drill", null, word("drill")) : null);
 
+/** Level notices below alert are many in a storm and nobody is chased for them: they stand together behind one line. */
 export function showWarnings(box, warnings, onStreet) {
-  const cards = warnings.map((warning) => card(warning, onStreet));
+  const minor = warnings.filter((warning) => warning.station && levelNumber(warning.level) < NUMBER.alert);
+  const cards = warnings.filter((warning) => !minor.includes(warning)).map((warning) => card(warning, onStreet));
+  if (minor.length) cards.push(folding("minor-levels", h("summary", null, `${word("level_notices")} `, h("b", null, minor.length)), () => minor.map((warning) => card(warning, onStreet))));
   refill(box, cards.length ? cards : h("p.empty", null, word("none_active")));
 }
 
 function card(warning, onStreet) {
   const streets = warning.streets.filter((street) => levelNumber(street.level) > 0).sort((a, b) => levelNumber(b.level) - levelNumber(a.level) || a.code.localeCompare(b.code));
   return h("article.card", { class: `edge-${warning.drill ? "drill" : levelCode(warning.level)}`, id: `warning-${warning.id}` },
-    h("h3", null, badge(warning.level), drillMark(warning.drill), ` ${warning.region.name} `,
+    h("h3", null, badge(warning.level), drillMark(warning.drill), warning.station ? ` ${word(warning.station.kind)} ${warning.station.name} ` : ` ${warning.region.name} `,
       h("small", null, `${word("since")} ${clockTime(warning.raised_at)}`,
         levelNumber(warning.peak_level) > levelNumber(warning.level) ? ` · ${word("peak")} ${named("level", levelCode(warning.peak_level))}` : "")),
+    warning.station ? h("div.chips", null, h("button.chip", { type: "button", id: `chip-${warning.id}`, onclick: () => onStreet(warning.region.code) }, warning.region.name)) : null,
     h("div.chips", null, streets.map((street) => h("button.chip", { type: "button", class: `badge-${levelCode(street.level)}`, id: `chip-${warning.id}-${street.code}`, onclick: () => onStreet(street.code) }, street.name))),
     because(warning, streets));
 }
@@ -35,6 +39,7 @@ function card(warning, onStreet) {
 /** The gravest reason in one line, the rest behind it. */
 function because(warning, streets) {
   const why = warning.reasons;
+  if (why?.station) return becauseOfLevel(warning, why);
   if (!why?.rule_version) return h("p.quiet", null, word("by_hand"));
   const names = new Map(streets.map((street) => [street.code, street.name]));
   const explained = Object.entries(why.streets ?? {}).sort((a, b) => levelNumber(b[1].level) - levelNumber(a[1].level));
@@ -44,6 +49,26 @@ function because(warning, streets) {
     facts(why),
     explained.map(([code, street]) => streetReasons(names.get(code) ?? code, street)),
   ]);
+}
+
+/** A level notice: the reading, its limit, every mark reached, the readings of the last hour. */
+function becauseOfLevel(warning, why) {
+  const marks = why.reasons ?? [];
+  const limit = marks.find((mark) => mark.limit_m !== null);
+  const line = [`${fixed(why.reading.level_m, 2)} m`, limit ? `${named("limit", limit.limit_kind)} ${fixed(limit.limit_m, 2)} m` : null].filter(Boolean).join(" · ");
+  const pair = (key, value) => [h("dt", null, word(key)), h("dd", null, value)];
+  return folding(`why-${warning.id}`, h("summary", null, `${word("reasons")} `, h("b", null, line)), () => [
+    h("dl.facts", null,
+      pair("observed", clockTime(why.reading.observed_at)), pair("datum", why.station.datum),
+      pair("trend", why.rate_m_per_h === null || why.rate_m_per_h === undefined ? word("none") : `${why.rate_m_per_h > 0 ? "+" : ""}${fixed(why.rate_m_per_h, 2)} m/h`),
+      pair("rule_version", why.rule_version ?? word("none"))),
+    marks.length ? h("table", null,
+      h("thead", null, h("tr", null, ["mark", "value", "threshold", "limit"].map((key) => h("th", null, word(key))))),
+      h("tbody", null, marks.map((mark) => h("tr", null,
+        h("td", null, badge(mark.level), ` ${named("condition", mark.condition)}`), h("td.number", null, fixed(mark.value, 2)), h("td.number", null, fixed(mark.threshold, 2)),
+        h("td", null, mark.limit_kind ? `${named("limit", mark.limit_kind)} ${fixed(mark.limit_m, 2)} m` : ""))))) : h("p.quiet", null, why.why),
+    why.readings ? h("p.quiet", null, why.readings.map(([at, level, quality]) => `${clockTime(at)} ${fixed(level, 2)}${quality === "good" ? "" : "?"}`).join(either("，", ", "))) : null,
+  ].filter(Boolean));
 }
 
 /** <details> that stays open over repaints and is filled only while open. */

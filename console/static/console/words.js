@@ -68,6 +68,8 @@ const WORDS = {
   since: ["起于", "since"],
   peak: ["最高", "peak"],
   reasons: ["依据", "Reasons"],
+  level_notices: ["水位提示（未达警示级）", "Level notices below alert"],
+  mark: ["判据", "Mark"],
   by_hand: ["人工发布，无计算依据", "Raised by hand, without computed reasons"],
   rule_version: ["规则版本", "Rule version"],
   slot: ["时次", "Slot"],
@@ -208,7 +210,10 @@ const CODES = {
   source_kind: { url: ["网址", "URL"], folder: ["文件夹", "folder"], database: ["数据库", "database"], mqtt: ["MQTT", "MQTT"] },
   verdict: { queued: ["排队", "queued"], stored: ["已入库", "stored"], nothing: ["无雨水情", "nothing"], test: ["测试", "test"], partly: ["部分入库", "partly"], quarantined: ["隔离", "quarantined"] },
   post_kind: { readings: ["读数", "readings"], grid: ["格点", "grid"], radar: ["雷达", "radar"] },
-  limit: { flood_season: ["汛限", "flood-season"], normal: ["正常", "normal"], design: ["设计", "design"], check: ["校核", "check"], warning: ["警戒", "warning"], guarantee: ["保证", "guarantee"] },
+  limit: { flood_season: ["汛限", "flood-season"], normal: ["正常", "normal"], design: ["设计", "design"], check: ["校核", "check"], crest_margin: ["坝顶下0.5m", "0.5 m below crest"], crest: ["坝顶", "crest"], warning: ["警戒", "warning"], guarantee: ["保证", "guarantee"], highest: ["历史最高", "highest on record"] },
+  stand: { check: ["超校核", "over check"], design: ["超设计", "over design"], over: ["超限", "over limit"], near: ["接近", "near limit"], stale: ["失联", "no contact"], unknown: ["未知", "unknown"], normal: ["正常", "normal"] },
+  condition: { first: ["首限之上 m", "m over the first limit"], rise_30min_m: ["30分钟涨幅 m", "rise in 30 min, m"], rise_60min_m: ["1小时涨幅 m", "rise in 1 h, m"], ahead_first_s: ["到首限 s", "s to the first limit"], ahead_grave_s: ["到下一限 s", "s to the next limit"],
+    design: ["设计之上 m", "m over design"], check: ["校核之上 m", "m over check"], crest_margin: ["坝顶下0.5m之上 m", "m over 0.5 m below crest"], crest: ["坝顶之上 m", "m over crest"], guarantee: ["保证之上 m", "m over guarantee"], highest: ["历史最高之上 m", "m over the record"] },
   order: { draft: ["草稿", "Draft"], submitted: ["待审", "Submitted"], approved: ["已批准", "Approved"], rejected: ["已退回", "Rejected"], issued: ["已发布", "Issued"], withdrawn: ["已撤回", "Withdrawn"], ended: ["已结束", "Ended"] },
 };
 
