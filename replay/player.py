@@ -168,7 +168,7 @@ def play(
 ) -> Report:
     """Post every frame of the storm's core.
 
-    speed: storm seconds a second while a warning is open; before and after, and with 0 always, as fast as the
+    speed: storm seconds a second while a rain warning is open; before and after, and with 0 always, as fast as the
     system keeps up.
     """
     shift = shift_for(storm)
@@ -182,9 +182,11 @@ def play(
         _post_frame(frame, shift, objects, door, report)
         if storm.synthetic and frame.rain_mm is not None:  # a storm that was given is played as it was given
             door.post("radar", radar.picture(frame.rain_mm(), frame.at + shift))
-        if not worked_off(frame.at + shift, KEEP_UP_S):
+        if not worked_off(frame.at + shift, KEEP_UP_S, levels=frame.rain_mm is not None):
             report.late_frames += 1
-        if speed and Warning.objects.open().exists():  # nobody has to sit through the dry hours
+        if (
+            speed and Warning.objects.open().filter(hazard=Hazard.RAINSTORM).exists()
+        ):  # nobody has to sit through the dry hours
             time.sleep(max(0.0, 300 / speed - (time.monotonic() - began)))
         if report.frames % 12 == 0:
             say(_line(frame.at + shift, report))
@@ -220,12 +222,16 @@ def _moved(body: bytes, shift: timedelta) -> bytes:
     )
 
 
-def worked_off(slot_at: datetime, patience_s: float) -> bool:
-    """Wait until the slot is assessed and nothing it caused is still to be sent; False when patience ends."""
+def worked_off(slot_at: datetime, patience_s: float, *, levels: bool = False) -> bool:
+    """Wait until the slot is assessed and nothing it caused is still to be sent; False when patience ends.
+
+    levels: the water levels of that instant were posted as well and must have been read.
+    """
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
-        mark = WatchMark.objects.filter(hazard=Hazard.RAINSTORM).values_list("slot_at", flat=True).first()
-        if mark and mark >= slot_at and not _unsent():
+        marks = dict(WatchMark.objects.exclude(slot_at=None).values_list("hazard", "slot_at"))
+        wanted = set(marks) | {Hazard.RAINSTORM} if levels else {Hazard.RAINSTORM}
+        if all(hazard in marks and marks[hazard] >= slot_at for hazard in wanted) and not _unsent():
             return True
         time.sleep(0.02)
     return False
@@ -243,8 +249,11 @@ def _unsent() -> bool:
 
 
 def _line(at: datetime, report: Report) -> str:
-    open_now = Warning.objects.open().count()
-    return f"storm time {at.astimezone().isoformat(timespec='minutes')}  frames {report.frames}  warnings open {open_now}"
+    rain, levels = (
+        Warning.objects.open().filter(station__isnull=of_rain).count() for of_rain in (True, False)
+    )
+    when = at.astimezone().isoformat(timespec="minutes")
+    return f"storm time {when}  frames {report.frames}  warnings open {rain}  level notices open {levels}"
 
 
 def summary(report: Report, since_dispatch: int) -> dict[str, object]:
@@ -256,7 +265,7 @@ def summary(report: Report, since_dispatch: int) -> dict[str, object]:
         "frames": report.frames,
         "readings": report.readings,
         "late_frames": report.late_frames,
-        "warnings": dispatches.values("bulletin__warning").distinct().count(),
+        "warnings": dispatches.exclude(bulletin__warning=None).values("bulletin__warning").distinct().count(),
         "dispatches": dispatches.count(),
         "deliveries": dispatches.aggregate(n=Sum("recipients"))["n"] or 0,
         "accepted": deliveries.exclude(sent_at=None).count(),

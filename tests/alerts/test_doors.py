@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from alerts import watch
+from alerts import stages, watch
 from alerts.models import Bulletin, ResponseOrder, Warning
 from foundation.clock import now
+from hydrology import ingest
 from hydrology.models import Feed, Region
-from officers.models import Duty
+from notifications import dispatch
+from officers.models import Duty, Post
 from tests.alerts.conftest import DISTRICT, SLOT, A, B, C, fell, signed_in
-from tests.hydrology.factories import NOW
+from tests.hydrology.factories import NOW, body, make_reservoir, stage
 
 ORDERS, WARNINGS = "/api/v1/orders", "/api/v1/warnings"
 Regions = dict[str, Region]
@@ -196,3 +198,33 @@ def test_lists_cost_the_same_queries_however_long_they_are(
         desk.post(ORDERS, order(), format="json")
     with django_assert_max_num_queries(5):
         assert ask(desk).status_code == 200
+
+
+def test_level_notices_stand_in_the_list_with_their_station(desk: APIClient, feed: Feed) -> None:
+    make_reservoir("lake", A)
+    for n in range(2):
+        ingest.take_readings(feed, body(stage("lake", NOW + n * SLOT, 28.1)), NOW + n * SLOT)
+        stages.assess_levels(now=NOW + n * SLOT)
+    [shown] = desk.get(f"{WARNINGS}?active=1&region={DISTRICT}&hazard=reservoir").json()["results"]
+    assert shown["station"] == {"code": "lake", "name": "station lake", "kind": "reservoir"}
+    assert (shown["hazard"], shown["level"], shown["region"]["code"]) == ("reservoir", "alert", A)
+    assert (shown["streets"], shown["reasons"]["station"]["code"]) == ([], "lake")
+    assert desk.get(f"{WARNINGS}?hazard=rainstorm").json()["results"] == []
+    whole = desk.get(f"{WARNINGS}/{shown['id']}").json()
+    assert [event["action"] for event in whole["events"]] == ["raise"]
+    assert "28.10" in whole["bulletins"][0]["body"]
+    assert desk.get(f"{WARNINGS}/{shown['id']}.cap").status_code == 200
+    assert "station lake" in desk.get(f"{WARNINGS}.atom").content.decode()
+    Post.objects.update(valid_from=NOW - SLOT)
+    dispatch.take_up(now=NOW + 2 * SLOT)
+    [item] = desk.get("/api/v1/inbox?since=0").json()["items"]
+    assert (item["kind"], item["level"], item["requires"]) == ("level", "alert", "confirm")
+    assert item["ref"] == f"warning/{shown['id']}"
+
+
+def test_a_notice_of_another_district_is_not_shown(desk: APIClient, feed: Feed) -> None:
+    make_reservoir("lake", C)
+    for n in range(2):
+        ingest.take_readings(feed, body(stage("lake", NOW + n * SLOT, 28.1)), NOW + n * SLOT)
+        stages.assess_levels(now=NOW + n * SLOT)
+    assert desk.get(WARNINGS).json()["results"] == []
