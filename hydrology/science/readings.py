@@ -138,8 +138,11 @@ def _reading(entry: object, latest: datetime) -> Reading:
         )
     get: Callable[[str], object] = entry.get
     if "unreadable" in entry:  # a source of ours could not turn what came into a reading, and says why
-        why = str(get("unreadable"))[:300]
-        raise _Refused("unreadable", f"来源的内容无法读取：{why}", f"what the source sent cannot be read: {why}")
+        given = str(get("unreadable"))[:300]
+        why = "".join(sign if sign.isprintable() else "?" for sign in given)  # PostgreSQL cannot store NUL
+        raise _Refused(
+            "unreadable", f"来源的内容无法读取：{why}", f"what the source sent cannot be read: {why}"
+        )
     element = _element(get("element"))
     return Reading(
         _station(get("station")),

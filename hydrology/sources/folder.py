@@ -4,6 +4,7 @@ Owns which file is new and where it goes: to done/ or refused/ beside it, or now
 we may only read). Writes nothing else. A file is known by name, size and mtime. No inotify: shared folders have none.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -129,7 +130,7 @@ def _candidates(plan: _Plan) -> Iterator[_File]:
     try:
         for folder in plan.folders:
             for path in folder.glob(plan.glob):
-                name = path.relative_to(plan.root).as_posix()
+                name = _name(path.relative_to(plan.root))
                 if name.startswith((".", "done/", "refused/")) or path.name.startswith("."):
                     continue
                 if path.name.lower().endswith(UNFINISHED) or path.is_symlink():
@@ -146,6 +147,11 @@ def _candidates(plan: _Plan) -> Iterator[_File]:
             f"文件夹 {plan.root} 无法列出（{error.strerror}），请检查挂载与权限。",
             f"the folder {plan.root} cannot be listed ({error.strerror}): check the mount and its rights.",
         ) from error
+
+
+def _name(path: Path) -> str:
+    """As text the database can keep: names in GBK are no UTF-8."""
+    return os.fsencode(path.as_posix()).decode(errors="backslashreplace")
 
 
 def _read(plan: _Plan, file: _File) -> bytes | None:
@@ -172,7 +178,7 @@ def _too_large(plan: _Plan, file: _File) -> str:
 
 
 def _put_away(plan: _Plan, file: _File, taken: bool) -> None:
-    target = plan.root / ("done" if taken else "refused") / file.name
+    target = plan.root / ("done" if taken else "refused") / file.path.relative_to(plan.root)
     if target.exists():  # another one of that name was taken before
         target = target.with_name(f"{target.stem}~{file.stamp[1]}{target.suffix}")
     try:

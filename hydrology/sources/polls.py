@@ -20,7 +20,7 @@ from foundation.errors import Refusal
 from hydrology import ingest
 from hydrology.models import Feed, Source, SourceKind
 from hydrology.sources import folder, sl323, url
-from hydrology.sources.fetched import Fetched, Fetcher, fault
+from hydrology.sources.fetched import Fetched, Fetcher, fault, printable
 from hydrology.sources.payload import Shape, as_posted, shape_of
 from hydrology.sources.wet import wet
 
@@ -223,7 +223,7 @@ def _conclude(
     failures = 0 if good else source.failures + 1
     due_at = now if again_at_once else next_due(source, failures, raining, now)
     said: Mapping[str, object] = {"good_at": now} if good else {}
-    _mine(source).update(due_at=due_at, failures=failures, fault=text[:400], **said)
+    _mine(source).update(due_at=due_at, failures=failures, fault=printable(text), **said)
 
 
 def _both(refusal: Refusal) -> str:

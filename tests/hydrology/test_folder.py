@@ -162,6 +162,16 @@ def test_folders_by_date_are_those_of_today_and_yesterday_here(feed: Feed, tmp_p
     assert names(tmp_path / "done") == ["20260907/20260907.json", "20260908/20260908.json"]
 
 
+def test_a_name_in_gbk_is_taken_and_said_in_escapes(feed: Feed, tmp_path: Path) -> None:
+    put(tmp_path / os.fsdecode("雨.json".encode("gbk")), body(rain("rain-1", NOW, 1.0)))
+    watch(tmp_path)
+    assert [came.name for came in polled()] == [r"\xd3\xea.json"]
+    assert len(names(tmp_path / "done")) == 1
+    put(tmp_path / os.fsdecode("雨.json".encode("gbk")), b"broken")
+    polled()
+    assert r"\xd3\xea.json" in now_there().fault
+
+
 def test_a_link_out_of_the_folder_is_not_followed(feed: Feed, tmp_path: Path) -> None:
     outside = put(tmp_path / "outside" / "a.json", body(rain("rain-1", NOW, 1.0)))
     inside = tmp_path / "inside"
