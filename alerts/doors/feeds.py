@@ -1,5 +1,6 @@
 """How every feed stands, with its alarm and its sources: the duty engineer's list."""
 
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -12,7 +13,6 @@ from alerts.models import FeedAlarm
 from foundation.clock import iso, now
 from hydrology.doors.feeds import admit
 from hydrology.feeds.health import Standing, standings, without_secrets
-from hydrology.models import SourceKind
 from hydrology.science.feed_states import Doubt, FeedState
 
 
@@ -23,7 +23,7 @@ class AlarmOut(serializers.Serializer[object]):
 
 class SourceOut(serializers.Serializer[object]):
     key = serializers.CharField()
-    kind = serializers.ChoiceField(choices=SourceKind.choices)
+    kind = serializers.CharField(help_text="url, folder, database or mqtt")
     address = serializers.CharField(help_text="without secrets")
     every_s = serializers.IntegerField()
     due_at = serializers.DateTimeField()
@@ -70,7 +70,7 @@ class Feeds(APIView):
         return Response({"as_of": iso(at), "items": items})
 
 
-def _item(standing: Standing, alarm: FeedAlarm | None, at: Any) -> dict[str, Any]:
+def _item(standing: Standing, alarm: FeedAlarm | None, at: datetime) -> dict[str, Any]:
     feed, mark = standing.feed, standing.mark
     return {
         "feed": feed.pk,
