@@ -23,6 +23,7 @@ from hydrology.science.readings import Element, Reading, Rejection
 
 FRESH = timedelta(minutes=15)  # neighbours are asked only about the newest readings of a batch
 ABOVE_RECORD_M = 2.0  # a river may rise over its highest mark; a stage this far above it is suspect
+LAKE_STEP_FACTOR = 1.5  # a lake is wide: rain lifts it hardly faster than it may rise anyhow
 STILL_GAP = timedelta(hours=3)  # a longer silence breaks a run of the same value
 SAME_VALUE = 0.0005
 
@@ -253,7 +254,11 @@ def places_of(codes: set[str]) -> dict[str, Place]:
     for code, lat, lon, dead_m, crest_m, bed_m, *highest in rows:
         marks = [mark_m for mark_m in highest if mark_m is not None]
         top_m = max(marks) + ABOVE_RECORD_M if marks else crest_m
-        places[code] = Place(lat, lon, stage_limits(dead_m if bed_m is None else bed_m, top_m))
+        if bed_m is not None:
+            limits = stage_limits(bed_m, top_m)
+        else:
+            limits = stage_limits(dead_m, top_m, rain_step_factor=LAKE_STEP_FACTOR)
+        places[code] = Place(lat, lon, limits)
     return places
 
 

@@ -150,14 +150,16 @@ def _clogged(idle: NDArray[np.bool_], near_sums: Floats, under: Floats | None) -
     """Slots at which the gauge had said 0 for half an hour while it rained on it, by the field or by its neighbours."""
     wet = (near_sums >= CLOGGED_MM).sum(axis=1)
     by_neighbours = (wet >= LEAST_NEIGHBOURS) & (2 * wet > (~np.isnan(near_sums)).sum(axis=1))
-    least_mm = np.zeros(len(idle))
+    least_mm, by_field = np.zeros(len(idle)), np.zeros(len(idle), dtype=bool)
     if under is not None and under.shape[1]:
         known = ~np.isnan(under)
         least_mm = _window_sums(np.where(known, under, 0.0)).min(axis=1)
         seen = _window_sums(np.asarray(known.all(axis=1), np.float64))
-        by_neighbours &= seen < CLOGGED_SLOTS - 1  # else the field was there and knows better
-    for slot in np.flatnonzero(idle & ((least_mm >= CLOGGED_MM) | by_neighbours)).tolist():
-        if least_mm[slot] >= CLOGGED_MM:
+        there = seen >= CLOGGED_SLOTS - 1  # the newest frame often comes after the gauges
+        by_field = there & (least_mm >= HEAVY_MM * seen)
+        by_neighbours &= ~there  # else the field knows better
+    for slot in np.flatnonzero(idle & (by_field | by_neighbours)).tolist():
+        if by_field[slot]:
             yield slot, f"{RADAR}: 0 mm for 30 min under {least_mm[slot]:.1f} mm"
         else:
             yield slot, f"stuck: 0 mm for 30 min, {wet[slot]} neighbours above {CLOGGED_MM:g} mm"

@@ -46,7 +46,8 @@ class Limits:
     """What one element may be at one station, in the element's own unit.
 
     Outside [low, high] is suspect, outside [reject_low, reject_high] is wrong. A change is suspect above
-    `step_per_5min`, or above `step_per_hour` times the hours that passed where that is more. `dead_values`
+    `step_per_5min`, or above `step_per_hour` times the hours that passed where that is more; where it rains it may be
+    `rain_step_factor` times as fast. `dead_values`
     are what the sensor reports when it has dropped out (0.000, or its base value).
     """
 
@@ -58,6 +59,7 @@ class Limits:
     step_per_hour: float = inf
     stuck_after_s: int = 6 * 3600
     stuck_rain_mm: float = 20.0
+    rain_step_factor: float = 3.0
     dead_values: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -68,8 +70,6 @@ class Limits:
 # (duration s, suspect above mm, wrong above mm); between the rows the limit is interpolated. Hour: the city
 # record was 136.5 mm in 2019, 600 mm is the CMA gross limit; a day: the mainland record is about 1,060 mm.
 RAIN_LIMITS_MM: Final = ((60, 12.0, 40.0), (300, 30.0, 60.0), (3600, 200.0, 600.0), (86_400, 900.0, 2000.0))
-RAIN_STEP_FACTOR: Final = 3.0
-"""How much faster than dry a level may change where it rains (see `judge`)."""
 RAINING_MM: Final = 10.0
 
 
@@ -84,6 +84,7 @@ def stage_limits(
     crest_m: float | None = None,
     *,
     step_per_5min: float = 0.8,
+    rain_step_factor: float = 3.0,
     dead_values: tuple[float, ...] = (0.0,),
 ) -> Limits:
     """Limits for a level: wrong outside [bed - 2, crest + 1], suspect below bed - 0.5 or above the crest.
@@ -95,7 +96,7 @@ def stage_limits(
     high, reject_high = (crest_m, crest_m + 1.0) if crest_m is not None else (900.0, 1000.0)
     return Limits(
         low, high, reject_low, reject_high, step_per_5min=step_per_5min, step_per_hour=1.0,
-        dead_values=dead_values,
+        rain_step_factor=rain_step_factor, dead_values=dead_values,
     )  # fmt: skip
 
 
@@ -170,7 +171,7 @@ def _spike(
     """A jump from the value before, unless that value was itself the jump and this one comes back from it."""
     if not past or limits.step_per_5min == inf:
         return ""
-    factor = RAIN_STEP_FACTOR if (rain_nearby_mm or 0.0) >= RAINING_MM else 1.0
+    factor = limits.rain_step_factor if (rain_nearby_mm or 0.0) >= RAINING_MM else 1.0
     now = (reading.observed_at, reading.value)
     if not _jumps(past[0], now, limits, factor):
         return ""

@@ -54,7 +54,7 @@ def test_a_lone_gauge_is_suspect_and_its_dry_neighbours_are_not(cluster: Feed) -
 def test_rain_of_the_same_post_explains_a_fast_rise(cluster: Feed) -> None:
     taken(cluster, *(stage("gated", NOW - n * SLOT, 25.0) for n in (1, 2)))
     wet = [rain(code, NOW - n * SLOT, 9.0) for code in CODES for n in range(3)]
-    taken(cluster, stage("gated", NOW, 26.5), *wet)
+    taken(cluster, stage("gated", NOW, 26.1), *wet)
     assert row("gated").quality == Quality.GOOD
 
 
