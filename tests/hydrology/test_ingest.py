@@ -194,13 +194,14 @@ def nudged(capture: DjangoCaptureOnCommitCallbacks, do: Callable[[], object]) ->
     return {callback.args[0] for callback in callbacks}  # type: ignore[attr-defined]  # partials of nudge
 
 
-def test_rain_wakes_the_watch_and_levels_wake_the_snapshot(
+def test_rain_wakes_the_watch_and_levels_wake_their_watch_and_the_snapshot(
     feed: Feed, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     capture = django_capture_on_commit_callbacks
     assert nudged(capture, lambda: taken(feed, rain("rain-1", NOW, 1.0))) == {"watch.assess"}
     assert nudged(capture, lambda: taken(feed, rain("rain-1", NOW, 1.0), stage("river", NOW, 3.0))) == {
-        "live.refresh"
+        "live.refresh",
+        "watch.levels",
     }
 
 
