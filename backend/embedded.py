@@ -207,12 +207,14 @@ def throw_away() -> Iterator[Path]:
 def main(command: list[str]) -> int:
     """Runs `command` on throw-away servers; its exit code, or 130 when cut short by a signal."""
     with throw_away():
-        child = subprocess.Popen(command, preexec_fn=die_with_parent(signal.SIGTERM))
+        child = None
         try:
+            child = subprocess.Popen(command, preexec_fn=die_with_parent(signal.SIGTERM))
             return child.wait()
-        except KeyboardInterrupt:
-            child.terminate()
-            child.wait()
+        except KeyboardInterrupt:  # also while the child is being started: then it goes with this process
+            if child is not None:
+                child.terminate()
+                child.wait()
             return 130
 
 
