@@ -1,7 +1,7 @@
 """The watch over water levels: every good reading once, in order; what changes becomes a notice (notices.py).
 
-Owns the marks of the hazards reservoir, river and tide. Woken by a nudge after
-stages came in and by a sweep. Driven by the readings' own instants: however they are grouped into posts, and however
+Owns the marks of the hazards reservoir, river and tide. Woken by a nudge after stages came in and by a sweep.
+Driven by the readings' own instants: however they are grouped into posts, and however
 often this runs or is killed, the same readings in the same order give the same notices. A reading older than STALE by
 the water's clock, or older than one already read of the station, is history. A doubted reading raises nothing and
 lifts nothing. A station that falls silent keeps its notice and says so, once.

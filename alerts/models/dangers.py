@@ -1,6 +1,6 @@
 """Danger as rows: rule tables, how far the watches have come, warnings with their events.
 
-Single writers: watch.py (rain) and stages.py (levels), each of its own hazards.
+Single writers: watch.py (rain) and notices.py (levels; its marks: stages.py), each of its own hazards.
 """
 
 from typing import Self
