@@ -17,7 +17,7 @@ from hydrology.models import Feed, Station
 from hydrology.nearby import Said, Surroundings
 from hydrology.precedence import Key, Precedence, Standing, standings
 from hydrology.science.consistency import common_instant, doubted_clock, doubted_sum
-from hydrology.science.quality import Limits, Quality, default_limits, judge, stage_limits
+from hydrology.science.quality import Limits, Quality, asks_for_rain, default_limits, judge, stage_limits
 from hydrology.science.rainfall import SLOT_S, slot_end
 from hydrology.science.readings import Element, Reading, Rejection
 
@@ -81,14 +81,16 @@ def sort_out(rows: list[tuple[int, Reading]], feed: Feed) -> Batch:
     for reading, before in new:
         key, at = (reading.station, reading.element), reading.observed_at
         course, place = courses[key], places[reading.station]
-        since = _unmoved_since(still.get(key), reading)
+        since, past = _unmoved_since(still.get(key), reading), course.before(at)
         limits = (
             place.stage if reading.element is Element.STAGE else _limits(reading.element, reading.duration_s)
         )
+        near_mm = (
+            doubts.rain_nearby_mm(reading, place) if asks_for_rain(reading, past, limits, since) else None
+        )
         verdict = judge(
-            reading, course.before(at), limits, rain_nearby_mm=doubts.rain_nearby_mm(reading, place),
-            unmoved_since=since, doubts=doubts.of(reading),
-        )  # fmt: skip
+            reading, past, limits, rain_nearby_mm=near_mm, unmoved_since=since, doubts=doubts.of(reading)
+        )
         row = Row(before.revision + 1 if before else 0, reading.value, reading.duration_s, verdict.quality)
         course.put(at, row)
         batch.fresh.append(fresh := Fresh(reading, row, verdict.why))

@@ -6,7 +6,8 @@ so that one broken gauge cannot speak for the others. Judges nothing (science/co
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from math import ceil, isnan
 
 import numpy as np
 from django.db import connection
@@ -24,17 +25,18 @@ from hydrology.zones import axes_of
 SLOTS = 8  # half an hour at 0, with the 15 minutes in which a reading of a batch counts as new
 HOUR, THREE_HOURS = timedelta(hours=1), timedelta(hours=3)
 
-Sum = tuple[float, int]  # mm, over so many seconds
+Sums = dict[float, tuple[float, int]]
+"""(mm, over so many seconds) by instant, seconds since 1970: exact to the microsecond, and cheap."""
 
 
 @dataclass(slots=True)
 class Gauge:
-    """A rain gauge: where, its sum over three hours, and its single values of the last hour by instant."""
+    """A rain gauge: where, its sum over three hours, and its single values of the last hour."""
 
     lat: float
     lon: float
     three_hours_mm: float
-    values: dict[datetime, Sum]
+    values: Sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,11 @@ class Surroundings:
             gauge = gauges.setdefault(one.station, Gauge(*places[one.station], 0.0, {}))
             gauge.three_hours_mm += one.value - one.replaces
             if one.at > at - HOUR:
-                gauge.values[one.at] = one.value, one.duration_s
+                gauge.values[one.at.timestamp()] = one.value, one.duration_s
         self._gauges = gauges
-        self._codes = np.array(list(gauges))
-        self._places = np.array([(g.lat, g.lon) for g in gauges.values()], dtype=np.float64).reshape(-1, 2)
+        self._column = {code: n for n, code in enumerate(gauges)}
+        self._lat = np.array([gauge.lat for gauge in gauges.values()])
+        self._lon = np.array([gauge.lon for gauge in gauges.values()])
         self._sums_mm = {
             Element.RAIN: np.array([sum(mm for mm, _ in g.values.values()) for g in gauges.values()]),
             Element.STAGE: np.array([g.three_hours_mm for g in gauges.values()]),
@@ -72,26 +75,27 @@ class Surroundings:
     def rain_mm(self, station: str, element: Element, lat: float, lon: float) -> float | None:
         """For rain the middle 1-hour sum of the others within 8 km, for a level the middle 3-hour sum; None: fewer
         than three gauges."""
-        north, east = (self._places - (lat, lon)).T
-        away_km = KM_PER_DEGREE * np.hypot(north, east * np.cos(np.radians(lat)))
-        near = (away_km <= REACH_KM) & (self._codes != station)
-        if near.sum() < LEAST_NEIGHBOURS:
+        east = (self._lon - lon) * np.cos(np.radians(lat))
+        near = KM_PER_DEGREE * np.hypot(self._lat - lat, east) <= REACH_KM
+        if (column := self._column.get(station)) is not None:
+            near[column] = False
+        if np.count_nonzero(near) < LEAST_NEIGHBOURS:
             return None
         return float(np.median(self._sums_mm[element][near]))
 
     def doubts(self) -> dict[tuple[str, datetime], str]:
         """Why which 5-minute values are doubted by what is around them, by station and END of the slot."""
         last_end = slot_end(self._at)
-        ends = [last_end - SLOT * back for back in reversed(range(SLOTS))]
-        row = {end: n for n, end in enumerate(ends)}
+        before_s = (last_end - SLOT * SLOTS).timestamp()
         mm = np.full((SLOTS, len(self._gauges)), np.nan)
         for column, gauge in enumerate(self._gauges.values()):
-            for at, (value, duration_s) in gauge.values.items():
-                n = row.get(slot_end(at))
-                if n is not None and duration_s <= SLOT_S:
-                    mm[n, column] = value + (0.0 if np.isnan(mm[n, column]) else mm[n, column])
-        found = doubted_rain(mm, self._places[:, 0], self._places[:, 1], observed_field(last_end, SLOTS))
-        return {(str(self._codes[column]), ends[n]): why for (n, column), why in found.items()}
+            for at_s, (value, duration_s) in gauge.values.items():
+                n = ceil((at_s - before_s) / SLOT_S) - 1
+                if 0 <= n < SLOTS and duration_s <= SLOT_S:
+                    mm[n, column] = value if isnan(mm[n, column]) else mm[n, column] + value
+        found = doubted_rain(mm, self._lat, self._lon, observed_field(last_end, SLOTS))
+        codes = list(self._gauges)
+        return {(codes[column], last_end - SLOT * (SLOTS - 1 - n)): why for (n, column), why in found.items()}
 
 
 def observed_field(last_end: datetime, slots: int) -> Field | None:
@@ -122,15 +126,9 @@ def _stored(at: datetime) -> dict[str, Gauge]:
         rows = cursor.fetchall()
     return {
         code: Gauge(
-            lat,
-            lon,
-            sum_mm,
-            {
-                datetime.fromtimestamp(at_s, UTC): (mm, length_s)
-                for at_s, mm, length_s in zip(*(column or () for column in newest), strict=True)
-            },
+            lat, lon, sum_mm, dict(zip(at_s or (), zip(mm or (), length_s or (), strict=True), strict=True))
         )
-        for code, lat, lon, sum_mm, *newest in rows
+        for code, lat, lon, sum_mm, at_s, mm, length_s in rows
     }
 
 

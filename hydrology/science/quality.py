@@ -151,6 +151,20 @@ def judge(
     return Verdict(Quality.SUSPECT, "; ".join(whys)) if whys else GOOD
 
 
+def asks_for_rain(
+    reading: Reading,
+    previous: Sequence[tuple[datetime, float]],
+    limits: Limits,
+    unmoved_since: datetime | None,
+) -> bool:
+    """Whether `judge` would look at `rain_nearby_mm` at all; `previous` in order of time."""
+    if reading.element is Element.RAIN:
+        return reading.value <= 0
+    alive = next((value for _, value in reversed(previous) if value not in limits.dead_values), reading.value)
+    still_s = (reading.observed_at - unmoved_since).total_seconds() if unmoved_since else 0.0
+    return abs(reading.value - alive) > limits.step_per_5min or still_s >= limits.stuck_after_s
+
+
 def _dead(value: float, past: Sequence[tuple[datetime, float]], limits: Limits, unit: str) -> str:
     """A level that passes through zero on its way (a tidal post) is not a dead sensor."""
     if value not in limits.dead_values:

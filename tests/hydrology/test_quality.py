@@ -10,6 +10,7 @@ from hydrology.science.quality import (
     Limits,
     Quality,
     Verdict,
+    asks_for_rain,
     default_limits,
     judge,
     rain_limits,
@@ -125,6 +126,26 @@ def test_a_level_unmoved_for_six_hours_of_rain_is_stuck() -> None:
     assert quality_of(stage(50.0), [*still, (AT - timedelta(hours=3), 50.1)], RESERVOIR, 25.0) is Quality.GOOD
 
 
+def test_a_level_reported_for_six_hours_is_stuck_though_an_hour_is_known() -> None:
+    hour = past(*[50.0] * 12)
+    assert judge(
+        stage(50.0), hour, RESERVOIR, rain_nearby_mm=25.0, unmoved_since=AT - timedelta(hours=6)
+    ) == Verdict(Quality.SUSPECT, "stuck: 50 m for 21600 s, rain nearby 25 mm")
+    assert quality_of(stage(50.0), hour, RESERVOIR, 25.0) is Quality.GOOD
+
+
+def test_what_others_say_makes_suspect_and_never_wrong_nor_hides_the_own_reason() -> None:
+    assert judge(rain(3.0), [], rain_limits(), doubts=["radar: x"]) == Verdict(Quality.SUSPECT, "radar: x")
+    both = judge(rain(35.0), [], rain_limits(), doubts=["radar: x"])
+    assert (both.quality, both.why) == (Quality.SUSPECT, "range: 35 mm outside 0..30; radar: x")
+
+
+def test_a_lake_rises_in_rain_less_steeply_than_a_river() -> None:
+    lake = stage_limits(40.0, 60.0, rain_step_factor=1.5)
+    assert quality_of(stage(51.6), past(50.0), lake, 40.0) is Quality.SUSPECT
+    assert quality_of(stage(51.6), past(50.0), RESERVOIR, 40.0) is Quality.GOOD
+
+
 def test_exactly_zero_is_a_dead_sensor() -> None:
     verdict = judge(stage(0.0), past(1.2, 1.2), default_limits(Element.STAGE))
     assert verdict == Verdict(Quality.SUSPECT, "dead zero: 0.000 m")
@@ -151,6 +172,20 @@ def test_judging_again_or_in_another_order_or_after_later_values_changes_nothing
     later = [*previous, (AT, level), (AT + timedelta(minutes=5), 45.0)]
     random.shuffle(later)  # type: ignore[attr-defined]
     assert judge(reading, later, RESERVOIR, rain_nearby_mm=nearby) == first
+
+
+@given(
+    st.booleans(), levels, st.lists(levels, max_size=6), st.floats(0, 100), st.none() | st.integers(0, 30_000)
+)
+def test_where_the_rain_nearby_is_not_asked_for_it_would_change_nothing(
+    wet: bool, value: float, before: list[float], nearby: float, still_s: int | None
+) -> None:
+    reading, limits = (rain(value), rain_limits()) if wet else (stage(value), RESERVOIR)
+    since = None if still_s is None else AT - timedelta(seconds=still_s)
+    previous = past(*before)[::-1]
+    without = judge(reading, previous, limits, unmoved_since=since)
+    if not asks_for_rain(reading, previous, limits, since):
+        assert judge(reading, previous, limits, rain_nearby_mm=nearby, unmoved_since=since) == without
 
 
 def test_limits_that_are_not_nested_are_refused() -> None:
