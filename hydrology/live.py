@@ -23,7 +23,7 @@ from hydrology.models import Latest, SeasonLimit, Station
 from hydrology.science.quality import Quality
 from hydrology.science.readings import Element
 from hydrology.shelf import Answer, Asked, Shelf, lasting, row_of
-from hydrology.standing import Item, item_of, season_limits
+from hydrology.standing import Item, item_of, limits_of, season_limits
 
 KEY = "live:water"  # hash: built_at, as_of, and rows: [[region path, item], …] in order of code
 REBUILD_AFTER = timedelta(seconds=30)  # the sweep comes every 10 s; a GET helps out when it does not
@@ -73,11 +73,12 @@ def level_rows(now: datetime) -> Placed:
 
 
 def detail(code: str, now: datetime) -> dict[str, Any]:
-    """`{as_of, rain, level, feed}` of one station: its newest rain, its level as an item, and the feed that spoke last;
-    None where it has none. With the first feed silent, a worse-ranked one is named here."""
+    """`{as_of, rain, level, limits, feed}` of one station: its newest rain, its level as an item, its limits from the
+    lowest up, and the feed that spoke last; None where it has none. With the first feed silent, a worse-ranked one is
+    named here."""
     as_of = water_clock(now)
     post = Station.objects.level_posts().filter(pk=code).first()
-    season_m = season_limits(list(SeasonLimit.objects.filter(reservoir=code)), local(as_of).date())
+    season_m = season_limits(list(SeasonLimit.objects.filter(reservoir=code)), local(as_of).date()).get(code)
     rain = Latest.objects.filter(station=code, element=Element.RAIN).first()
     newest = (
         Latest.objects.filter(station=code).select_related("feed").order_by("-observed_at", "element").first()
@@ -93,7 +94,11 @@ def detail(code: str, now: datetime) -> dict[str, Any]:
             "rain_mm": rain.value,
             "quality": Quality(rain.quality).name.lower(),
         },
-        "level": post and item_of(post, season_m.get(code), as_of),
+        "level": post and item_of(post, season_m, as_of),
+        "limits": [
+            {"kind": limit.kind.value, "limit_m": limit.limit_m}
+            for limit in (limits_of(post, season_m) if post else [])
+        ],
     }
 
 

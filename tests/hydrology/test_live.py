@@ -321,9 +321,14 @@ def test_stations_are_paged_by_cursor_in_order(city: Any, client_for: ClientFor)
 def test_a_station_is_told_with_its_level_and_its_newest_rain(feed: Feed, client_for: ClientFor) -> None:
     take(feed, stage("river", now(), 5.5), rain("rain-1", now(), 0.4))
     client = client_for(CITY)
-    assert client.get("/stations/river").json()["level"]["status"] == "over"
+    river = client.get("/stations/river").json()
+    assert river["level"]["status"] == "over"
+    assert river["limits"] == [
+        {"kind": "warning", "limit_m": 5.0}, {"kind": "guarantee", "limit_m": 6.0}, {"kind": "highest", "limit_m": 7.0},
+    ]  # fmt: skip
     gauge = client.get("/stations/rain-1").json()
     assert (gauge["kind"], gauge["level"], gauge["rain"]["rain_mm"]) == ("rain", None, 0.4)
+    assert gauge["limits"] == []
 
 
 def test_a_series_sums_rain_leaves_gaps_out_and_takes_the_newest_revision(
