@@ -16,7 +16,7 @@ from foundation.clock import iso
 from foundation.errors import not_found
 from foundation.scope import Scope
 from hydrology.feeds.health import Standing, standings
-from hydrology.models import Feed, Level, Region, Station, StationKind, path_filter
+from hydrology.models import LEVEL_KINDS, Feed, Level, Region, Station, path_filter
 from hydrology.science.feed_states import FeedState
 from notifications.models import Delivery, Dispatch, Errand, State
 from notifications.reach import UNANSWERED_LIMIT, figures, reach_of, silent_streets
@@ -31,7 +31,7 @@ def map_of(scope: Scope) -> dict[str, Any]:
     stations = list(
         Station.objects.filter(
             path_filter("region__path", scope.water_paths),
-            kind__in=[StationKind.RESERVOIR, StationKind.RIVER],
+            kind__in=LEVEL_KINDS,
         )
         .order_by("code")
         .values("code", "name", "kind", "region", "lon", "lat", "synthetic")

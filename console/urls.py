@@ -6,6 +6,7 @@ from console import views
 
 urlpatterns = [
     path("console/", views.page),
+    path("console/water", views.page, {"template": "console/water.html"}),
     path("console/feeds", views.page, {"template": "console/feeds.html"}),
     path("api/v1/console/map", views.MapView.as_view()),
     path("api/v1/console/dispatches", views.DispatchesView.as_view()),

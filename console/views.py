@@ -1,4 +1,4 @@
-"""The doors of the duty room: two pages and the JSON they stand on. Nothing is decided here.
+"""The doors of the duty room: three pages and the JSON they stand on. Nothing is decided here.
 
 The pages themselves are the same for everybody and hold no facts; what they show is asked for with the signed-in
 officer's token, within his scope.
@@ -17,8 +17,8 @@ from console import board
 from foundation import clock
 from foundation.errors import Refusal
 
-CONTENT_POLICY = (
-    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+CONTENT_POLICY = (  # blob: rain and radar pictures are fetched with the officer's token
+    "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 )
 DISPATCHES_AT_MOST = 100
 AFTER = OpenApiParameter("after", int, description="cursor: `next` of the page before")

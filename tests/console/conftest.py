@@ -25,6 +25,7 @@ def regions(db: None) -> dict[str, Region]:
 def city(regions: dict[str, Region]) -> dict[str, Region]:
     make_reservoir("reservoir", "440303001")
     make_river("river", "440304001")
+    make_station("tide", StationKind.TIDE, "440303002")
     make_station("gauge", StationKind.RAIN, "440304001")
     return regions
 

@@ -42,7 +42,7 @@ def test_map_shows_the_whole_district_but_says_whose_people_are_mine(
         "440303001": True,
         "440303002": False,
     }
-    assert [row["code"] for row in answer["stations"]] == ["reservoir"]
+    assert [row["code"] for row in answer["stations"]] == ["reservoir", "tide"]
     assert answer["topics"] == ["levels:440303", "board:440303001"]
 
 

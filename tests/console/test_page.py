@@ -10,12 +10,13 @@ from django.test import Client
 from console.views import CONTENT_POLICY
 from hydrology.models import SourceKind, Verdict
 from hydrology.science.feed_states import Doubt, FeedState
+from hydrology.science.stages import LimitKind, Stand
 
 STATIC = Path(__file__).parents[2] / "console" / "static" / "console"
 SCRIPTS = sorted(STATIC.glob("*.js"))
 
 
-PAGES = {"/console/": 3, "/console/feeds": 4}  # address -> static files it names
+PAGES = {"/console/": 3, "/console/water": 4, "/console/feeds": 4}  # address -> static files it names
 
 
 @pytest.fixture(params=PAGES)
@@ -78,14 +79,21 @@ def test_every_fixed_text_has_both_languages(html: str) -> None:
     assert not missing
 
 
-def test_every_code_the_feeds_speak_has_its_words_in_both_languages() -> None:
+def test_every_code_feeds_and_levels_speak_has_its_words_in_both_languages() -> None:
     words = (STATIC / "words.js").read_text()
     spoken = {
         "feed_state": set(FeedState),
         "doubt": set(Doubt) - {Doubt.NONE},
         "source_kind": set(SourceKind),
         "verdict": set(Verdict),
+        "stand": set(Stand),
+        "limit": set(LimitKind),
     }
     for kind, codes in spoken.items():
         [line] = re.findall(rf"^  {kind}: \{{(.*)\}},$", words, re.MULTILINE)
         assert {str(code) for code in codes} <= set(re.findall(r'(\w+): \["[^"]+", "[^"]+"\]', line)), kind
+
+
+def test_only_pictures_may_come_from_what_scripts_have_fetched(address: str) -> None:
+    policy = Client().get(address)["Content-Security-Policy"]
+    assert re.findall(r"([a-z-]+) [^;]*blob:", policy) == ["img-src"]

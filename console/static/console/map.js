@@ -9,6 +9,7 @@ const REACH_KM = 6;
 const MARGIN_KM = 3;
 const NAMES_FROM = 2.2; // zoom at which street names fit
 const LEVELS = ["none", "notice", "attention", "alert", "emergency"];
+const KINDS = { RR: "reservoir", ZZ: "river", TT: "tide" };
 const STATUSES = ["check", "design", "over", "near", "normal", "stale", "unknown"];
 
 let svg = null;
@@ -19,13 +20,16 @@ let stations = new Map(); // code -> {place, at, node}
 let painted = { level: new Map(), silent: new Set(), drill: new Set(), readings: new Map(), read_at: 0 };
 let current = "";
 let pick = () => {};
+let pickStation = null;
+let laid = null; // how pictures lie: {toKm, breaks, shifts, layer, shown: url -> node}
 
-/** Draws `places` (answer of console/map) into the box; `onPick(code)` is told which street was chosen. */
-export function drawMap(box, places, onPick) {
+/** Draws `places` (answer of console/map) into the box; `onPick(code)` is told which street was chosen, `onStation(code)` which station. */
+export function drawMap(box, places, onPick, onStation = null) {
   pick = onPick;
+  pickStation = onStation;
   const toKm = plane(places.streets.length ? places.streets : [{ lon: 114, lat: 22.6 }]);
   const raw = places.streets.map((p) => toKm(p.lon, p.lat));
-  const { move, breaks } = closeGaps(raw.map(([x]) => x), 25, 14);
+  const { move, breaks, shifts } = closeGaps(raw.map(([x]) => x), 25, 14);
   const at = (p) => { const [x, y] = toKm(p.lon, p.lat); return [move(x), y]; };
   const centres = places.streets.map(at);
   const shapes = cells(centres, REACH_KM);
@@ -36,8 +40,9 @@ export function drawMap(box, places, onPick) {
   streets = new Map(places.streets.map((place, i) => [place.code, { place, at: centres[i], node: zone(place, shapes[i]), outline: s("path.outline", { d: closed(shapes[i]) }), label: name(place.name, centres[i], "street-name") }]));
   zoneLayer.append(...[...streets.values()].map((street) => street.node));
   stations = new Map(places.stations.map((place) => [place.code, { place, at: at(place), node: symbol(place) }]));
+  laid = { toKm, breaks, shifts, layer: s("g.pictures"), shown: new Map() };
   svg = s("svg.map", { viewBox: "0 0 1 1", role: "application", "aria-label": word("map") },
-    patterns(), zoneLayer, borders, [...streets.values()].map((street) => street.outline),
+    patterns(), zoneLayer, laid.layer, borders, [...streets.values()].map((street) => street.outline),
     s("g", { class: "street-names" }, [...streets.values()].map((street) => street.label)),
     s("g", { class: "symbols" }, [...stations.values()].map((station) => station.node)),
     s("g", { class: "district-names" }, places.districts.map((place) => name(place.name, at(place), "district-name"))),
@@ -46,6 +51,35 @@ export function drawMap(box, places, onPick) {
   moveByHand();
   show();
   roam(places.streets[0]?.code);
+}
+
+/** Lays one picture over the zones, north up over `bbox` [west, south, east, north]; null takes it away. A url is drawn once. */
+export function showPicture(url, bbox) {
+  if (!laid) return;
+  for (const node of laid.shown.values()) node.setAttribute("visibility", "hidden");
+  if (!url) return;
+  if (!laid.shown.has(url)) {
+    laid.shown.set(url, s("g", null, pieces(url, bbox)));
+    laid.layer.append(laid.shown.get(url));
+  }
+  laid.shown.get(url).setAttribute("visibility", "visible");
+}
+
+export function forgetPicture(url) {
+  laid?.shown.get(url)?.remove();
+  laid?.shown.delete(url);
+}
+
+/** The picture once for each part of a broken map, cut at the breaks and moved with its part. */
+function pieces(url, [west, south, east, north]) {
+  const [left, top] = laid.toKm(west, north);
+  const [right, bottom] = laid.toKm(east, south);
+  const edges = [Math.min(whole.x, left) - 1, ...laid.breaks, Math.max(whole.x + whole.w, right) + 1];
+  return laid.shifts.map((shift, i) => {
+    const box = { x: edges[i], y: top, width: edges[i + 1] - edges[i], height: bottom - top };
+    return s("svg", { ...box, viewBox: `${box.x} ${box.y} ${box.width} ${box.height}`, preserveAspectRatio: "none" },
+      s("image", { href: url, x: left - shift, y: top, width: right - left, height: bottom - top, preserveAspectRatio: "none" }));
+  });
 }
 
 /** Colours the map: `level` street -> 0..4, `silent` and `drill` street codes, `readings` station -> item of live/levels as of `read_at`. */
@@ -71,13 +105,13 @@ export function chooseOnMap(code) {
   paintMap({});
 }
 
-export function legend() {
+export function legend({ warnings = true } = {}) {
   const mark = (cls) => s("svg.key", { viewBox: "-8 -8 16 16", "aria-hidden": "true" }, cls);
   return h("ul.legend", null,
-    LEVELS.slice(1).map((level, i) => h("li", null, mark(s("rect", { class: `zone level-${i + 1}`, x: -8, y: -8, width: 16, height: 16 })), named("level", level))),
-    h("li", null, mark(s("rect", { class: "zone level-0 silent", x: -7, y: -7, width: 14, height: 14 })), word("legend_silent")),
-    h("li", null, mark(s("rect", { class: "zone level-0 drill", x: -7, y: -7, width: 14, height: 14 })), word("drill")),
-    h("li", null, mark(shape("RR")), word("reservoir")), h("li", null, mark(shape("ZZ")), word("river")),
+    warnings ? [LEVELS.slice(1).map((level, i) => h("li", null, mark(s("rect", { class: `zone level-${i + 1}`, x: -8, y: -8, width: 16, height: 16 })), named("level", level))),
+      h("li", null, mark(s("rect", { class: "zone level-0 silent", x: -7, y: -7, width: 14, height: 14 })), word("legend_silent")),
+      h("li", null, mark(s("rect", { class: "zone level-0 drill", x: -7, y: -7, width: 14, height: 14 })), word("drill"))] : null,
+    Object.keys(KINDS).map((kind) => h("li", null, mark(shape(kind)), word(KINDS[kind]))),
     STATUSES.map((status) => h("li", null, mark(s("g", { class: `symbol ZZ status-${status}` }, shape("ZZ"))), word(`station_${status}`))),
     h("li.note", null, word("map_note")));
 }
@@ -122,19 +156,21 @@ function borderPath(shapes, places) {
 }
 
 function shape(kind) {
-  return kind === "RR" ? s("path", { d: "M0,-6L6,5H-6Z", fill: "url(#hatch)" }) : s("circle", { r: 4.5, fill: "url(#hatch)" });
+  if (kind === "RR") return s("path", { d: "M0,-6L6,5H-6Z", fill: "url(#hatch)" });
+  return kind === "TT" ? s("path", { d: "M0,-6L6,0L0,6L-6,0Z", fill: "url(#hatch)" }) : s("circle", { r: 4.5, fill: "url(#hatch)" });
 }
 
 function symbol(place) {
   const node = s("g", { class: `symbol ${place.kind} status-unknown` }, shape(place.kind));
   node.addEventListener("mousemove", (event) => showTip(stationLines(place), event));
   node.addEventListener("mouseleave", hideTip);
+  if (pickStation) node.addEventListener("click", () => pickStation(place.code));
   return node;
 }
 
 function stationLines(place) {
   const seen = painted.readings.get(place.code);
-  const title = `${place.name} · ${word(place.kind === "RR" ? "reservoir" : "river")}${place.synthetic ? ` · ${word("synthetic_mark")}` : ""}`;
+  const title = `${place.name} · ${word(KINDS[place.kind])}${place.synthetic ? ` · ${word("synthetic_mark")}` : ""}`;
   if (!seen || seen.level_m === null || seen.level_m === undefined) return [title, word("no_reading")];
   const over = seen.over_m ?? null;
   return [title, `${word(`station_${seen.status}`)} · ${word("level_now")} ${fixed(seen.level_m, 2)} m`,

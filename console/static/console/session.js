@@ -49,6 +49,17 @@ export async function api(path, { method = "GET", body, key } = {}) {
   return answer;
 }
 
+/** A picture of `/api/v1/<path>` as a Blob: an <img> cannot carry the token. Throws as `api` does. */
+export async function picture(path) {
+  let response = await send(path, "GET");
+  if (response.status === 401) {
+    await refresh();
+    response = await send(path, "GET");
+  }
+  if (!response.ok) throw new Refused(response.status, null);
+  return response.blob();
+}
+
 /** A fresh Idempotency-Key; randomUUID exists only on https. */
 export function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -34,7 +34,8 @@ function people(reach) {
   return unansweredList("people-here", [...newest.values()], newest.size);
 }
 
-function rainTable({ observed, nowcast }) {
+/** Sums of the past and the next hours of one item of live/rain. */
+export function rainTable({ observed, nowcast }) {
   const past = observed.map((sum) => ({ name: windowName(`rain_${sum.minutes}min`), max_mm: sum.station_max_mm, mean_mm: sum.mean_mm, share: sum.mean_share ?? sum.station_share }));
   const ahead = nowcast.map((sum) => ({ name: windowName(`nowcast_${sum.minutes}min`), ...sum }));
   const sums = [...past, ...ahead];

@@ -49,7 +49,7 @@ function cut(corners, x, y, nx, ny, neighbour) {
 
 /**
  * Draws far-off parts nearer: every empty stretch of more than `gap` along x shrinks to `left`.
- * Returns {move: x -> x, breaks: [x, …] where the map is broken}.
+ * Returns {move: x -> x, breaks: [x, …] where the map is broken, shifts: [0, …] how far each part came nearer}.
  */
 export function closeGaps(xs, gap, left) {
   const sorted = [...xs].sort((a, b) => a - b);
@@ -58,5 +58,6 @@ export function closeGaps(xs, gap, left) {
     if (i && x - sorted[i - 1] > gap) gaps.push({ from: x, by: x - sorted[i - 1] - left });
   });
   const move = (x) => x - gaps.filter((g) => x >= g.from).reduce((sum, g) => sum + g.by, 0);
-  return { move, breaks: gaps.map((g) => move(g.from) - left / 2) };
+  const shifts = gaps.reduce((so_far, g) => [...so_far, so_far.at(-1) + g.by], [0]);
+  return { move, breaks: gaps.map((g) => move(g.from) - left / 2), shifts };
 }
