@@ -230,7 +230,7 @@ async def _batch(client: Client) -> list[aiomqtt.Message]:
 def store_all(source_key: str, line: Line, batch: Sequence[aiomqtt.Message], now: datetime) -> None:
     """One message must not stop the line: the one that breaks the rest is kept as unreadable, with our own fault."""
     try:
-        store(source_key, [row for message in batch for row in _rows(line, message, now)], now)
+        store(source_key, [row for message in batch for row in rows_in(line, message, now)], now)
     except (OperationalError, InterfaceError, Source.DoesNotExist):
         raise
     except Exception as error:
@@ -266,7 +266,8 @@ def store(source_key: str, rows: Sequence[Row], now: datetime) -> None:
     )  # fmt: skip
 
 
-def _rows(line: Line, message: aiomqtt.Message, now: datetime) -> Iterator[Row]:
+def rows_in(line: Line, message: aiomqtt.Message, now: datetime) -> Iterator[Row]:
+    """What a message says, as rows for `POST readings`. Never raises."""
     name = str(message.topic)
     payload = message.payload if isinstance(message.payload, bytes | bytearray) else b""
     found = next(((topic, named) for topic in line.topics if (named := topic.named.fullmatch(name))), None)

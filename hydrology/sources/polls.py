@@ -39,6 +39,7 @@ FETCHERS: dict[str, Fetcher] = {
 DOORS: dict[str, Callable[[Feed, bytes, datetime], ingest.Answer]] = {
     "readings": ingest.take_readings,
     "grid": ingest.take_grid,
+    "radar": ingest.take_radar,
 }
 Clock = Callable[[], datetime]
 
