@@ -95,7 +95,9 @@ if not (len(CAP_UNIT) == 14 and CAP_UNIT.isalnum() and CAP_UNIT.isascii() and CA
 CAP_KEY_FILE = _text("CAP_KEY_FILE") or None
 CAP_CERTIFICATE_FILE = _text("CAP_CERTIFICATE_FILE") or None
 if bool(CAP_KEY_FILE) != bool(CAP_CERTIFICATE_FILE):
-    _faults.append("CAP_KEY_FILE and CAP_CERTIFICATE_FILE belong together: set both, or none for unsigned messages.")
+    _faults.append(
+        "CAP_KEY_FILE and CAP_CERTIFICATE_FILE belong together: set both, or none for unsigned messages."
+    )
 
 # Celery: three queues; due times live in tables, so no task carries a countdown
 CELERY_BROKER_URL = _broker(0)
@@ -187,6 +189,9 @@ SPECTACULAR_SETTINGS = {
         "WarningLevelEnum": "alerts.shapes.WARNING_CHOICES",
         "RegionLevelEnum": "hydrology.models.Level",
         "WaterStatusEnum": "hydrology.shapes.STATUSES",
+        "LevelKindEnum": "hydrology.shapes.LEVEL_KIND_CODES",
+        "LimitKindEnum": "hydrology.shapes.LIMIT_KINDS",
+        "SourceKindEnum": "hydrology.models.SourceKind",
         "DeliveryStateEnum": "notifications.models.State",
         "ReceiptStateEnum": "notifications.models.ReceiptState",
     },

@@ -10,13 +10,14 @@ from hydrology.standing import KINDS, STATUSES
 
 LIMIT_KINDS = [kind.value for kind in LimitKind]
 QUALITIES = [quality.name.lower() for quality in Quality]
+LEVEL_KIND_CODES = list(KINDS.values())
 KIND_CODES = {**KINDS, StationKind.RAIN: "rain"}
 
 
 class LevelItem(serializers.Serializer[object]):
     station = serializers.CharField()
     name = serializers.CharField()
-    kind = serializers.ChoiceField(choices=list(KINDS.values()))
+    kind = serializers.ChoiceField(choices=LEVEL_KIND_CODES)
     region = serializers.CharField()
     level_m = serializers.FloatField(allow_null=True)
     datum = serializers.CharField(help_text="the levels' zero; never compare stations of different datum")
