@@ -4,9 +4,9 @@
 import { clockTime, fixed, h, hideTip, s, showTip } from "./page.js";
 import { named, word } from "./words.js";
 
-const HEIGHT = 250;
+const HEIGHT = 226;
 const PAD = { left: 46, right: 74, top: 6, bottom: 20 };
-const RAIN = 62; // px from the top for rain
+const RAIN = 54; // px from the top for rain
 const BREAK_MS = 30 * 60000;
 const HOUR_MS = 3600000;
 const SHENZHEN_MS = 8 * HOUR_MS;

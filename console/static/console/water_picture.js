@@ -62,6 +62,7 @@ function place(list) {
 /** Draws tabs, slider and scale anew, and the picture of the chosen step. */
 export function showPictures() {
   for (const tab of ["rain", "radar"]) box(`tab-${tab}`).setAttribute("aria-pressed", String(now.tab === tab));
+  box("map").dataset.tab = now.tab;
   const names = radars();
   box("radars").hidden = now.tab !== "radar" || names.length < 2;
   refill(box("radars"), names.map((name) => h("option", { value: name }, name)));

@@ -38,7 +38,7 @@ export function row(item, { place, made_up, more_s, chosen, open }) {
     h("td.c-name", null, h("span.kind", { class: `kind-${item.kind}`, title: word(item.kind) }),
       h("button.plain", { type: "button", id: `post-${item.station}`, "aria-pressed": String(chosen), onclick: () => open(item.station) }, item.name),
       item.gated === false ? h("small.mark", { title: word("ungated_note") }, word("ungated")) : null,
-      made_up ? h("small.mark.made-up", null, word("synthetic_mark")) : null),
+      made_up ? h("small.mark.made-up", { title: word("synthetic_mark") }, word("synthetic_short")) : null),
     h("td.c-place", null, place),
     h("td.c-level", null, h("b", null, fixed(item.level_m, 2)), h("small", null, item.datum)),
     h("td.c-limit", null, item.limit_m === null ? "–" : [h("small", null, named("limit", item.limit_kind)), fixed(item.limit_m, 2)]),
@@ -48,4 +48,8 @@ export function row(item, { place, made_up, more_s, chosen, open }) {
     h("td.c-age", { "data-head": word("age"), title: clockTime(item.observed_at) }, item.age_s === null ? "–" : h("span", { "data-age": item.age_s }, span(item.age_s + more_s))));
 }
 
-export const signed = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${fixed(Math.abs(value), 2)}`;
+/** "+0.35", "−1.20", "0.00": what rounds to nothing has no sign. */
+export function signed(value) {
+  const size = fixed(Math.abs(value), 2);
+  return size === "0.00" ? size : `${value > 0 ? "+" : "−"}${size}`;
+}
