@@ -21,7 +21,9 @@ from hydrology import ingest
 from hydrology.models import Feed, Source, SourceKind
 from hydrology.sources import folder, sl323, url
 from hydrology.sources.fetched import Fetched, Fetcher, fault, printable
-from hydrology.sources.payload import Shape, as_posted, shape_of
+from hydrology.sources.payload import as_posted, shape_of
+from hydrology.sources.pictures import as_posted as as_picture
+from hydrology.sources.pictures import look_of
 from hydrology.sources.wet import wet
 
 log = logging.getLogger(__name__)
@@ -104,9 +106,9 @@ def poll(source: Source, *, raining: bool, clock: Clock) -> list[Came]:
     problem, note = "", ""
     in_time = True
     try:
-        fetch, shape = _fetcher(source), _shape(source)
+        fetch, worded = _fetcher(source), _worded(source)
         for fetched in fetch(source, clock()):
-            problem = _take(source, fetched, shape, clock(), came) or problem
+            problem = _take(source, fetched, worded, clock(), came) or problem
             note = fetched.note or note
             if not _mine(source).update(mark=fetched.mark):
                 log.warning("source.lease_lost source=%s", source.pk)
@@ -175,21 +177,30 @@ def _fetcher(source: Source) -> Fetcher:
     )
 
 
-def _shape(source: Source) -> Shape | None:
-    """How a file of somebody else's JSON is read; None when it comes as our door wants it."""
-    if "payload" not in source.mapping:
-        return None
-    return shape_of(source.mapping["payload"])
+def _worded(source: Source) -> Callable[[Fetched, datetime], bytes]:
+    """How a body becomes what its door takes: by the mapping, where it is not so already. Raises Refusal."""
+    if "payload" in source.mapping and source.door == "readings":
+        shape = shape_of(source.mapping["payload"])
+        return lambda fetched, now: as_posted(shape, fetched.body, fetched.name, now)
+    if "picture" in source.mapping and source.door == "radar":
+        look = look_of(source.mapping["picture"])
+        return lambda fetched, now: as_picture(look, fetched.body, fetched.name)
+    return lambda fetched, now: fetched.body
 
 
-def _take(source: Source, fetched: Fetched, shape: Shape | None, now: datetime, came: list[Came]) -> str:
+def _take(
+    source: Source,
+    fetched: Fetched,
+    worded: Callable[[Fetched, datetime], bytes],
+    now: datetime,
+    came: list[Came],
+) -> str:
     """Give the body to its door and settle it; returns what went wrong, if anything did."""
     if not fetched.body:
         return ""
     problem, name, size_bytes = "", fetched.name or source.pk, len(fetched.body)
     try:
-        body = as_posted(shape, fetched.body, fetched.name, now) if shape else fetched.body
-        answer = DOORS[fetched.door](source.feed, body, now)
+        answer = DOORS[fetched.door](source.feed, worded(fetched, now), now)
         counts = {"accepted": answer["accepted"], "duplicate": answer["duplicate"]}
         came.append(Came(name, size_bytes, **counts, rejected=len(answer["rejected"])))
     except Refusal as refusal:
