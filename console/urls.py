@@ -13,4 +13,5 @@ urlpatterns = [
     path("api/v1/console/dispatches/<int:dispatch_id>", views.DispatchView.as_view()),
     path("api/v1/console/regions/<str:code>/reach", views.RegionReachView.as_view()),
     path("api/v1/console/feeds", views.FeedsView.as_view()),
+    path("api/v1/console/report", views.ReportView.as_view()),
 ]

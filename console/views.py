@@ -1,8 +1,11 @@
-"""The doors of the duty room: three pages and the JSON they stand on. Nothing is decided here.
+"""The doors of the duty room: four pages and the JSON they stand on. Nothing is decided here.
 
 The pages themselves are the same for everybody and hold no facts; what they show is asked for with the signed-in
 officer's token, within his scope.
 """
+
+from datetime import timedelta
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -13,14 +16,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from console import board
+from console import board, reports
 from foundation import clock
 from foundation.errors import Refusal
+from hydrology.doors import asked
 
 CONTENT_POLICY = (  # blob: rain and radar pictures are fetched with the officer's token
     "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 )
 DISPATCHES_AT_MOST = 100
+SPAN = [
+    OpenApiParameter("since", OpenApiTypes.DATETIME, description="begin, a day before `until` unless told"),
+    OpenApiParameter("until", OpenApiTypes.DATETIME, description="end, now unless told"),
+]
 AFTER = OpenApiParameter("after", int, description="cursor: `next` of the page before")
 
 
@@ -74,6 +82,21 @@ class FeedsView(APIView):
         """The age of every feed, worst first."""
         now = clock.now()
         return Response({"as_of": clock.iso(now), "items": board.feeds(now)})
+
+
+class ReportView(APIView):
+    @extend_schema(operation_id="console_report", parameters=SPAN, responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request) -> Response:
+        """What happened in a span to my regions: rain, warnings, orders, receipts, late steps, faults, fatigue."""
+        return Response(_report(request))
+
+
+def _report(request: Request) -> dict[str, Any]:
+    """The report asked for, within the caller's regions; raises Refusal 400 for a bad span."""
+    now = clock.now()
+    until = asked.time(request, "until", now)
+    since = asked.time(request, "since", until - timedelta(days=1))
+    return reports.report(since, until, request.auth.scope.paths, now)
 
 
 def _whole(request: Request, name: str, *, default: int = 0, least: int = 0, most: int = 2**62) -> int:
