@@ -199,11 +199,14 @@ function patterns() {
 function show() {
   svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.w} ${view.h}`);
   const zoom = whole.w / view.w;
-  const unit = view.w / Math.max(300, svg.clientWidth || 900); // km per pixel
+  const unit = kmPerPixel();
   for (const { at: [x, y], node } of stations.values()) node.setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${unit.toFixed(4)})`);
   for (const text of svg.querySelectorAll("text")) text.setAttribute("transform", `translate(${text.dataset.x} ${text.dataset.y}) scale(${unit.toFixed(4)})`);
   svg.classList.toggle("close", zoom >= NAMES_FROM);
 }
+
+/** The map may be narrower than its box where its height is limited. */
+const kmPerPixel = () => Math.max(view.w / Math.max(300, svg.clientWidth || 900), svg.clientHeight ? view.h / svg.clientHeight : 0);
 
 function zoomBy(factor, x = view.x + view.w / 2, y = view.y + view.h / 2) {
   const w = Math.min(whole.w, Math.max(8, view.w / factor));
@@ -233,7 +236,7 @@ function moveByHand() {
   addEventListener("pointerup", () => { from = null; });
   svg.addEventListener("pointermove", (event) => {
     if (!from || Math.hypot(event.clientX - from.x, event.clientY - from.y) < 4) return;
-    const unit = view.w / svg.clientWidth;
+    const unit = kmPerPixel();
     place({ ...from.view, x: from.view.x - (event.clientX - from.x) * unit, y: from.view.y - (event.clientY - from.y) * unit });
   });
   addEventListener("resize", () => show());

@@ -2,10 +2,10 @@
 // A missing value is a break in the line, never a guess; what lies far above is named beside, not squeezed in.
 
 import { clockTime, fixed, h, hideTip, s, showTip } from "./page.js";
-import { named, word } from "./words.js";
+import { either, named, word } from "./words.js";
 
 const HEIGHT = 226;
-const PAD = { left: 46, right: 74, top: 6, bottom: 20 };
+const PAD = { left: 46, top: 6, bottom: 20, get right() { return either(86, 136); } }; // right: names of limits
 const RAIN = 54; // px from the top for rain
 const BREAK_MS = 30 * 60000;
 const HOUR_MS = 3600000;
