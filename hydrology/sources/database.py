@@ -44,6 +44,13 @@ def mapping_of(source: Source) -> DatabaseMapping:
         ) from error
 
 
+def check(source: Source) -> None:
+    """Raises Refusal when the source cannot be meant; the secret is not looked at."""
+    mapping_of(source)
+    if source.address:
+        url_of(Source(address=source.address))
+
+
 def url_of(source: Source) -> URL:
     """Where to connect and as whom. The variable of `secret_env` holds the password, or the whole URL."""
     secret = secret_of(source)
@@ -153,6 +160,13 @@ def _said(url: URL, error: exc.DBAPIError) -> Refusal:
         )
         return Unreachable(
             refusal.code, zh=refusal.zh, en=refusal.en, status=refusal.status, fields=refusal.fields
+        )
+    if any(sign in words.lower() for sign in ("timeout", "timed out", "statement_time", "execution time")):
+        return fault(
+            "mapping.timeout_s",
+            f"数据库 {where} 查询超时：{words}。请为时间列建索引，或减小 overlap_s，或加大 timeout_s。",
+            f"The database {where} took too long: {words}. Have its time column indexed, or shorten overlap_s, "
+            "or give timeout_s more.",
         )
     return fault(
         "mapping",

@@ -22,7 +22,7 @@ from foundation.errors import Refusal
 from hydrology import ingest
 from hydrology.models import Feed, FeedPost, Latest, Observation, Source, SourceKind
 from hydrology.science.sl323_mapping import database_mapping
-from hydrology.sources import database, sl323
+from hydrology.sources import database, polls, sl323
 from hydrology.sources.fetched import Fetched
 from tests.hydrology.factories import MINUTE, NOW
 
@@ -121,6 +121,17 @@ def test_new_rows_become_observations_and_are_fetched_once(theirs: Theirs, feed:
     assert Observation.objects.get(station="rain-1").duration_s == 300
     assert poll(source) == []
     assert FeedPost.objects.count() == 1
+
+
+def test_the_sweep_polls_it_and_shows_what_could_not_be_read(theirs: Theirs, feed: Feed) -> None:
+    theirs.put("st_pptn_r", [("rain-1", HERE, 1.2, 5), ("rain-2", HERE, 0.7, None)])
+    source = source_of(theirs, feed)
+    assert polls.claim(source, NOW)
+    (came,) = polls.poll(source, raining=False, clock=lambda: NOW)
+    assert (came.accepted, came.rejected) == (1, 1)
+    source.refresh_from_db()
+    assert source.good_at == NOW and source.failures == 0 and "invt" in source.fault
+    assert source.mark["tables"]["st_pptn_r"]["until"] == HERE.isoformat()
 
 
 def test_a_late_row_inside_the_overlap_comes_in_and_only_that_row(theirs: Theirs, feed: Feed) -> None:
@@ -302,7 +313,7 @@ def test_a_slow_query_is_ended_by_the_source_itself(theirs: Theirs, feed: Feed) 
         "ST_PPTN_R": {"table": "slow", "columns": {"STCD": "nap", "INTV": "invt"}, "units": {"INTV": "min"}}
     }
     source = source_of(theirs, feed, MAPPING | {"tables": slow}, timeout_s=1)
-    with pytest.raises(Refusal, match="statement timeout"):
+    with pytest.raises(Refusal, match="took too long"):
         poll(source)
 
 
@@ -323,6 +334,9 @@ def test_a_wrong_address_is_refused_with_what_to_do(
 ) -> None:
     source = source_of(theirs, feed)
     source.address = address
+    if "127.0.0.1:1/" not in address:
+        with pytest.raises(Refusal):
+            database.check(source)
     with pytest.raises(Refusal) as refusal:
         poll(source)
     assert words in refusal.value.en and "hidden" not in str(refusal.value)

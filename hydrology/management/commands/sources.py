@@ -153,7 +153,7 @@ def check(source: Source, at: datetime) -> None:
         case SourceKind.MQTT:
             mqtt.line_of(bare)
         case SourceKind.DATABASE:
-            database.mapping_of(bare)
+            database.check(bare)
     if "payload" in bare.mapping:
         shape_of(bare.mapping["payload"])
     if "picture" in bare.mapping:
