@@ -1,32 +1,60 @@
-"""The ladder of 叫应 as a dry function: which rung is next, when, and why not. No Django, no clock.
+"""The ladder of 叫应 as dry functions: which rung is next, when, and why not. No Django, no clock.
 
-Each person who owes a confirmation climbs alone: the same person again, then his B-post, then the duty desk of
-the superior region. The two highest levels are chased (urgency 3 and 4). Defaults are a design guess after the
-published five-minute wake rule (domain facts 2.1), to be data later. Night shortens, never lengthens.
+Each person who owes a confirmation climbs alone: the same person again, his B-post, the duty desk of the superior
+region, at last a person with a telephone (the call-out desk). Which rungs, after how long and for whom is a table
+(`Table`, table.py); its defaults are a design guess after the published five-minute wake rule (domain facts 2.1).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
-RUNGS = ("repeat", "deputy", "superior")
-WAITS_S: dict[int, tuple[int, ...]] = {  # before each rung, and after the last before nobody is left to ask
-    4: (60, 120, 120, 300),
-    3: (180, 360, 360, 600),
-}
-NIGHT_FACTOR = 0.5
-NIGHT_HOURS = frozenset({22, 23, 0, 1, 2, 3, 4, 5, 6})
+REPEAT: Final = "repeat"
+DESK: Final = "desk"
+APP: Final = "app"  # push and socket, whatever the phone has
+PERSON: Final = "person"  # the desk calls by hand
+ERRANDS: Final = (REPEAT, "deputy", "superior", DESK)
+CHANNELS: Final = (APP, PERSON)
 
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """The rungs one person will climb and the wait before each; frozen when the climb starts."""
+    """The rungs one person will climb, the channel of each, the wait before each and after the last, in seconds.
+
+    Frozen when the climb starts. `of_group`: so many answers of his station's keepers do for all of them; None:
+    each must answer. `channels` empty: all by the app.
+    """
 
     rungs: tuple[str, ...]
     waits_s: tuple[int, ...]
+    channels: tuple[str, ...] = ()
+    of_group: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if len(self.waits_s) != len(self.rungs) + 1 or any(wait < 0 for wait in self.waits_s):
             raise ValueError("a ladder has one wait before each rung and one after the last, none negative")
+        if self.channels and len(self.channels) != len(self.rungs):
+            raise ValueError("a ladder has one channel for each rung")
+
+    def channel(self, number: int) -> str:
+        return self.channels[number] if self.channels else APP
+
+    def without_repeats(self) -> "Ladder":
+        """For one who cannot be rung or cannot go: the others are called, the first of them at once."""
+        kept = [n for n, errand in enumerate(self.rungs) if errand != REPEAT]
+        if not kept:
+            return Ladder((), self.waits_s[-1:], of_group=self.of_group)
+        return Ladder(
+            tuple(self.rungs[n] for n in kept),
+            (0, *(self.waits_s[n] for n in kept[1:]), self.waits_s[-1]),
+            tuple(self.channel(n) for n in kept),
+            of_group=self.of_group,
+        )
+
+    def at_night(self, factor: float) -> "Ladder":
+        """Night shortens, never lengthens."""
+        waits = tuple(int(wait * factor) for wait in self.waits_s)
+        return Ladder(self.rungs, waits, self.channels, of_group=self.of_group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +66,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Take this rung now; the next look is due at next_due_at."""
+    """Take this rung now; the next look is due at next_due_at. Rungs between are left out."""
 
     number: int
     errand: str
@@ -56,35 +84,34 @@ class Stop:
 Step = Wait | Take | Stop
 
 
-def ladder_for(urgency: int, sent_at_local: datetime, *, reachable: bool) -> Ladder | None:
-    """The ladder of a message; None when its urgency is not chased.
-
-    reachable: the person has a live device. One who has none cannot answer: the repeat is left out and the
-    deputy is called at once.
-    """
-    waits = WAITS_S.get(urgency)
-    if waits is None:
-        return None
-    if sent_at_local.hour in NIGHT_HOURS:
-        waits = tuple(int(wait * NIGHT_FACTOR) for wait in waits)
-    if reachable:
-        return Ladder(RUNGS, waits)
-    return Ladder(RUNGS[1:], (0, *waits[2:]))
-
-
 def step(
-    ladder: Ladder, taken: int, due_at: datetime, now: datetime, *, answered: str = "", ended: str = ""
+    ladder: Ladder,
+    taken: int,
+    due_at: datetime,
+    now: datetime,
+    *,
+    answered: str = "",
+    ended: str = "",
+    cannot: bool = False,
 ) -> Step:
-    """What to do with a climb that has taken `taken` rungs and is due at `due_at`.
+    """What to do with a climb that stands on rung `taken` (0: none yet) and is due at `due_at`.
 
-    answered, ended: why it was answered or why the message no longer stands; empty when not.
+    answered, ended: why it was answered or why the message no longer stands; empty when not. cannot: he says that
+    he cannot go: he is not rung again, and unless somebody else was called already the next one is, at once.
     """
     if answered:
         return Stop("answered", answered)
     if ended:
         return Stop("stopped", ended)
-    if now < due_at:
-        return Wait(f"rung {taken + 1} is due at {due_at.isoformat()}")
-    if taken >= len(ladder.rungs):
+    number = taken
+    if cannot:
+        number = next(
+            (n for n in range(taken, len(ladder.rungs)) if ladder.rungs[n] != REPEAT), len(ladder.rungs)
+        )
+    others_called = any(errand != REPEAT for errand in ladder.rungs[:taken])
+    at_once = cannot and number < len(ladder.rungs) and not others_called
+    if now < due_at and not at_once:
+        return Wait(f"rung {number + 1} is due at {due_at.isoformat()}")
+    if number >= len(ladder.rungs):
         return Stop("exhausted", f"nobody answered after {len(ladder.rungs)} rungs")
-    return Take(taken, ladder.rungs[taken], now + timedelta(seconds=ladder.waits_s[taken + 1]))
+    return Take(number, ladder.rungs[number], now + timedelta(seconds=ladder.waits_s[number + 1]))

@@ -126,6 +126,8 @@ class ReceiptState(models.TextChoices):
     CONFIRMED = "confirmed"
     ARRIVED = "arrived"
     REPORTED = "reported"
+    CANNOT = "cannot"  # he has read it and cannot go; note says why. His deputy is called
+    HELP = "help"  # he goes and needs help; the duty desk above him is told
 
 
 class Receipt(models.Model):
@@ -135,7 +137,7 @@ class Receipt(models.Model):
     state = models.CharField(max_length=16, choices=ReceiptState)
     at = models.DateTimeField(help_text="the phone's clock")
     received_at = models.DateTimeField()
-    source = models.CharField(max_length=16, help_text="http, socket or a vendor's name")
+    source = models.CharField(max_length=16, help_text="http, socket, call or a vendor's name")
     lon = models.FloatField(null=True)
     lat = models.FloatField(null=True)
     note = models.CharField(max_length=500, blank=True)
@@ -143,3 +145,7 @@ class Receipt(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["delivery", "state"], name="receipt_once")]
+        indexes = [
+            # few among many; every sweep of the climbs asks for them
+            models.Index(fields=["received_at"], condition=Q(state="cannot"), name="receipt_cannot")
+        ]

@@ -13,13 +13,16 @@ from django.db import connection, transaction
 from foundation.wire import hint
 from notifications.models import RANK, Delivery, Receipt, ReceiptState, State
 
-# what a receipt says about the delivery; having arrived or reported is more than a confirmation
+# what a receipt says about the delivery; having arrived, reported or called for help is more than a confirmation.
+# Who cannot go has answered for himself: whether his place is answered for is the deputy's to say (escalation)
 MEANS = {
     ReceiptState.DELIVERED: State.DELIVERED,
     ReceiptState.OPENED: State.OPENED,
     ReceiptState.CONFIRMED: State.CONFIRMED,
     ReceiptState.ARRIVED: State.CONFIRMED,
     ReceiptState.REPORTED: State.CONFIRMED,
+    ReceiptState.CANNOT: State.CONFIRMED,
+    ReceiptState.HELP: State.CONFIRMED,
 }
 
 

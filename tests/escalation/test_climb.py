@@ -9,8 +9,9 @@ import pytest
 from django.db import connections
 
 from alerts.models import Bulletin, Hazard, Requires, Warning
-from escalation import climb, ladder
-from escalation.models import Climb, ClimbState, Rung
+from escalation import climb, tables
+from escalation.models import CallTask, Climb, ClimbState, Rung
+from escalation.table import DEFAULT_ROWS
 from hydrology.models import Region
 from notifications import dispatch, receipts
 from notifications.models import Delivery, Errand, ReceiptState
@@ -21,7 +22,7 @@ from tests.notifications.conftest import give_phone
 
 NOON = datetime(2026, 9, 7, 4, tzinfo=UTC)  # in Shenzhen; nights are shorter
 STREET, NEXT_STREET, DISTRICT = "440303001", "440303002", "440303"
-REPEAT_S, DEPUTY_S, SUPERIOR_S, END_S = (60, 180, 300, 600)  # of urgency 4, since the dispatch
+REPEAT_S, DEPUTY_S, SUPERIOR_S, DESK_S, END_S = (60, 180, 300, 600, 1200)  # of urgency 4, since the dispatch
 Regions = dict[str, Region]
 
 
@@ -97,7 +98,8 @@ def test_nobody_answers_so_repeat_deputy_superior_and_the_list_of_the_silent(reg
     assert state_of(first) == ClimbState.CLIMBING
     sweep_until(END_S + 30, since_s=SUPERIOR_S + 15)
     assert state_of(first) == ClimbState.EXHAUSTED
-    assert rungs(first) == [("repeat", 1), ("deputy", 1), ("superior", 1)]
+    assert rungs(first) == [("repeat", 1), ("deputy", 1), ("superior", 1), ("desk", 1)]
+    assert CallTask.objects.get().climb.delivery.officer == first
     assert climb.sweep(now=at(3600)) == 0
 
 
@@ -255,17 +257,34 @@ def test_what_is_not_grave_or_asks_for_nothing_is_not_chased(
     assert not Climb.objects.exists()
 
 
-def test_the_ladder_is_frozen_when_the_climb_starts(
-    regions: Regions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_ladder_is_frozen_when_the_climb_starts(regions: Regions) -> None:
     officer = person(regions[STREET])
     tell(STREET)
     sweep_until(REPEAT_S)
-    monkeypatch.setitem(ladder.WAITS_S, 4, (1, 1, 1, 1))
-    monkeypatch.setattr(ladder, "RUNGS", ("superior", "deputy", "repeat"))
+    asks = {
+        "rungs": [{"errand": "superior", "wait_s": 1}, {"errand": "deputy", "wait_s": 1}],
+        "final_wait_s": 1,
+    }
+    rows = DEFAULT_ROWS | {"ladders": {"*": {"4": asks, "3": asks}}}
+    tables.put_in_force(rows, version="hasty", note="", now=at(REPEAT_S))
     assert climb.sweep(now=at(DEPUTY_S - 5)) == 0
     sweep_until(END_S, since_s=DEPUTY_S)
-    assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy", "superior"]
+    assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy", "superior", "desk"]
+    assert Climb.objects.get(delivery__officer=officer).version == ""
+
+
+def test_a_climb_that_starts_later_goes_by_the_table_then_in_force(regions: Regions) -> None:
+    officer = person(regions[STREET])
+    asks = {
+        "rungs": [{"errand": "superior", "wait_s": 1}, {"errand": "deputy", "wait_s": 1}],
+        "final_wait_s": 1,
+    }
+    rows = DEFAULT_ROWS | {"ladders": {"*": {"4": asks, "3": asks}}}
+    tables.put_in_force(rows, version="hasty", note="", now=NOON)
+    tell(STREET)
+    sweep_until(30)
+    assert [errand for errand, _ in rungs(officer)] == ["superior", "deputy"]
+    assert Climb.objects.get(delivery__officer=officer).version == "hasty"
 
 
 def test_a_sweep_that_comes_late_takes_one_rung_and_waits_again(regions: Regions) -> None:

@@ -7,49 +7,81 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from escalation.ladder import NIGHT_HOURS, RUNGS, WAITS_S, Ladder, Stop, Take, Wait, ladder_for, step
+from escalation.ladder import REPEAT, Ladder, Stop, Take, Wait, step
+from escalation.table import DEFAULT, KINDS
 from foundation.clock import local
 
 START = datetime(2026, 9, 7, 4, tzinfo=UTC)  # noon in Shenzhen
-urgencies = st.sampled_from(sorted(WAITS_S))
+RUNGS = ("repeat", "deputy", "superior")
+urgencies = st.sampled_from([3, 4])
+kinds = st.sampled_from(KINDS[1:])
+errands = st.sampled_from(["repeat", "repeat", "deputy", "superior", "desk"])
+waits = st.integers(0, 900)
+ladders = st.lists(errands, min_size=1, max_size=6).flatmap(
+    lambda rungs: st.builds(
+        Ladder, st.just(tuple(rungs)), st.tuples(*[waits] * (len(rungs) + 1)), st.just(())
+    )
+)
 instants = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))
 
 
 class OnePersonsClimb(RuleBasedStateMachine):
     """Looks come at any time, early, late or doubled, as sweeps do; answers and ends at any time between them."""
 
-    @initialize(urgency=urgencies, reachable=st.booleans(), hour=st.integers(0, 23))
-    def begin(self, urgency: int, reachable: bool, hour: int) -> None:
-        self.began_at = self.now = START + timedelta(hours=hour)
-        ladder = ladder_for(urgency, local(self.began_at), reachable=reachable)
-        assert ladder is not None
-        self.ladder = ladder
-        self.due_at = self.began_at + timedelta(seconds=ladder.waits_s[0])
-        self.taken: list[str] = []
+    @initialize(ladder=ladders, reachable=st.booleans(), night=st.booleans())
+    def begin(self, ladder: Ladder, reachable: bool, night: bool) -> None:
+        ladder = ladder.at_night(0.5) if night else ladder
+        self.ladder = ladder if reachable else ladder.without_repeats()
+        self.began_at = self.now = START
+        self.due_at = START + timedelta(seconds=self.ladder.waits_s[0])
+        self.stands = 0
+        self.taken: list[tuple[int, str]] = []
         self.answered = self.ended = ""
+        self.cannot = False
         self.over: Stop | None = None
 
     @rule(passed_s=st.integers(0, 900))
     def time_passes(self, passed_s: int) -> None:
         self.now += timedelta(seconds=passed_s)
 
+    def next_step(self) -> Take | Wait | Stop:
+        return step(
+            self.ladder,
+            self.stands,
+            self.due_at,
+            self.now,
+            answered=self.answered,
+            ended=self.ended,
+            cannot=self.cannot,
+        )
+
     @precondition(lambda self: not self.over)
     @rule()
     def look(self) -> None:
-        was_due, before = self.due_at, list(self.taken)
-        match step(
-            self.ladder, len(self.taken), self.due_at, self.now, answered=self.answered, ended=self.ended
-        ):
+        was_due = self.due_at
+        match self.next_step():
             case Take(number, errand, next_due_at):
                 assert not self.answered and not self.ended
-                assert was_due <= self.now < next_due_at or self.ladder.waits_s[number + 1] == 0
-                assert number == len(before)
-                self.taken.append(errand)
-                self.due_at = next_due_at
+                others = [errand for _, errand in self.taken if errand != REPEAT]
+                assert was_due <= self.now or (self.cannot and not others)
+                assert next_due_at == self.now + timedelta(seconds=self.ladder.waits_s[number + 1])
+                assert errand != REPEAT or not self.cannot
+                self.taken.append((number, errand))
+                self.stands, self.due_at = number + 1, next_due_at
             case Wait(why):
                 assert self.now < self.due_at and why
             case Stop() as stop:
                 self.over = stop
+
+    @precondition(lambda self: not self.over)
+    @rule()
+    def he_cannot_go(self) -> None:
+        self.cannot = True
+
+    @precondition(lambda self: not self.over)
+    @rule()
+    def he_goes_after_all(self) -> None:
+        self.cannot = False
 
     @precondition(lambda self: not self.over)
     @rule()
@@ -64,7 +96,23 @@ class OnePersonsClimb(RuleBasedStateMachine):
     @invariant()
     def rungs_come_in_order_and_none_twice(self) -> None:
         if hasattr(self, "taken"):
-            assert tuple(self.taken) == self.ladder.rungs[: len(self.taken)]
+            numbers = [number for number, _ in self.taken]
+            assert numbers == sorted(set(numbers))
+            assert [errand for _, errand in self.taken] == [self.ladder.rungs[number] for number in numbers]
+
+    @invariant()
+    def only_repeats_are_left_out(self) -> None:
+        if hasattr(self, "taken"):
+            skipped = set(range(self.stands)) - {number for number, _ in self.taken}
+            assert {self.ladder.rungs[number] for number in skipped} <= {REPEAT}
+
+    @invariant()
+    def two_looks_at_one_instant_are_one_rung(self) -> None:
+        """What was just taken is followed by its wait, unless the table says that there is none."""
+        if hasattr(self, "taken") and self.taken and not self.over and self.due_at > self.now:
+            assert not isinstance(self.next_step(), Take) or (
+                self.cannot and all(errand == REPEAT for _, errand in self.taken)
+            )
 
     @invariant()
     def it_is_never_silent_before_its_end(self) -> None:
@@ -75,7 +123,8 @@ class OnePersonsClimb(RuleBasedStateMachine):
     @invariant()
     def the_end_says_why(self) -> None:
         if hasattr(self, "over") and self.over:
-            exhausted = len(self.taken) == len(self.ladder.rungs)
+            left = self.ladder.rungs[self.stands :]
+            exhausted = not left or (self.cannot and set(left) == {REPEAT})
             wanted = "answered" if self.answered else "stopped" if self.ended else "exhausted"
             assert self.over.state == wanted
             assert self.over.state != "exhausted" or exhausted
@@ -91,37 +140,37 @@ def at_hour(hour: int) -> datetime:
 
 @pytest.mark.parametrize("urgency", [0, 1, 2, 5, -1])
 def test_what_is_not_grave_is_not_chased(urgency: int) -> None:
-    assert ladder_for(urgency, at_hour(12), reachable=True) is None
+    assert DEFAULT.ladder_for("warning", urgency, at_hour(12), reachable=True) is None
 
 
-@given(urgencies, st.integers(0, 23), st.booleans())
-def test_night_never_lengthens_a_wait(urgency: int, hour: int, reachable: bool) -> None:
-    day, then = (ladder_for(urgency, at_hour(h), reachable=reachable) for h in (12, hour))
+@given(kinds, urgencies, st.integers(0, 23), st.booleans())
+def test_night_never_lengthens_a_wait(kind: str, urgency: int, hour: int, reachable: bool) -> None:
+    day, then = (DEFAULT.ladder_for(kind, urgency, at_hour(h), reachable=reachable) for h in (12, hour))
     assert day is not None and then is not None
-    assert then.rungs == day.rungs
+    assert (then.rungs, then.channels, then.of_group) == (day.rungs, day.channels, day.of_group)
     assert all(night <= light for night, light in zip(then.waits_s, day.waits_s, strict=True))
-    assert (then != day) is (hour in NIGHT_HOURS)
+    assert (then != day) is (hour >= 22 or hour < 7)
 
 
-@given(st.integers(0, 23), st.booleans())
-def test_the_graver_message_is_never_the_slower(hour: int, reachable: bool) -> None:
-    grave, graver = (ladder_for(urgency, at_hour(hour), reachable=reachable) for urgency in (3, 4))
+@given(kinds, st.integers(0, 23), st.booleans())
+def test_the_graver_message_is_never_the_slower(kind: str, hour: int, reachable: bool) -> None:
+    grave, graver = (DEFAULT.ladder_for(kind, n, at_hour(hour), reachable=reachable) for n in (3, 4))
     assert grave is not None and graver is not None
     assert all(fast <= slow for fast, slow in zip(graver.waits_s, grave.waits_s, strict=True))
 
 
-@given(urgencies, instants)
-def test_who_cannot_be_rung_has_his_deputy_called_at_once(urgency: int, at: datetime) -> None:
-    ladder = ladder_for(urgency, local(at), reachable=False)
+@given(kinds, urgencies, instants)
+def test_who_cannot_be_rung_has_his_deputy_called_at_once(kind: str, urgency: int, at: datetime) -> None:
+    ladder = DEFAULT.ladder_for(kind, urgency, local(at), reachable=False)
     assert ladder is not None
-    assert (ladder.rungs, ladder.waits_s[0]) == (RUNGS[1:], 0)
+    assert (ladder.rungs, ladder.waits_s[0]) == (("deputy", "superior", "desk"), 0)
 
 
 @given(urgencies, instants, st.booleans())
 def test_with_nobody_answering_every_rung_is_taken_and_then_it_ends(
     urgency: int, at: datetime, reachable: bool
 ) -> None:
-    ladder = ladder_for(urgency, local(at), reachable=reachable)
+    ladder = DEFAULT.ladder_for("order", urgency, local(at), reachable=reachable)
     assert ladder is not None
     taken, due_at = [], at + timedelta(seconds=ladder.waits_s[0])
     while isinstance(took := step(ladder, len(taken), due_at, due_at), Take):
@@ -136,6 +185,15 @@ def test_a_late_look_takes_one_rung_and_the_next_waits_its_full_time() -> None:
     ladder = Ladder(RUNGS, (60, 120, 120, 300))
     late = START + timedelta(hours=1)
     assert step(ladder, 0, START, late) == Take(0, "repeat", late + timedelta(seconds=120))
+
+
+def test_who_cannot_go_is_not_rung_again_and_his_deputy_is_called_at_once() -> None:
+    ladder = Ladder(("repeat", "repeat", "deputy", "repeat", "desk"), (60, 60, 60, 60, 60, 60))
+    due_at = START + timedelta(seconds=60)
+    after = START + timedelta(seconds=60)
+    assert step(ladder, 0, due_at, START, cannot=True) == Take(2, "deputy", after)
+    assert isinstance(step(ladder, 3, due_at, START, cannot=True), Wait)
+    assert step(ladder, 3, due_at, due_at, cannot=True) == Take(4, "desk", due_at + timedelta(seconds=60))
 
 
 @pytest.mark.parametrize("waits", [(), (1, 2, 3), (1, 2, 3, 4, 5), (1, -1, 2, 3)])
