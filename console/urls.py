@@ -8,10 +8,12 @@ urlpatterns = [
     path("console/", views.page),
     path("console/water", views.page, {"template": "console/water.html"}),
     path("console/feeds", views.page, {"template": "console/feeds.html"}),
+    path("console/report", views.page, {"template": "console/report.html"}),
     path("api/v1/console/map", views.MapView.as_view()),
     path("api/v1/console/dispatches", views.DispatchesView.as_view()),
     path("api/v1/console/dispatches/<int:dispatch_id>", views.DispatchView.as_view()),
     path("api/v1/console/regions/<str:code>/reach", views.RegionReachView.as_view()),
     path("api/v1/console/feeds", views.FeedsView.as_view()),
     path("api/v1/console/report", views.ReportView.as_view()),
+    path("api/v1/console/report.pdf", views.ReportPdfView.as_view()),
 ]

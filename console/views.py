@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from console import board, reports
+from console.report_pdf import pdf
 from foundation import clock
 from foundation.errors import Refusal
 from hydrology.doors import asked
@@ -89,6 +90,19 @@ class ReportView(APIView):
     def get(self, request: Request) -> Response:
         """What happened in a span to my regions: rain, warnings, orders, receipts, late steps, faults, fatigue."""
         return Response(_report(request))
+
+
+class ReportPdfView(APIView):
+    @extend_schema(
+        operation_id="console_report_pdf",
+        parameters=SPAN,
+        responses={(200, "application/pdf"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        """The same report on paper, in the language asked for."""
+        drawn = pdf(_report(request), english=asked.language(request) == "en")
+        headers = {"Content-Disposition": 'attachment; filename="report.pdf"', "Cache-Control": "no-store"}
+        return HttpResponse(drawn, "application/pdf", headers=headers)
 
 
 def _report(request: Request) -> dict[str, Any]:

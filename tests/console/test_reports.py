@@ -1,10 +1,13 @@
 """The after-action report counts from the rows, within the caller's regions, in a fixed number of queries."""
 
 import json
+import re
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
@@ -24,6 +27,7 @@ from alerts.models import (
     WarningStreet,
 )
 from console import report_ledger, reports
+from console.report_pdf import pdf
 from escalation.models import Climb, Rung
 from foundation.errors import Refusal
 from hydrology.models import Region
@@ -348,3 +352,94 @@ def test_the_door_wants_a_caller_and_keeps_to_his_regions(
     assert client_for().get(door, span).json()["bulletins"] == []
     refused = client_for("4403/").get(door, {"since": "yesterday"})
     assert (refused.status_code, set(refused.json()["fields"])) == (400, {"since"})
+
+
+@pytest.fixture
+def stormy(regions: dict[str, Region]) -> dict[str, Region]:
+    """Something in every part of the report."""
+    fell(make_feed("radar"), NOW, {A: 4.0})
+    warn(regions["440303"], regions[A])
+    warn(regions["440303"], regions[B], drill=True)
+    bulletin = order(regions["440303"])
+    lines = make_dispatch(
+        [(regions[A], State.CONFIRMED), (regions[B], State.FAILED_PERM)], bulletin=bulletin
+    ).deliveries
+    mark(lines.get(region=regions[A]), sent=2 * MINUTE, delivered=2 * MINUTE, confirmed=3 * MINUTE)
+    Delivery.objects.filter(region=regions[B]).update(reason="no_live_device")
+    Rung.objects.create(
+        climb=make_climb(lines.get(region=regions[B])),
+        number=1,
+        errand="deputy",
+        due_at=NOW,
+        taken_at=UNTIL,
+        reached=0,
+    )
+    make_dispatch([(regions[A], State.SENT)], bulletin=make_bulletin(drill=True, title_zh="<b>&</script>"))
+    return regions
+
+
+@pytest.mark.parametrize("english", [False, True])
+def test_every_part_is_put_on_paper_in_both_languages(stormy: dict[str, Region], english: bool) -> None:
+    found = told()
+    assert all(
+        found[part] for part in ("rain", "warnings", "orders", "bulletins", "curves", "streets", "faults")
+    )
+    drawn = pdf(found, english=english)
+    assert drawn.startswith(b"%PDF-")
+    assert drawn == pdf(found, english=english)
+    assert b"STSong-Light" in drawn
+
+
+def test_an_empty_report_can_be_put_on_paper(regions: dict[str, Region]) -> None:
+    assert pdf(told(())).startswith(b"%PDF-")
+
+
+def test_a_warning_of_many_steps_goes_over_the_page(stormy: dict[str, Region]) -> None:
+    found = told()
+    found["warnings"][0]["steps"] *= 800
+    assert pdf(found).count(b"/Type /Page\n") > 3
+
+
+def test_the_pdf_door_answers_within_the_callers_regions(
+    stormy: dict[str, Region], client_for: ClientFor
+) -> None:
+    door, span = "/api/v1/console/report.pdf", {"since": SINCE.isoformat(), "until": UNTIL.isoformat()}
+    assert APIClient().get(door).status_code == 401
+    answer = client_for("4403/").get(door, span)
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/pdf")
+    assert answer.content.startswith(b"%PDF-")
+
+
+def test_the_saved_page_is_whole_and_no_text_breaks_out_of_it(
+    stormy: dict[str, Region], tmp_path: Path
+) -> None:
+    out = tmp_path / "report.html"
+    call_command("report", since=SINCE.isoformat(), until=UNTIL.isoformat(), out=out)
+    text = out.read_text("utf-8")
+    assert len(re.findall("</script>", text)) == 2
+    assert not re.search(r"""(?:src|href)=|@import|url\(|\bfrom\s+["']""", text)
+    [facts] = re.findall(r'id="facts">(.*?)</script>', text, re.DOTALL)
+    assert {"<b>&</script>"} <= {line["title_zh"] for line in json.loads(facts)["bulletins"]}
+
+
+def test_the_command_writes_a_districts_pdf(stormy: dict[str, Region], tmp_path: Path) -> None:
+    out = tmp_path / "report.pdf"
+    call_command(
+        "report", since="2026-09-07T19:00", until="2026-09-07T21:00", out=out, region=["440303"], english=True
+    )
+    assert out.read_bytes().startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"out": Path("report.doc")},
+        {"since": "yesterday"},
+        {"region": ["440399"]},
+        {"since": "2026-09-08", "until": "2026-09-07"},
+    ],
+)
+def test_the_command_says_what_is_wrong(regions: dict[str, Region], wrong: dict[str, Any]) -> None:
+    asked = {"since": "2026-09-07", "until": "2026-09-08", "out": Path("report.html")} | wrong
+    with pytest.raises(CommandError, match=r"\.html or|ISO 8601|No such region|at most 400 days"):
+        call_command("report", **asked)

@@ -1,0 +1,76 @@
+// The report's page: which span, then the document as report_draw.js draws it. Prints as it stands; the PDF is the server's.
+
+import { api, picture, signedIn } from "./session.js";
+import { openGate } from "./gate.js";
+import { clockFace, refill, serverNow } from "./page.js";
+import { language, word } from "./words.js";
+import { drawReport } from "./report_draw.js";
+
+const DAY_MS = 86400000;
+const box = (id) => document.getElementById(id);
+let report = null;
+let me = null;
+
+/** The clock of Shenzhen as a datetime-local field wants it, and back. */
+const toField = (ms) => new Date(ms + 8 * 3600000).toISOString().slice(0, 16);
+const fromField = (id) => `${box(id).value}:00+08:00`;
+const query = () => `since=${encodeURIComponent(fromField("since"))}&until=${encodeURIComponent(fromField("until"))}`;
+
+async function show() {
+  await busy(async () => {
+    const answer = await api(`console/report?${query()}`);
+    if (!me) return; // signed out meanwhile
+    report = answer;
+    history.replaceState(null, "", `?${query()}`);
+    paint();
+  });
+}
+
+async function savePdf() {
+  await busy(async () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await picture(`console/report.pdf?${query()}`));
+    link.download = `report-${box("since").value}-${box("until").value}.pdf`.replaceAll(":", "");
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  });
+}
+
+/** One request at a time; a refusal is said beside the fields and the report before stays. */
+async function busy(act) {
+  const buttons = [...box("ask").querySelectorAll("button")];
+  for (const button of buttons) button.disabled = true;
+  box("fault").textContent = "";
+  try { await act(); } catch (error) { if (signedIn()) box("fault").textContent = error.message; }
+  for (const button of buttons) button.disabled = false;
+}
+
+function paint() {
+  if (report) refill(box("document"), drawReport(report, language() === "en"));
+  document.title = word("report_title");
+}
+
+async function enter() {
+  try { me = await api("me"); } catch (error) { if (signedIn()) { box("fault").textContent = error.message; setTimeout(enter, 5000); } return; }
+  dress();
+  await show();
+}
+
+function leave() {
+  [report, me] = [null, null];
+  refill(box("document"));
+}
+
+function dress() {
+  if (!me) return;
+  box("who").textContent = `${me.officer.name} · ${me.regions.map((region) => region.name).join(" ")}`;
+  paint();
+}
+
+const asked = new URLSearchParams(location.search);
+for (const [id, ms] of [["since", serverNow() - DAY_MS], ["until", serverNow()]]) box(id).value = toField(Date.parse(asked.get(id)) || ms);
+box("ask").onsubmit = (event) => { event.preventDefault(); show(); };
+box("save").onclick = savePdf;
+box("print").onclick = () => print();
+setInterval(() => { box("clock").textContent = clockFace(); }, 1000);
+openGate({ page: "report-page", enter, leave, dress });
