@@ -33,6 +33,8 @@ class Fetched:
     still change `mark`. When it raises Refusal, that is the poll's fault and the mark is stored all the same."""
 
 
+SECRET_PREFIX = "SOURCE_"
+
 Fetcher = Callable[[Source, datetime], Iterable[Fetched]]
 
 
@@ -42,9 +44,16 @@ def fault(field: str, zh: str, en: str) -> Refusal:
 
 
 def secret_of(source: Source) -> str:
-    """The secret from the environment, empty when the source needs none. Raises Refusal when the variable is unset."""
+    """The secret from the environment, empty when the source needs none. Raises Refusal when the
+    variable is unset or none of a source's."""
     if not source.secret_env:
         return ""
+    if not source.secret_env.startswith(SECRET_PREFIX):  # or a source could carry off our own secrets
+        raise fault(
+            "secret_env",
+            f"环境变量名须以 {SECRET_PREFIX} 开头。",
+            f"The variable's name must begin with {SECRET_PREFIX}.",
+        )
     if secret := os.environ.get(source.secret_env, ""):
         return secret
     raise fault(

@@ -346,7 +346,7 @@ def test_the_registers_of_a_database_source_are_imported(theirs: Theirs, feed: F
         "registers": {"ST_RSVRFSR_B": {}, "ST_STBPRP_B": {"columns": {"DTPR": None}}},
     }  # fmt: skip
     Source.objects.create(
-        key="bureau", feed=feed, kind=SourceKind.DATABASE, address=theirs.address, secret_env="THEIR_PASSWORD",
+        key="bureau", feed=feed, kind=SourceKind.DATABASE, address=theirs.address, secret_env="SOURCE_PASSWORD",
         mapping=mapping, due_at=NOW,
     )  # fmt: skip
     run("bureau", apply=True)

@@ -65,7 +65,7 @@ class Theirs:
 def theirs(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Theirs]:
     at = connection.settings_dict
     schema = f"hydro_{secrets.token_hex(4)}"
-    monkeypatch.setenv("THEIR_PASSWORD", at["PASSWORD"] or "none")
+    monkeypatch.setenv("SOURCE_PASSWORD", at["PASSWORD"] or "none")
     address = URL.create(
         "postgresql",
         at["USER"] or None,
@@ -88,7 +88,7 @@ def theirs(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Theirs]:
 def source_of(theirs: Theirs, feed: Feed, mapping: dict[str, Any] = MAPPING, **root: Any) -> Source:
     return Source.objects.create(
         key="water-bureau", feed=feed, kind=SourceKind.DATABASE, address=theirs.address,
-        secret_env="THEIR_PASSWORD", mapping=mapping | {"schema": theirs.schema} | root, due_at=NOW,
+        secret_env="SOURCE_PASSWORD", mapping=mapping | {"schema": theirs.schema} | root, due_at=NOW,
     )  # fmt: skip
 
 
@@ -347,8 +347,8 @@ def test_the_variable_may_hold_the_whole_url(
 ) -> None:
     theirs.rain(("rain-1", HERE, 1.2))
     source = source_of(theirs, feed)
-    monkeypatch.setenv("THEIR_URL", theirs.address)
-    source.address, source.secret_env = "", "THEIR_URL"
+    monkeypatch.setenv("SOURCE_URL", theirs.address)
+    source.address, source.secret_env = "", "SOURCE_URL"
     poll(source)
     assert stored()
 
@@ -378,7 +378,7 @@ def mysql_url() -> str:
 
 def test_mysql_is_polled_the_same_way(mysql_url: str, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sl323, "PAGE_ROWS", 3)
-    monkeypatch.setenv("THEIR_URL", mysql_url)
+    monkeypatch.setenv("SOURCE_URL", mysql_url)
     hand = create_engine(mysql_url.replace("mysql://", "mysql+pymysql://", 1), isolation_level="AUTOCOMMIT")
     rows = [("rain-1", HERE - 5 * MINUTE * n, n / 10) for n in range(10)]
     with hand.connect() as writing:
@@ -390,7 +390,7 @@ def test_mysql_is_polled_the_same_way(mysql_url: str, feed: Feed, monkeypatch: p
             values = {"code": code, "at": at, "mm": mm}
             writing.execute(text("INSERT INTO ST_PPTN_R VALUES (:code, :at, :mm, 0.05)"), values)
     source = Source.objects.create(
-        key="mysql", feed=feed, kind=SourceKind.DATABASE, secret_env="THEIR_URL", due_at=NOW,
+        key="mysql", feed=feed, kind=SourceKind.DATABASE, secret_env="SOURCE_URL", due_at=NOW,
         mapping={"tables": {"ST_PPTN_R": {}}},
     )  # fmt: skip
     poll(source)

@@ -252,6 +252,13 @@ def test_a_redirect_stays_on_its_host_unless_another_is_allowed(feed: Feed, web:
         assert "not allowed" in now_there().fault
 
 
+def test_a_source_may_not_name_a_secret_of_ours(feed: Feed, web: Site) -> None:
+    make_source(web, "/now.json", secret_env="SECRET_KEY", mapping={"header": "X-Api-Key"})
+    polled()
+    assert "must begin with SOURCE_" in now_there().fault
+    assert web.asked == []
+
+
 def test_the_secret_comes_from_the_environment_and_is_never_shown(
     feed: Feed, web: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
