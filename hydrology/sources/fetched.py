@@ -33,7 +33,7 @@ class Fetched:
     still change `mark`. When it raises Refusal, that is the poll's fault and the mark is stored all the same."""
 
 
-SECRET_PREFIX = "SOURCE_"
+ITS_VARIABLES = "SOURCE_"
 
 Fetcher = Callable[[Source, datetime], Iterable[Fetched]]
 
@@ -48,11 +48,11 @@ def secret_of(source: Source) -> str:
     variable is unset or none of a source's."""
     if not source.secret_env:
         return ""
-    if not source.secret_env.startswith(SECRET_PREFIX):  # or a source could carry off our own secrets
+    if not source.secret_env.startswith(ITS_VARIABLES):  # or a source could carry off our own secrets
         raise fault(
             "secret_env",
-            f"环境变量名须以 {SECRET_PREFIX} 开头。",
-            f"The variable's name must begin with {SECRET_PREFIX}.",
+            f"环境变量名须以 {ITS_VARIABLES} 开头。",
+            f"The variable's name must begin with {ITS_VARIABLES}.",
         )
     if secret := os.environ.get(source.secret_env, ""):
         return secret
