@@ -5,6 +5,7 @@ bit for bit: fields are quantised when stored and every sum runs in slot order. 
 of its ordinary sums; with them it makes a doubted figure beside, which counts as far as something confirms it.
 """
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -99,6 +100,26 @@ def picture(
     for street, windows in best.items():
         seen.figures[street] = [_figure(window, values) for window, values in windows.items()]
     _add_doubted(seen, gauges, doubtful, best)
+    return seen
+
+
+def picture_of_fields(
+    slot_at: datetime, fields: Mapping[datetime, Floats], ahead: Floats | None, lat: Floats, lon: Floats
+) -> RainPicture:
+    """The same from fields alone, without rows and without gauges: what a stored storm would have shown.
+
+    `fields`: mm by cell by END of slot; `ahead`: (5-minute step, cell) of the nowcast in force, from the step after
+    `slot_at` on. One grid for all, lat and lon its axes in degrees.
+    """
+    seen = RainPicture(slot_at=slot_at, figures={})
+    best: Offers = {}
+    cells = lay_slots(fields, last_end=slot_at, slots=SLOTS, places=lat.size * lon.size)
+    sums, shares = sliding_sums(cells)
+    _offer_cells(seen, best, WINDOWS, sums, shares, lat, lon)
+    if ahead is not None:
+        _offer_ahead(seen, best, ahead, SLOT_S, lat, lon)
+    for street, windows in best.items():
+        seen.figures[street] = [_figure(window, values) for window, values in windows.items()]
     return seen
 
 
@@ -206,17 +227,23 @@ def _add_cells(seen: RainPicture, best: Offers) -> None:
     if run is not None:
         seen.spread += [run.pk] * run.spread
         lat, lon = axes_of(run.geometry)
-        ahead = field_of(run).astype(np.float64)
         age = int((seen.slot_at - run.issued_at).total_seconds()) // run.step_s
-        sums, shares = [], []
-        for minutes in NOWCAST_MIN:
-            wanted = minutes * 60 // run.step_s
-            part = ahead[age : age + wanted]
-            present = ~np.isnan(part)
-            sums.append(np.where(present.any(axis=0), np.nansum(part, axis=0), np.nan))
-            shares.append(present.sum(axis=0) / wanted)
-        names = [f"nowcast_{minutes}min" for minutes in NOWCAST_MIN]
-        _offer_cells(seen, best, names, np.array(sums), np.array(shares), lat, lon)
+        _offer_ahead(seen, best, field_of(run).astype(np.float64)[age:], run.step_s, lat, lon)
+
+
+def _offer_ahead(
+    seen: RainPicture, best: Offers, ahead: Floats, step_s: int, lat: Floats, lon: Floats
+) -> None:
+    """The sums of the coming hours; `ahead` is (step, cell) from the step after the slot on."""
+    sums, shares = [], []
+    for minutes in NOWCAST_MIN:
+        wanted = minutes * 60 // step_s
+        part = ahead[:wanted]
+        present = ~np.isnan(part)
+        sums.append(np.where(present.any(axis=0), np.nansum(part, axis=0), np.nan))
+        shares.append(present.sum(axis=0) / wanted)
+    names = [f"nowcast_{minutes}min" for minutes in NOWCAST_MIN]
+    _offer_cells(seen, best, names, np.array(sums), np.array(shares), lat, lon)
 
 
 def _offer_cells(
