@@ -7,6 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
+from hydrology.keeping import KEEP_DAYS as KEEP_DAYS_DEFAULT
+from hydrology.keeping import keep_days
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 RUN_DIR = Path(os.environ.get("RUN_DIR") or BASE_DIR / ".run")
 _faults: list[str] = []
@@ -121,8 +124,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,  # or every nudge waits 6 s for a Redis that is away; worker and beat reconnect by themselves
 }
 
-# Django
-RAW_KEEP_DAYS = _number("RAW_KEEP_DAYS", 30)  # how long the raw bytes of feed posts are kept
+# Django; how long things are kept: hydrology/keeping.py
+_raw_days = _number("RAW_KEEP_DAYS", KEEP_DAYS_DEFAULT["raw"])  # the older name of two of them
+KEEP_DAYS, _unkept = keep_days(
+    _text("KEEP_DAYS"), {**KEEP_DAYS_DEFAULT, "raw": _raw_days, "telegrams": _raw_days}
+)
+_faults += _unkept
 
 INSTALLED_APPS = [
     "django.contrib.contenttypes",

@@ -6,11 +6,11 @@ Tasks are idempotent and short; what is due stands in the tables, so a task may 
 from celery import shared_task
 from django.conf import settings
 
-from alerts import feedwatch, follows, stages, watch
+from alerts import feedwatch, follows, grounds, stages, watch
 from backend.doors import forget_answers
 from escalation import climb
 from foundation import clock
-from hydrology import ingest, live
+from hydrology import ingest, live, storage
 from hydrology.feeds import telegrams
 from hydrology.sources import polls
 from notifications import delivery, dispatch
@@ -61,8 +61,22 @@ def poll_sources() -> None:
 
 @shared_task(name="routine.tidy")
 def tidy() -> None:
-    auth.forget_expired(now=clock.now())
-    forget_answers(clock.now())
-    ingest.forget_raw(now=clock.now(), keep_days=settings.RAW_KEEP_DAYS)
-    ingest.forget_parts(now=clock.now())
-    telegrams.forget_old(now=clock.now(), keep_days=settings.RAW_KEEP_DAYS)
+    """Room for the months to come; what is old goes. Observations last: a long reader may hold them up."""
+    now, days = clock.now(), settings.KEEP_DAYS
+    storage.make_room(storage.months_from(now))
+    auth.forget_expired(now=now)
+    forget_answers(now)
+    telegrams.forget_old(now=now, keep_days=days["telegrams"])
+    ingest.forget_raw(now=now, keep_days=days["raw"])
+    ingest.forget_parts(now=now)
+    for product in ("observed", "nowcast"):
+        ingest.forget_runs(now=now, product=product, keep_days=days[product], named=grounds.runs_named)
+    ingest.forget_pictures(now=now, keep_days=days["radar"])
+    ingest.forget_blobs()
+    storage.let_go(
+        now=now,
+        keep_days=days["observations"],
+        archive_days=days["archive"],
+        rested_on=grounds.months_named,
+    )
+    ingest.forget_posts()

@@ -35,7 +35,8 @@ def level_rows(as_of: datetime, now: datetime) -> list[tuple[str, Item]]:
         cursor.execute(
             _LEVELS,
             {
-                "stage": Element.STAGE.value, "since": as_of - LOOK_BACK, "until": until, "received_by": received_by,
+                "stage": Element.STAGE.value, "since": as_of - LOOK_BACK, "until": until,
+                "earliest": as_of - LOOK_BACK - RATE_SPAN, "received_by": received_by,
                 "good": Quality.GOOD.value, "wrong": Quality.WRONG.value, "span": RATE_SPAN, "least": RATE_LEAST,
             },
         )  # fmt: skip
@@ -82,6 +83,7 @@ LEFT JOIN LATERAL (
         FROM hydrology_observation
         WHERE station_id = s.code AND element = %(stage)s
           AND observed_at >= newest.observed_at - %(span)s AND observed_at < newest.observed_at
+          AND observed_at > %(earliest)s AND observed_at <= %(until)s
           AND (%(received_by)s::timestamptz IS NULL OR received_at <= %(received_by)s)
         ORDER BY observed_at, revision DESC
     ) known

@@ -86,10 +86,12 @@ def courses_over(
     spans: Iterable[tuple[str, Element, datetime, datetime]],
 ) -> defaultdict[tuple[str, Element], Course]:
     """What is stored in these spans (station, element, since, until), both ends included. One query."""
-    columns = [list(column) for column in zip(*spans, strict=True)] or [[]] * 4
     courses: defaultdict[tuple[str, Element], Course] = defaultdict(Course)
+    columns = [list(column) for column in zip(*spans, strict=True)]
+    if not columns:
+        return courses
     with connection.cursor() as cursor:
-        cursor.execute(_STORED, columns)
+        cursor.execute(_STORED, [*columns, min(columns[2]), max(columns[3])])
         for station, element, at_s, *row in cursor.fetchall():
             courses[station, Element(element)].put(datetime.fromtimestamp(at_s, UTC), Row(*row))
     return courses
@@ -108,6 +110,7 @@ def _spans(times: list[datetime]) -> list[tuple[datetime, datetime]]:
 
 # LATERAL with OFFSET 0 keeps it one index range a span, whatever the planner believes of a table that has just grown.
 # An instant comes as seconds: exact to the microsecond, and ten times cheaper to read than a timestamp's text.
+# The last two bounds are those of all spans: literals, by which the planner leaves the other months alone.
 _STORED = """
 SELECT span.station, span.element, o.*
 FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]) AS span(station, element, since, until)
@@ -115,6 +118,7 @@ CROSS JOIN LATERAL (
     SELECT extract(epoch FROM observed_at)::float8, revision, value, duration_s, quality, post_id
     FROM hydrology_observation
     WHERE station_id = span.station AND element = span.element AND observed_at BETWEEN span.since AND span.until
+      AND observed_at BETWEEN %s AND %s
     ORDER BY observed_at, revision OFFSET 0
 ) o
 """

@@ -122,7 +122,13 @@ def field_on(cells: NDArray[np.floating], lat: NDArray[np.float64], lon: NDArray
 
 def _stored(at: datetime) -> dict[str, Gauge]:
     with connection.cursor() as cursor:
-        cursor.execute(_GAUGES, {"at": at, "rain": Element.RAIN.value, "wrong": Quality.WRONG.value})
+        asked = {
+            "at": at,
+            "since": at - THREE_HOURS,
+            "rain": Element.RAIN.value,
+            "wrong": Quality.WRONG.value,
+        }
+        cursor.execute(_GAUGES, asked)
         rows = cursor.fetchall()
     return {
         code: Gauge(
@@ -140,7 +146,7 @@ SELECT o.station_id, s.lat, s.lon, sum(o.value),
 FROM (
     SELECT DISTINCT ON (station_id, observed_at) station_id, observed_at, value, quality, duration_s
     FROM hydrology_observation
-    WHERE element = %(rain)s AND observed_at > %(at)s - interval '3 hours' AND observed_at <= %(at)s
+    WHERE element = %(rain)s AND observed_at > %(since)s AND observed_at <= %(at)s
       AND duration_s <= 3600
     ORDER BY station_id, observed_at, revision DESC
 ) o JOIN hydrology_station s ON s.code = o.station_id

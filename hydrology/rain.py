@@ -169,7 +169,7 @@ def _gauge_sums(as_of: datetime) -> list[Gauge]:
                 "wrong": Quality.WRONG.value,
                 "slot_s": SLOT_S,
                 "windows": list(WINDOWS_MIN),
-                "longest": timedelta(minutes=max(WINDOWS_MIN)),
+                "since": as_of - timedelta(minutes=max(WINDOWS_MIN)),
             },
         )
         return cursor.fetchall()
@@ -269,7 +269,7 @@ _GAUGE_SUMS = """
 WITH newest AS (
     SELECT DISTINCT ON (station_id, observed_at) station_id, observed_at, value, duration_s, quality
     FROM hydrology_observation
-    WHERE element = %(rain)s AND observed_at > %(as_of)s - %(longest)s AND observed_at <= %(as_of)s
+    WHERE element = %(rain)s AND observed_at > %(since)s AND observed_at <= %(as_of)s
     ORDER BY station_id, observed_at, revision DESC
 ), sums AS (
     SELECT n.station_id, w.minutes, sum(n.value) AS mm, sum(n.duration_s) AS covered_s

@@ -20,11 +20,11 @@ ROOT = Path(__file__).resolve().parents[1]
 WRITERS = {
     "Observation": {"hydrology/ingest/readings.py"},
     "Latest": {"hydrology/ingest/readings.py"},
-    "GridRun": {"hydrology/ingest/grids.py"},
+    "GridRun": {"hydrology/ingest/grids.py", "hydrology/ingest/forget.py"},
     "GridPart": {"hydrology/ingest/grids.py"},
-    "RadarFrame": {"hydrology/ingest/radar.py"},
-    "Blob": {"hydrology/ingest/grids.py", "hydrology/ingest/radar.py"},
-    "FeedPost": {"hydrology/ingest/posts.py"},
+    "RadarFrame": {"hydrology/ingest/radar.py", "hydrology/ingest/forget.py"},
+    "Blob": {"hydrology/ingest/grids.py", "hydrology/ingest/radar.py", "hydrology/ingest/forget.py"},
+    "FeedPost": {"hydrology/ingest/posts.py", "hydrology/ingest/forget.py"},
     "FeedMark": {"hydrology/ingest/posts.py"},
     "Source": {
         "hydrology/sources/polls.py",

@@ -23,6 +23,7 @@ from hydrology.science.sl651_elements import Malformed, Report, decode
 from hydrology.science.sl651_fields import address
 from hydrology.science.sl651_talk import Assembler
 from hydrology.science.sl651_water import Totals, water_of
+from hydrology.storage import delete_in_batches
 
 log = logging.getLogger(__name__)
 BATCH = 200
@@ -65,8 +66,8 @@ def read_again(ids: Iterable[int], *, now: datetime) -> int:
 
 
 def forget_old(*, now: datetime, keep_days: int) -> int:
-    """Delete telegrams received more than `keep_days` ago. Returns how many."""
-    return Telegram.objects.filter(received_at__lt=now - timedelta(days=keep_days)).delete()[0]
+    """Delete telegrams received more than `keep_days` ago (0: none). Returns how many."""
+    return delete_in_batches(_OLD, [now - timedelta(days=keep_days)]) if keep_days else 0
 
 
 @dataclass(slots=True)
@@ -255,3 +256,9 @@ def _body(batch: Iterable[_Looked], now: datetime) -> bytes:
         for reading in looked.readings
     ]
     return orjson.dumps({"read_at": now, "readings": rows})
+
+
+_OLD = """
+DELETE FROM hydrology_telegram WHERE id IN (
+    SELECT id FROM hydrology_telegram WHERE received_at < %s ORDER BY received_at LIMIT %s)
+"""

@@ -8,7 +8,7 @@ race and a plain INSERT is enough; the unique constraints guard it.
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -21,13 +21,7 @@ from hydrology.science.readings import Rejection
 log = logging.getLogger(__name__)
 Answer = dict[str, Any]
 Store = Callable[[int], Answer]
-_LOCKS = {"readings": 0x48594452, "grid": 0x48594447, "radar": 0x48594450, "signal": 0x48594453}
-
-
-def forget_raw(*, now: datetime, keep_days: int) -> int:
-    """Empty the raw bytes of posts older than `keep_days`; digests and answers stay. Returns how many."""
-    old = FeedPost.objects.filter(received_at__lt=now - timedelta(days=keep_days)).exclude(body=b"")
-    return old.update(body=b"")
+LOCKS = {"readings": 0x48594452, "grid": 0x48594447, "radar": 0x48594450, "signal": 0x48594453}
 
 
 def take(
@@ -52,7 +46,7 @@ def take(
         else:
             answer, post_id = None, row[0]
         if answer is None or "refused" in answer:  # what was refused may be right by now: a clock, a decoder
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCKS[kind]])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCKS[kind]])
             answer = store(post_id)
             FeedPost.objects.filter(pk=post_id).update(answer=answer)
     if "refused" in answer:
