@@ -14,6 +14,7 @@ PERIODS_S = {
     "dispatch.sweep": 5.0,
     "delivery.send": 2.0,
     "escalation.sweep": 5.0,
+    "escalation.audit": 10.0,
     "watch.assess": 10.0,
     "watch.feeds": 10.0,
     "watch.levels": 10.0,

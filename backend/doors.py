@@ -1,6 +1,7 @@
 """What every HTTP door has in common: how an error is said, and that a POST sent twice is done once."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -49,6 +50,7 @@ def answer_error(error: Exception, context: dict[str, object]) -> Response | Non
 
 KEPT_STATUS = frozenset({200, 201, 202, 204, 400, 409})  # never a passing 401, 403, 404, 429 or 5xx
 KEPT_FOR = timedelta(days=7)
+CALLED_NUMBER = re.compile(r"/api/v1/calls/[0-9]+/phone")
 ABANDONED = timedelta(minutes=1)  # the process that began it was killed: whoever asks again may run it
 
 
@@ -89,8 +91,9 @@ class SameAnswerTwice:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         key, caller = request.headers.get("Idempotency-Key"), request.headers.get("Authorization")
-        if request.method != "POST" or not key or not caller or request.path.startswith("/api/v1/auth/"):
-            # answers with tokens in them are never kept; a feed's post is kept by its own digest
+        secret = request.path.startswith("/api/v1/auth/") or CALLED_NUMBER.fullmatch(request.path)
+        if request.method != "POST" or not key or not caller or secret:
+            # answers with tokens or phone numbers are never kept; a feed's post is kept by its own digest
             return self.get_response(request)
         digest = hashlib.sha256(request.path.encode() + b"\n" + request.body).hexdigest()
         kept, ours = _begin(subject_of(caller), key, digest)

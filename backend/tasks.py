@@ -8,7 +8,7 @@ from django.conf import settings
 
 from alerts import feedwatch, follows, grounds, stages, watch
 from backend.doors import forget_answers
-from escalation import climb
+from escalation import audit, climb
 from foundation import clock
 from hydrology import ingest, live, storage
 from hydrology.feeds import telegrams
@@ -51,6 +51,11 @@ def send_deliveries() -> None:
 @shared_task(name="escalation.sweep")
 def sweep_escalation() -> None:
     climb.sweep(now=clock.now())
+
+
+@shared_task(name="escalation.audit")
+def audit_escalation() -> None:
+    audit.audit(now=clock.now())
 
 
 @shared_task(name="routine.poll")

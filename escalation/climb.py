@@ -128,7 +128,7 @@ def sweep(*, now: datetime) -> int:
     for bulletin, _ in groupby(due(now), attrgetter("bulletin")):
         try:
             taken += _take_due(bulletin, now)
-        except DatabaseError as error:
+        except (DatabaseError, ValueError) as error:  # a broken row, or one that cannot be written
             log.exception("climb.failed bulletin=%s", bulletin)
             fault = fault or error
     if fault is not None:

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from alerts.models import Bulletin
 from foundation.nudge import nudge
 from foundation.wire import hint
-from notifications.audience import audience, preview_query
+from notifications.audience import Query, audience, preview_query
 from notifications.models import Dispatch, Errand
 
 log = logging.getLogger(__name__)
@@ -84,17 +84,50 @@ def run_errand(
         created_at=now,
         expires_at=bulletin.valid_until,
     )
-    query, parameters = audience(bulletin, errand, now, unanswered)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEQ_LOCK])
-        cursor.execute(_INSERT.format(audience=query), {**parameters, "dispatch": dispatch.pk})
-        dispatch.recipients = cursor.rowcount
+    dispatch.recipients = _fill(dispatch, audience(bulletin, errand, now, unanswered))
     dispatch.save(update_fields=["recipients"])
     for _ in range(SENDERS):
         nudge("delivery.send")
     transaction.on_commit(lambda: hint("dispatch", dispatch=dispatch.pk))
     log.info("dispatch.made id=%s errand=%s recipients=%s", dispatch.pk, errand, dispatch.recipients)
     return dispatch
+
+
+@transaction.atomic
+def refill(pk: int, *, now: datetime) -> int:
+    """Write the lines that a dispatch should have and has not; returns how many. For the audit (escalation/audit.py).
+
+    A first dispatch asks its audience anew. Of an errand's rung it is not known any more for whom it spoke: what is
+    left of it is taken as it is, and its climbs go on to the next rung.
+    """
+    dispatch = (
+        Dispatch.objects.select_for_update(no_key=True, of=("self",)).select_related("bulletin").get(pk=pk)
+    )
+    lines = dispatch.deliveries.count()
+    added = 0
+    if dispatch.errand == Errand.FIRST:
+        added = _fill(dispatch, audience(dispatch.bulletin, Errand.FIRST, now))
+    if lines + added != dispatch.recipients:
+        dispatch.recipients = lines + added
+        dispatch.save(update_fields=["recipients"])
+    if added:
+        for _ in range(SENDERS):
+            nudge("delivery.send")
+        transaction.on_commit(lambda: hint("dispatch", dispatch=pk))
+    log.warning("dispatch.refilled id=%s lines=%s added=%s", pk, lines, added)
+    return added
+
+
+def _fill(dispatch: Dispatch, query: Query) -> int:
+    """One line a person of the audience, under the lock that keeps ids in order; returns how many were new."""
+    text, parameters = query
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEQ_LOCK])
+        cursor.execute(
+            _INSERT.format(audience=text),
+            {**parameters, "dispatch": dispatch.pk},
+        )
+        return int(cursor.rowcount)
 
 
 def preview(areas: list[str], duties: list[str], now: datetime) -> dict[str, object]:

@@ -55,6 +55,7 @@ WRITERS = {
     "Climb": {"escalation/climb.py"},
     "Rung": {"escalation/climb.py"},
     "LadderTable": {"escalation/tables.py"},
+    "Incident": {"escalation/audit.py"},
     "CallTask": {"escalation/climb.py", "escalation/calls.py"},  # made by the rung; the rest is the desk's
     "KeptAnswer": {"backend/doors.py"},
 }

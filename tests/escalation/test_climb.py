@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from alerts.models import Bulletin, Hazard, Requires, Warning
+from alerts.models import Bulletin, BulletinKind, Hazard, Requires, Warning
 from escalation import climb, tables
 from escalation.models import CallTask, Climb, ClimbState, Rung
 from escalation.table import DEFAULT_ROWS
-from hydrology.models import Region
+from hydrology.models import Region, StationKind
 from notifications import dispatch, receipts
 from notifications.models import Delivery, Errand, ReceiptState
 from officers.models import Duty, Officer, Post, Rank
 from tests.console.factories import make_bulletin, make_officer
-from tests.hydrology.factories import make_regions
+from tests.hydrology.factories import make_regions, make_station
 from tests.notifications.conftest import give_phone
 
 NOON = datetime(2026, 9, 7, 4, tzinfo=UTC)  # in Shenzhen; nights are shorter
@@ -295,6 +295,119 @@ def test_a_sweep_that_comes_late_takes_one_rung_and_waits_again(regions: Regions
     assert climb.sweep(now=at(1800 + DEPUTY_S - REPEAT_S - 1)) == 0
     assert climb.sweep(now=at(1800 + DEPUTY_S - REPEAT_S)) == 1
     assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy"]
+
+
+def says(
+    officer: Officer, state: ReceiptState, seconds: float, note: str = "", errand: Errand = Errand.FIRST
+) -> None:
+    row = Delivery.objects.get(officer=officer, dispatch__errand=errand)
+    receipts.take(
+        officer.pk, [receipts.Answer(row.pk, state, at(seconds), note=note)], source="http", now=at(seconds)
+    )
+
+
+@pytest.mark.parametrize("first_s", [0, REPEAT_S])
+def test_who_cannot_go_has_his_deputy_called_at_once_and_is_not_rung_again(
+    regions: Regions, first_s: int
+) -> None:
+    officer = person(regions[STREET])
+    deputy = person(regions[STREET], rank=Rank.B)
+    Post.objects.filter(officer=deputy).update(valid_from=at(1))
+    tell(STREET)
+    sweep_until(first_s)
+    before = [errand for errand, _ in rungs(officer)]
+    says(officer, ReceiptState.CANNOT, first_s + 2, "车辆被困")
+    assert climb.sweep(now=at(first_s + 2)) == 1
+    assert rungs(officer) == [*[(errand, 1) for errand in before], ("deputy", 1)]
+    assert climb.sweep(now=at(first_s + 3)) == 0
+    answer(deputy, Errand.DEPUTY, now=at(first_s + 10))
+    climb.sweep(now=at(first_s + 10))
+    assert state_of(officer) == ClimbState.ANSWERED
+    assert sweep_until(END_S + 60, since_s=first_s + 15) == 0
+
+
+def test_a_cannot_after_the_confirmation_calls_the_deputy_once(regions: Regions) -> None:
+    officer = person(regions[STREET])
+    deputy = person(regions[STREET], rank=Rank.B)
+    Post.objects.filter(officer=deputy).update(valid_from=at(1))
+    tell(STREET)
+    sweep_until(REPEAT_S)
+    says(officer, ReceiptState.CONFIRMED, REPEAT_S + 1)
+    climb.sweep(now=at(REPEAT_S + 1))
+    assert state_of(officer) == ClimbState.ANSWERED
+    says(officer, ReceiptState.CANNOT, REPEAT_S + 20)
+    assert climb.sweep(now=at(REPEAT_S + 20)) == 1
+    assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy"]
+    answer(deputy, Errand.DEPUTY, now=at(REPEAT_S + 30))
+    for seconds in (30, 35, 40):
+        assert climb.sweep(now=at(REPEAT_S + seconds)) == 0
+        assert state_of(officer) == ClimbState.ANSWERED
+
+
+def test_who_goes_after_all_has_answered_however_late_his_first_word_comes(regions: Regions) -> None:
+    officer = person(regions[STREET])
+    tell(STREET)
+    sweep_until(REPEAT_S)
+    says(officer, ReceiptState.ARRIVED, REPEAT_S + 9)
+    row = Delivery.objects.get(officer=officer, dispatch__errand=Errand.FIRST)
+    late = receipts.Answer(row.pk, ReceiptState.CANNOT, at(REPEAT_S + 5))  # said before, came in after
+    receipts.take(officer.pk, [late], source="http", now=at(REPEAT_S + 12))
+    assert sweep_until(END_S, since_s=REPEAT_S + 12) == 0
+    assert state_of(officer) == ClimbState.ANSWERED
+
+
+def test_a_deputy_who_cannot_go_either_covers_nothing(regions: Regions) -> None:
+    officer = person(regions[STREET])
+    deputy = person(regions[STREET], rank=Rank.B)
+    Post.objects.filter(officer=deputy).update(valid_from=at(1))
+    tell(STREET)
+    sweep_until(DEPUTY_S)
+    says(deputy, ReceiptState.CANNOT, DEPUTY_S + 1, errand=Errand.DEPUTY)
+    sweep_until(SUPERIOR_S, since_s=DEPUTY_S + 5)
+    assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy", "superior"]
+
+
+def keeper(region: Region, station: str) -> Officer:
+    officer = person(region)
+    Post.objects.filter(officer=officer).update(station=station)
+    return officer
+
+
+def test_of_a_stations_keepers_one_answer_does_for_all_and_for_nobody_else(regions: Regions) -> None:
+    for code in ("mine", "other"):
+        make_station(code, StationKind.RESERVOIR, STREET)
+    one, two = (keeper(regions[STREET], "mine") for _ in range(2))
+    both = keeper(regions[STREET], "mine")
+    Post.objects.create(
+        officer=both, duty=Duty.FLOOD, region=regions[STREET], station_id="other", valid_from=NOON
+    )
+    flood = person(regions[STREET])
+    tell(STREET, kind=BulletinKind.LEVEL, stations=["mine", "other"])
+    sweep_until(REPEAT_S)
+    answer(one, Errand.FIRST, now=at(REPEAT_S + 1))
+    climb.sweep(now=at(REPEAT_S + 2))
+    ended = dict(Climb.objects.values_list("delivery__officer", "why"))
+    assert ended == {one.pk: "confirmed", two.pk: "enough of the group", both.pk: "", flood.pk: ""}
+
+
+def test_a_warning_must_be_answered_by_each(regions: Regions) -> None:
+    make_station("mine", StationKind.RESERVOIR, STREET)
+    one, two = (keeper(regions[STREET], "mine") for _ in range(2))
+    tell(STREET, stations=["mine"])
+    sweep_until(REPEAT_S)
+    answer(one, Errand.FIRST, now=at(REPEAT_S + 1))
+    climb.sweep(now=at(REPEAT_S + 2))
+    assert (state_of(one), state_of(two)) == (ClimbState.ANSWERED, ClimbState.CLIMBING)
+
+
+def test_an_answer_after_the_last_rung_still_ends_it_while_the_call_is_open(regions: Regions) -> None:
+    officer = person(regions[STREET])
+    tell(STREET)
+    sweep_until(END_S, every_s=30)
+    assert state_of(officer) == ClimbState.EXHAUSTED
+    answer(officer, Errand.FIRST, now=at(END_S + 60))
+    climb.sweep(now=at(END_S + 60))
+    assert state_of(officer) == ClimbState.ANSWERED
 
 
 def test_a_drill_climbs_as_a_drill(regions: Regions) -> None:

@@ -19,7 +19,7 @@ from foundation.scope import Scope
 from hydrology.models import Region
 from notifications import delivery, dispatch, receipts
 from notifications.models import RANK, Delivery, Errand, Receipt, ReceiptState, State
-from officers.models import Officer
+from officers.models import Duty, Officer
 from tests.console.factories import make_bulletin, make_officer
 from tests.hydrology.factories import make_regions
 
@@ -79,7 +79,9 @@ def test_states_only_move_forward_in_any_order_and_grouping(
     assert list(filter(None, told)) == sorted(filter(None, told))
 
 
-@pytest.mark.parametrize("state", [ReceiptState.CONFIRMED, ReceiptState.ARRIVED, ReceiptState.REPORTED])
+@pytest.mark.parametrize(
+    "state", [ReceiptState.CONFIRMED, ReceiptState.ARRIVED, ReceiptState.REPORTED, ReceiptState.CANNOT]
+)
 def test_who_has_arrived_or_reported_has_confirmed(line: Delivery, state: ReceiptState) -> None:
     take(line, state)
     line.refresh_from_db()
@@ -139,6 +141,34 @@ def test_an_answer_settles_the_repeats_of_the_same_message(line: Delivery) -> No
     dispatch.run_errand(told, Errand.REPEAT, now=now(), unanswered=[line.pk])
     take(line, ReceiptState.CONFIRMED)
     assert set(Delivery.objects.values_list("state", flat=True)) == {State.CONFIRMED}
+
+
+def test_a_call_for_help_tells_the_desk_above_once_and_pushes_nothing_personal(
+    line: Delivery, regions: Regions, person: Person
+) -> None:
+    city, district = (person(regions[code], duty=Duty.DESK) for code in ("4403", "440303"))
+    answer = receipts.Answer(line.pk, ReceiptState.HELP, now(), note="需要冲锋舟")
+    for _ in range(2):
+        receipts.take(line.officer_id, [answer], source="http", now=now())
+    told = Bulletin.objects.get(kind="message")
+    assert (told.about, told.officers, told.requires) == (f"help/{line.pk}", [district.pk], "confirm")
+    assert "需要冲锋舟" in told.body_zh and line.officer.name in told.body_en
+    for push in (told.push_zh, told.push_en, told.title_zh, told.title_en):
+        assert line.officer.name not in push and "冲锋舟" not in push
+    dispatch.take_up(now=now())
+    assert Delivery.objects.filter(officer=district, dispatch__bulletin=told).exists()
+    assert not Delivery.objects.filter(officer=city).exists()
+
+
+def test_a_call_for_help_in_a_drill_is_a_drill(regions: Regions, person: Person, bulletin: Bulletins) -> None:
+    officer = person(regions[STREET])
+    person(regions["440303"], duty=Duty.DESK)
+    bulletin(STREET, drill=True)
+    dispatch.take_up(now=now())
+    row = Delivery.objects.get(officer=officer)
+    receipts.take(officer.pk, [receipts.Answer(row.pk, ReceiptState.HELP, now())], source="http", now=now())
+    told = Bulletin.objects.get(kind="message")
+    assert told.drill and told.push_zh.startswith("【演练】")
 
 
 NOT_RECEIPTS: list[Any] = [

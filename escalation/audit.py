@@ -1,0 +1,192 @@
+"""The auditor of 叫应: proves that every due step fired, redoes what did not, and tells the duty engineer.
+
+Owns Incident. Woken every 10 s by its own job, so that a chase whose sweep is dead or stuck is still noticed; silent
+only when nothing is wrong. It redoes through the same doors as the sweeps (climb.sweep, dispatch.take_up,
+dispatch.refill), under their locks. One alarm a kind and incident; an incident ends when nothing has been found for
+QUIET, with an all-clear.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.db import DatabaseError, connection, transaction
+
+from alerts.assessment.wording import Words
+from alerts.bulletins import issue
+from alerts.models import Bulletin, BulletinKind, Requires
+from escalation import climb
+from escalation.due import CANNOT
+from escalation.models import Climb, ClimbState, Incident
+from foundation.clock import local
+from hydrology.models import Level, Region
+from notifications import dispatch
+from officers.models import Duty
+
+log = logging.getLogger(__name__)
+
+LATE = timedelta(seconds=30)
+QUIET = timedelta(minutes=5)  # so long nothing must be found before an incident is over
+VALIDITY = timedelta(hours=6)
+CONFIRM_WITHIN = timedelta(minutes=10)
+CHASED = 3  # Bulletin.urgency
+AUDIT_LOCK = 0x5E9_0003  # any constant, used nowhere else
+KINDS = {  # what was found: (zh, en)
+    "late_steps": ("叫应步骤超时未执行", "steps of the ladder were late"),
+    "no_climb": ("未确认人员未进入叫应", "silent people were not chased"),
+    "no_dispatch": ("消息未分发", "messages were not dispatched"),
+    "no_deliveries": ("分发缺少送达记录", "dispatches lack deliveries"),
+}
+
+# silent when his first wait was over, or without a device from the beginning, or cannot go and said so in time; who
+# lost his device or said so only just now is the next sweep's
+_MISSING = f"""
+SELECT count(*) FROM notifications_delivery d
+WHERE d.dispatch_id = %(dispatch)s
+  AND (d.state <> 'confirmed' AND (%(waited)s OR d.state = 'failed_perm' AND d.reason = 'no_live_device')
+    OR {CANNOT.format(d="d")} AND EXISTS (SELECT 1 FROM notifications_receipt r WHERE r.delivery_id = d.id
+                                          AND r.state = 'cannot' AND r.received_at < %(late)s))
+  AND d.id NOT IN (
+      SELECT c.delivery_id FROM escalation_climb c JOIN notifications_delivery x ON x.id = c.delivery_id
+      WHERE x.dispatch_id = %(dispatch)s)
+"""
+
+# fewer lines than were counted when it was made; or, where a confirmation is owed, nobody at all
+_HOLLOW = """
+SELECT s.id FROM notifications_dispatch s JOIN alerts_bulletin b ON b.id = s.bulletin_id
+CROSS JOIN LATERAL (SELECT count(*) AS lines FROM notifications_delivery d WHERE d.dispatch_id = s.id) d
+WHERE s.expires_at > %(now)s AND s.created_at <= %(late)s AND b.about NOT LIKE 'audit/%%'
+  AND (d.lines < s.recipients
+    OR d.lines = 0 AND s.errand = 'first' AND b.urgency >= %(chased)s AND b.requires IN ('confirm', 'report'))
+ORDER BY s.id
+"""
+
+
+def audit(*, now: datetime) -> dict[str, int]:
+    """Look, tell, redo; returns how many of each kind were found. One audit at a time, the others do nothing."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [AUDIT_LOCK])
+            if not cursor.fetchone()[0]:
+                return {}
+        found = look(now)
+        for kind, count in found.items():
+            _note(kind, count, now)
+        _end_quiet(now)
+    redo: dict[str, Callable[[], object]] = {
+        "no_dispatch": lambda: dispatch.take_up(now=now),
+        "no_deliveries": lambda: [dispatch.refill(pk, now=now) for pk in _hollow(now)],
+        "late_steps": lambda: climb.sweep(now=now),
+        "no_climb": lambda: climb.sweep(now=now),
+    }
+    for kind in found:
+        try:
+            redo[kind]()
+        except (
+            DatabaseError,
+            ValueError,
+        ):  # the alarm is out; one thing that cannot be mended holds up no other
+            log.exception("audit.redo_failed kind=%s", kind)
+    return found
+
+
+def look(now: datetime) -> dict[str, int]:
+    """What should have happened by now and has not, by kind; empty when all is well. Writes nothing."""
+    late = now - LATE
+    counts = {
+        "late_steps": Climb.objects.filter(state=ClimbState.CLIMBING, due_at__lt=late).count(),
+        "no_climb": _without_climb(now),
+        "no_dispatch": Bulletin.objects.unsent(now).filter(issued_at__lt=late).count(),
+        "no_deliveries": len(_hollow(now)),
+    }
+    return {kind: count for kind, count in counts.items() if count}
+
+
+def _without_climb(now: datetime) -> int:
+    missing, late = 0, now - LATE
+    with connection.cursor() as cursor:
+        for told, _, ladder, unreachable in climb.starting(now):
+            if unreachable or told.created_at >= late:
+                continue
+            waited = told.created_at + timedelta(seconds=ladder.waits_s[0]) < late
+            cursor.execute(_MISSING, {"dispatch": told.pk, "waited": waited, "late": late})
+            missing += cursor.fetchone()[0]
+    return missing
+
+
+def _hollow(now: datetime) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(_HOLLOW, {"now": now, "late": now - LATE, "chased": CHASED})
+        return [row[0] for row in cursor]
+
+
+def _note(kind: str, count: int, now: datetime) -> None:
+    """The incident's row: the first time with an alarm."""
+    incident = Incident.objects.filter(kind=kind, ended_at=None).first()
+    if incident is None:
+        Incident.objects.create(kind=kind, found_at=now, seen_at=now, worst=count)
+        _tell(kind, now, _alarm_words(kind, count, now), urgency=CHASED)
+        log.error("audit.found kind=%s count=%s", kind, count)
+    else:
+        incident.seen_at, incident.worst = now, max(incident.worst, count)
+        incident.save(update_fields=["seen_at", "worst"])
+
+
+def _end_quiet(now: datetime) -> None:
+    for incident in Incident.objects.filter(ended_at=None, seen_at__lte=now - QUIET).order_by("id"):
+        incident.ended_at = now
+        incident.save(update_fields=["ended_at"])
+        _tell(incident.kind, now, _clear_words(incident), urgency=0)
+        log.warning("audit.over kind=%s worst=%s", incident.kind, incident.worst)
+
+
+def _tell(kind: str, now: datetime, words: Words, *, urgency: int) -> None:
+    about, clear = f"audit/{kind}", urgency == 0
+    issue(
+        words,
+        now=now,
+        kind=BulletinKind.MESSAGE,
+        urgency=urgency,
+        level="clear" if clear else "late",
+        areas=list(Region.objects.filter(level=Level.CITY).order_by("code").values_list("code", flat=True)),
+        duties=[Duty.ENGINEER.value],
+        about=about,
+        requires=Requires.NONE if clear else Requires.CONFIRM,
+        deadline_at=None if clear else now + CONFIRM_WITHIN,
+        valid_until=now + VALIDITY,
+        drill=False,
+        caused_at=now,
+        supersedes=Bulletin.objects.filter(about=about, level="late").order_by("-id").first()
+        if clear
+        else None,
+    )
+
+
+def _alarm_words(kind: str, count: int, now: datetime) -> Words:
+    zh, en = KINDS[kind]
+    at = f"{local(now):%H:%M}"
+    return Words(
+        title_zh=f"【系统】{zh}（{count}）",
+        title_en=f"[System] {count}: {en}",
+        push_zh=f"【系统】{at} {zh}{count}项，已补做。请检查后台任务并确认。",
+        push_en=f"[System] {at}: {count} {en}; redone. Check the workers and confirm.",
+        body_zh=f"{at}，核查发现：{zh}，共{count}项，超过{LATE.seconds}秒。已自动补做。"
+        "请检查任务队列（urgent）、定时器、数据库和日志（climb.failed、audit.redo_failed）。",
+        body_en=f"{at}: the audit found that {count} {en}, {LATE.seconds} s after they were due. They are being redone. Check "
+        "the urgent queue, the beat, the database and the log (climb.failed, audit.redo_failed).",
+    )
+
+
+def _clear_words(incident: Incident) -> Words:
+    zh, en = KINDS[incident.kind]
+    minutes = QUIET.seconds // 60
+    return Words(
+        title_zh=f"【系统】恢复正常：{zh}",
+        title_en=f"[System] Over: {en}",
+        push_zh=f"【系统】恢复正常：{zh}，已{minutes}分钟未再出现。",
+        push_en=f"[System] Over: {en}; not seen for {minutes} minutes.",
+        body_zh=f"{local(incident.found_at):%m月%d日 %H:%M}起：{zh}，最多同时{incident.worst}项。"
+        f"已{minutes}分钟未再出现。",
+        body_en=f"Since {local(incident.found_at):%m-%d %H:%M}: {en}, {incident.worst} at once at the most. "
+        f"Not seen for {minutes} minutes.",
+    )

@@ -1,0 +1,85 @@
+"""Somebody in the field needs help: a message to the duty desk above him, once a delivery, chased until confirmed.
+
+Called by receipts.py in the receipt's own transaction. Leaves a Bulletin; writes nothing else. The push says which
+region and nothing of the person; his name and note stand in the body, which only the inbox shows.
+"""
+
+import logging
+from datetime import datetime, timedelta
+
+from alerts.assessment.wording import (
+    DRILL_EN,
+    DRILL_END_EN,
+    DRILL_END_ZH,
+    DRILL_ZH,
+    PUSH_EN,
+    PUSH_ZH,
+    TITLE_EN,
+    TITLE_ZH,
+    Words,
+)
+from alerts.bulletins import issue
+from alerts.models import BulletinKind, Requires
+from hydrology.models import Region
+from notifications.models import Delivery
+from officers.models import Duty, Post
+
+log = logging.getLogger(__name__)
+
+VALIDITY = timedelta(hours=2)
+CONFIRM_WITHIN = timedelta(minutes=5)
+URGENCY = 3  # chased
+
+
+def call_for_help(notes: dict[int, str], *, now: datetime) -> None:
+    """One message for each delivery (id: note) whose officer asks for help; call inside a transaction."""
+    rows = Delivery.objects.filter(id__in=notes).select_related("dispatch__bulletin", "region", "officer")
+    for row in rows.order_by("id"):
+        told, region = row.dispatch.bulletin, row.region
+        desk = _desk_above(region, row.officer_id, now)
+        if not desk:
+            log.warning("help.no_desk delivery=%s region=%s", row.pk, region.pk)
+        issue(
+            _words(region.name, row.officer.name, told.title_zh, told.title_en, notes[row.pk], told.drill),
+            now=now,
+            kind=BulletinKind.MESSAGE,
+            urgency=URGENCY,
+            level="help",
+            areas=[region.pk],
+            duties=[Duty.DESK.value],
+            officers=desk,
+            about=f"help/{row.pk}",
+            reasons={"delivery": row.pk, "bulletin": told.pk, "region": region.pk},
+            requires=Requires.CONFIRM,
+            deadline_at=now + CONFIRM_WITHIN,
+            valid_until=now + VALIDITY,
+            drill=told.drill,
+            caused_at=now,
+        )
+
+
+def _desk_above(region: Region, asker: int, now: datetime) -> list[int]:
+    """Who staffs the nearest duty desk at or above the region, himself left out; empty where there is none."""
+    codes = region.path.strip("/").split("/")
+    posts = Post.objects.active(now).filter(duty=Duty.DESK, region__in=codes).exclude(officer=asker)
+    by_code: dict[str, list[int]] = {}
+    for code, officer in posts.order_by("officer").values_list("region_id", "officer_id"):
+        by_code.setdefault(code, []).append(officer)
+    return next((by_code[code] for code in reversed(codes) if code in by_code), [])
+
+
+def _words(place: str, name: str, title_zh: str, title_en: str, note: str, drill: bool) -> Words:
+    mark_zh, mark_en = (DRILL_ZH, DRILL_EN) if drill else ("", "")
+    end_zh, end_en = ([DRILL_END_ZH], [DRILL_END_EN]) if drill else ([], [])
+    return Words(
+        title_zh=f"{mark_zh}【求助】{place}责任人请求支援"[:TITLE_ZH],
+        title_en=f"{mark_en}[Help] The officer of {place} asks for help"[:TITLE_EN],
+        push_zh=f"{mark_zh}【求助】{place[:20]}责任人请求支援，请查看并确认。"[:PUSH_ZH],
+        push_en=f"{mark_en}[Help] An officer of {place[:40]} asks for help. Read and confirm."[:PUSH_EN],
+        body_zh="\n".join(
+            [f"{mark_zh}{place}，{name}在执行“{title_zh}”时请求支援。", f"说明：{note or '未填写'}", *end_zh]
+        ),
+        body_en="\n".join(
+            [f'{mark_en}{place}: {name} asks for help with "{title_en}".', f"Note: {note or 'none'}", *end_en]
+        ),
+    )
