@@ -180,7 +180,7 @@ def _warnings(report: Row, w: Words) -> list[Flowable]:
         for warning in report["warnings"]
     ]  # fmt: skip
     head = [w("from"), w("to"), w("what"), w("region"), w("peak"), w("steps")]
-    table = _table(head, rows, [1.3, 1.3, 0.9, 1.3, 1, 7])
+    table = _table(head, rows, [1.3, 1.3, 1, 1.3, 1.35, 6.6])
     return [_text(f"{w('warnings')} · {w('levels')}", HEAD), *_or_none(table, rows, w("none"))]
 
 
