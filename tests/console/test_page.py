@@ -16,7 +16,12 @@ STATIC = Path(__file__).parents[2] / "console" / "static" / "console"
 SCRIPTS = sorted(STATIC.glob("*.js"))
 
 
-PAGES = {"/console/": 3, "/console/water": 4, "/console/feeds": 4, "/console/report": 4}  # address -> static files it names
+PAGES = {
+    "/console/": 3,
+    "/console/water": 4,
+    "/console/feeds": 4,
+    "/console/report": 4,
+}  # address -> static files it names
 
 
 @pytest.fixture(params=PAGES)
