@@ -201,6 +201,7 @@ SPECTACULAR_SETTINGS = {
         "SourceKindEnum": "hydrology.models.SourceKind",
         "DeliveryStateEnum": "notifications.models.State",
         "ReceiptStateEnum": "notifications.models.ReceiptState",
+        "CallResultEnum": "escalation.models.CallResult",
     },
 }
 

@@ -46,6 +46,16 @@ WHERE d.dispatch_id = %(dispatch)s AND (d.state <> 'confirmed' OR said.cannot)
 ON CONFLICT (delivery_id) DO NOTHING
 """
 
+# one look at all of them: most sweeps have none to start
+_UNSTARTED = """
+SELECT DISTINCT d.dispatch_id FROM notifications_delivery d
+WHERE d.dispatch_id = ANY(%(dispatches)s)
+  AND (d.state <> 'confirmed' OR d.id IN (SELECT n.delivery_id FROM notifications_receipt n WHERE n.state = 'cannot'))
+  AND d.id NOT IN (
+      SELECT c.delivery_id FROM escalation_climb c JOIN notifications_delivery x ON x.id = c.delivery_id
+      WHERE x.dispatch_id = ANY(%(dispatches)s))
+"""
+
 # he had answered, and says afterwards that he cannot go
 _REOPEN = """
 UPDATE escalation_climb c SET state = 'climbing', ended_at = NULL, why = '', due_at = %(now)s
@@ -141,9 +151,13 @@ def start_climbs(*, now: datetime) -> None:
 
     Those without a live device, and those who cannot go, start at once. The ladder is frozen into the row.
     """
-    for dispatch, version, ladder, unreachable in starting(now):
+    open_now = starting(now)
+    with connection.cursor() as cursor:
+        cursor.execute(_UNSTARTED, {"dispatches": sorted({dispatch.pk for dispatch, *_ in open_now})})
+        unstarted = {row[0] for row in cursor}
+    for dispatch, version, ladder, unreachable in open_now:
         due_at = dispatch.created_at + timedelta(seconds=ladder.waits_s[0])
-        if due_at > now:
+        if due_at > now or dispatch.pk not in unstarted:
             continue
         with transaction.atomic(), connection.cursor() as cursor:
             if not _locked(cursor, dispatch.bulletin_id):
