@@ -133,13 +133,14 @@ def _item(
     ahead: dict[str, list[Answer]],
 ) -> Answer:
     nothing = {"mean_mm": None, "mean_share": 0.0}
+    inside = [gauge for gauge in gauges if gauge[1].startswith(path)]
     return {
         "region": code,
         "name": name,
         "observed": [
             {
                 "minutes": minutes,
-                **_highest(path, gauges, w),
+                **_highest(inside, w),
                 **(means[code][w] if code in means else nothing),
             }
             for w, minutes in enumerate(WINDOWS_MIN)
@@ -168,16 +169,15 @@ def _gauge_sums(as_of: datetime) -> list[Gauge]:
                 "rain": Element.RAIN.value,
                 "wrong": Quality.WRONG.value,
                 "slot_s": SLOT_S,
-                "windows": list(WINDOWS_MIN),
                 "since": as_of - timedelta(minutes=max(WINDOWS_MIN)),
+                **{f"after{minutes}": as_of - timedelta(minutes=minutes) for minutes in WINDOWS_MIN},
             },
         )
         return cursor.fetchall()
 
 
-def _highest(path: str, gauges: list[Gauge], w: int) -> Answer:
-    """The wettest gauge at or below the path in window `w`, and the share of all gauges' slots present."""
-    inside = [gauge for gauge in gauges if gauge[1].startswith(path)]
+def _highest(inside: list[Gauge], w: int) -> Answer:
+    """The wettest of these gauges in window `w`, and the share of their slots present."""
     top = max(((g[2][w], g[0]) for g in inside if g[2][w] is not None), default=(None, None))
     covered = sum(min(1.0, (g[3][w] or 0) / (WINDOWS_MIN[w] * 60)) for g in inside)
     return {
@@ -265,24 +265,31 @@ def _mm(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 2)
 
 
-_GAUGE_SUMS = """
-WITH newest AS (
-    SELECT DISTINCT ON (station_id, observed_at) station_id, observed_at, value, duration_s, quality
-    FROM hydrology_observation
-    WHERE element = %(rain)s AND observed_at > %(since)s AND observed_at <= %(as_of)s
-    ORDER BY station_id, observed_at, revision DESC
-), sums AS (
-    SELECT n.station_id, w.minutes, sum(n.value) AS mm, sum(n.duration_s) AS covered_s
-    FROM unnest(%(windows)s::int[]) AS w(minutes)
-    JOIN newest n ON n.observed_at > %(as_of)s - make_interval(mins => w.minutes)
-    WHERE n.quality < %(wrong)s AND n.duration_s <= %(slot_s)s
-    GROUP BY n.station_id, w.minutes
+_WINDOW_SUMS = ", ".join(
+    f"sum(o.{column}) FILTER (WHERE o.observed_at > %(after{minutes})s) AS {column}{minutes}"
+    for column in ("value", "duration_s")
+    for minutes in WINDOWS_MIN
 )
-SELECT s.code, r.path,
-       array_agg(sums.mm ORDER BY w.minutes), array_agg(coalesce(sums.covered_s, 0) ORDER BY w.minutes)
+_MM, _COVERED_S = (
+    ", ".join(f"{column}{minutes}" for minutes in WINDOWS_MIN) for column in ("value", "duration_s")
+)
+# Only instants with a correction are looked at for their newest revision: sorting a day of all gauges takes longer than
+# summing it.
+_GAUGE_SUMS = f"""
+WITH corrected AS (
+    SELECT station_id, observed_at, max(revision) AS revision
+    FROM hydrology_observation
+    WHERE element = %(rain)s AND observed_at > %(since)s AND observed_at <= %(as_of)s AND revision > 0
+    GROUP BY station_id, observed_at
+), sums AS (
+    SELECT o.station_id, {_WINDOW_SUMS}
+    FROM hydrology_observation o LEFT JOIN corrected c USING (station_id, observed_at)
+    WHERE o.element = %(rain)s AND o.observed_at > %(since)s AND o.observed_at <= %(as_of)s
+      AND o.quality < %(wrong)s AND o.duration_s <= %(slot_s)s AND (c.revision > o.revision) IS NOT TRUE
+    GROUP BY o.station_id
+)
+SELECT s.code, r.path, ARRAY[{_MM}], ARRAY[{_COVERED_S}]
 FROM hydrology_station s JOIN hydrology_region r ON r.code = s.region_id
-CROSS JOIN unnest(%(windows)s::int[]) AS w(minutes)
-LEFT JOIN sums ON sums.station_id = s.code AND sums.minutes = w.minutes
+LEFT JOIN sums ON sums.station_id = s.code
 WHERE s.kind = 'PP'
-GROUP BY s.code, r.path
 """
