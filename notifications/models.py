@@ -10,7 +10,7 @@ from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from alerts.models import Bulletin
 from hydrology.models import Region
@@ -130,6 +130,16 @@ class ReceiptState(models.TextChoices):
     HELP = "help"  # he goes and needs help; the duty desk above him is told
 
 
+GOES = (ReceiptState.CONFIRMED, ReceiptState.ARRIVED, ReceiptState.REPORTED)
+
+
+class ReceiptQuerySet(models.QuerySet["Receipt"]):
+    def refusals(self) -> Self:
+        """Those who said that they cannot go and have not said since, by the phone's clock, that they go after all."""
+        later = Receipt.objects.filter(delivery=OuterRef("delivery"), state__in=GOES, at__gt=OuterRef("at"))
+        return self.filter(~Exists(later), state=ReceiptState.CANNOT)
+
+
 class Receipt(models.Model):
     """What came back, as it came: kept even when late, repeated or out of order."""
 
@@ -142,6 +152,8 @@ class Receipt(models.Model):
     lat = models.FloatField(null=True)
     note = models.CharField(max_length=500, blank=True)
     form = models.JSONField(null=True)
+
+    objects = ReceiptQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["delivery", "state"], name="receipt_once")]

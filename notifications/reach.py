@@ -14,15 +14,20 @@ from django.db.models import CharField, Count, F, Func, OuterRef, Q, QuerySet, S
 
 from alerts.models import Requires
 from hydrology.models import Region, path_filter
-from notifications.models import ANSWERED, RANK, UNSENT, Delivery, Errand, State
+from notifications.models import ANSWERED, RANK, UNSENT, Delivery, Errand, Receipt, State
 from officers.models import Post
 
 UNANSWERED_LIMIT = 200
-OWES_NOTHING = (
+_ANSWERED = (
     Q(dispatch__bulletin__requires=Requires.NONE)
     | Q(dispatch__bulletin__requires=Requires.OPEN, state__in=ANSWERED)
     | Q(state=State.CONFIRMED)
 )
+
+
+def _owes_nothing() -> Q:
+    """He has given what is asked; that he cannot go answers for himself, not for his place."""
+    return _ANSWERED & ~Q(pk__in=Receipt.objects.refusals().values("delivery"))
 
 
 @dataclass(slots=True)
@@ -97,7 +102,7 @@ def silent_streets(bulletin_ids: Sequence[int], paths: Iterable[str]) -> dict[in
         )
         .exclude(dispatch__errand=Errand.REPEAT)
         .values(bulletin=F("dispatch__bulletin"), street=_code_at(3))
-        .annotate(answered=Count("id", filter=OWES_NOTHING))
+        .annotate(answered=Count("id", filter=_owes_nothing()))
         .filter(answered=0)
         .exclude(street="")
         .order_by("bulletin", "street")
@@ -117,7 +122,7 @@ def _tallies(
     grouped = (
         lines.exclude(dispatch__errand=Errand.REPEAT)
         .values("state", errand=F("dispatch__errand"), district=_code_at(2), street=_code_at(3))
-        .annotate(people=Count("id"), answered=Count("id", filter=OWES_NOTHING))
+        .annotate(people=Count("id"), answered=Count("id", filter=_owes_nothing()))
         .order_by()
     )
     for row in grouped:
@@ -141,7 +146,7 @@ def _unanswered(lines: QuerySet[Delivery], after: int, limit: int) -> list[dict[
     duty = Post.objects.filter(officer=OuterRef("officer"), region=OuterRef("region")).order_by("rank", "id")
     rows = (
         lines.filter(dispatch__errand=Errand.FIRST, id__gt=after)
-        .exclude(OWES_NOTHING)
+        .exclude(_owes_nothing())
         .annotate(duty=Subquery(duty.values("duty")[:1]), street=_code_at(3))
         .order_by("id")
     )

@@ -1,6 +1,7 @@
 """The reach counted by the database equals a plain recount of the rows, within the caller's regions only."""
 
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,10 +10,10 @@ from pytest_django import DjangoAssertNumQueries
 
 from alerts.models import Requires
 from hydrology.models import Region
-from notifications.models import RANK, Delivery, Errand, State
+from notifications.models import RANK, Delivery, Errand, Receipt, ReceiptState, State
 from notifications.reach import figures, reach_of, silent_streets
 from tests.console.factories import make_bulletin, make_dispatch
-from tests.hydrology.factories import make_regions
+from tests.hydrology.factories import NOW, make_regions
 
 CITY, DISTRICT = ("4403/",), ("4403/440303/",)
 PLACES = ["4403", "440303", "440303001", "440303002", "440304001"]
@@ -116,3 +117,18 @@ def test_queries_do_not_grow_with_people(
     for dispatch in (few, many):
         with django_assert_num_queries(3):
             reach_of(dispatch.bulletin_id, CITY)
+
+
+def test_a_street_whose_only_officer_cannot_go_has_nobody_until_he_goes_after_all(
+    regions: dict[str, Region],
+) -> None:
+    dispatch = make_dispatch([(regions["440303001"], State.CONFIRMED)])
+    line = dispatch.deliveries.get()
+    said = {"delivery": line, "received_at": NOW, "source": "http"}
+    Receipt.objects.create(state=ReceiptState.CANNOT, at=NOW, **said)
+    reach = reach_of(dispatch.bulletin_id, CITY)
+    assert [street["code"] for street in reach["nobody"]] == ["440303001"]
+    assert [person["id"] for person in reach["unanswered"]] == [line.pk]
+    assert silent_streets([dispatch.bulletin_id], CITY)[dispatch.bulletin_id] == ["440303001"]
+    Receipt.objects.create(state=ReceiptState.ARRIVED, at=NOW + timedelta(minutes=3), **said)
+    assert reach_of(dispatch.bulletin_id, CITY)["nobody"] == []
