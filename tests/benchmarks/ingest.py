@@ -6,8 +6,9 @@ a nowcast of 24 steps and an observed field, of the built-in storm with 3 h befo
   parts_s      medians: `readings`, `nowcast`, `observed` (each POST to its answer), `assess` (from the last answer
                to the committed slot: nudge, queue, rain picture, rules, rows)
   warned       cycles in which a warning spoke, and warned_cycle_s over these alone
+  growth_curve [[stations, cycle_s], …] at 1, 2, 5 and 10 times the stations, growth_parts_s the parts at each
   growth_10x   cycle_s with ten times the stations / cycle_s / 10: 1 is linear
-  sl651_frames_per_s  null: there is no SL 651 listener yet
+  sl651_frames_per_s  SL 651 reports from bytes to readings on one core, without socket and database (sl651.py)
 """
 
 import sys
@@ -21,12 +22,14 @@ from hydrology.models import Reservoir, River, SeasonLimit, Station
 from replay import player
 from replay.storm_2023 import reconstruct_2023
 from replay.storms import Frame
+from tests.benchmarks.sl651 import frames_per_s
 from tests.benchmarks.stack import Busy, Stack, median, result, say, stack, wait_for
 
 CYCLES = 9
 LEAD_IN = 36  # 3 h of frames
 FIRST_FRAME = 24  # of the storm's core: two hours into it, so that the measured cycles lie in its heavy part
-TIMES_MORE = 10
+GROWTH = (2, 5, 10)  # times the stations
+GROWN_LEAD_IN = 13  # past the hour that levels are compared with
 SLOT_WITHIN_S = 60.0
 
 
@@ -56,32 +59,32 @@ def cycle(
     }
 
 
-def cycles(on: Stack, count: int) -> list[dict[str, float]]:
+def cycles(on: Stack, count: int, lead_in: int = LEAD_IN) -> list[dict[str, float]]:
     """The lead-in, then `count` measured cycles, each after the sends of the one before have ended."""
     storm = reconstruct_2023()
     shift = player.shift_for(storm)
-    frames = storm.frames[storm.core][FIRST_FRAME : FIRST_FRAME + LEAD_IN + count]
+    frames = storm.frames[storm.core][FIRST_FRAME + LEAD_IN - lead_in : FIRST_FRAME + LEAD_IN + count]
     objects = player.Objects((frames[0].at + shift).date())
     door = player.Door(on.url, on.keys.feed_key, on.keys.feed_secret)
     measured = []
     for number, frame in enumerate(frames):
         found = cycle(on, frame, shift, objects, door)
         player.worked_off(frame.at + shift, SLOT_WITHIN_S)
-        if number >= LEAD_IN:
+        if number >= lead_in:
             measured.append(found)
-        if number >= LEAD_IN or number % 12 == 0:
+        if number >= lead_in or number % 12 == 0:
             say(f"{number:3} " + "  ".join(f"{name} {value:.3f}" for name, value in found.items()))
     return measured
 
 
-def multiply_stations(times: int) -> int:
-    """Every station `times` times over, with its limits, beside the first; returns how many there are then."""
+def multiply_stations(have: int, times: int) -> int:
+    """Every station `times` times over instead of `have`, with its limits, beside the first; how many there are then."""
     for model in (Station, Reservoir, River):
         fields = [field.attname for field in model._meta.concrete_fields if not field.primary_key]
         copies = []
-        for row in model.objects.all():
+        for row in model.objects.exclude(pk__contains="x"):
             kept = {name: getattr(row, name) for name in fields}
-            copies += [model(pk=f"{row.pk}x{number}", **kept) for number in range(1, times)]
+            copies += [model(pk=f"{row.pk}x{number}", **kept) for number in range(have, times)]
         model.objects.bulk_create(copies, batch_size=2000)
     SeasonLimit.objects.bulk_create(
         SeasonLimit(
@@ -90,37 +93,44 @@ def multiply_stations(times: int) -> int:
             end_mmdd=limit.end_mmdd,
             limit_m=limit.limit_m,
         )
-        for limit in SeasonLimit.objects.all()
-        for number in range(1, times)
+        for limit in SeasonLimit.objects.exclude(reservoir__contains="x")
+        for number in range(have, times)
     )
     return Station.objects.count()
+
+
+PARTS = ("readings", "nowcast", "observed", "assess")
+
+
+def medians(found: list[dict[str, float]]) -> dict[str, float | None]:
+    return {name: median([one[name] for one in found]) for name in ("cycle", *PARTS)}
 
 
 def main(count: int) -> None:
     with stack() as on, Busy(on) as busy:
         stations = Station.objects.count()
         once = cycles(on, count)
-        more = multiply_stations(TIMES_MORE)
-        say(f"{more} stations")
-        tenfold = cycles(on, max(3, count // 3))
-    names = ("readings", "nowcast", "observed", "assess")
-    cycle_s, tenfold_s = (median([one["cycle"] for one in found]) or 0.0 for found in (once, tenfold))
+        grown, have = {stations: medians(once)}, 1
+        for times in GROWTH:
+            more, have = multiply_stations(have, times), times
+            say(f"{more} stations")
+            grown[more] = medians(cycles(on, max(3, count // 3), GROWN_LEAD_IN))
     warned = [one["cycle"] for one in once if one["bulletins"]]
+    curve = [[many, found["cycle"] or 0.0] for many, found in grown.items()]
     result(
         {
-            "cycle_s": cycle_s,
-            "growth_10x": round(tenfold_s / cycle_s / (more / stations), 2),
-            "sl651_frames_per_s": None,
+            "cycle_s": curve[0][1],
+            "growth_10x": round(curve[-1][1] / curve[0][1] / (curve[-1][0] / curve[0][0]), 2),
+            "growth_curve": curve,
+            "sl651_frames_per_s": round(frames_per_s()),
             "cycles": len(once),
             "worst_s": round(max(one["cycle"] for one in once), 3),
-            "parts_s": {name: median([one[name] for one in once]) for name in names},
+            "parts_s": {name: grown[stations][name] for name in PARTS},
             "warned": len(warned),
             "warned_cycle_s": median(warned),
-            "tenfold": {
-                "stations": more,
-                "cycle_s": tenfold_s,
-                "parts_s": {name: median([one[name] for one in tenfold]) for name in names},
-            },
+            "growth_parts_s": [
+                [many, {name: found[name] for name in PARTS}] for many, found in grown.items()
+            ],
             "others_cpu_share": busy.others_share,
         }
     )
