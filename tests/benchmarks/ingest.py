@@ -79,10 +79,11 @@ def cycles(on: Stack, count: int, lead_in: int = LEAD_IN) -> list[dict[str, floa
 
 def multiply_stations(have: int, times: int) -> int:
     """Every station `times` times over instead of `have`, with its limits, beside the first; how many there are then."""
+    grown = list(Station.objects.filter(pk__contains="x").values_list("pk", flat=True))
     for model in (Station, Reservoir, River):
         fields = [field.attname for field in model._meta.concrete_fields if not field.primary_key]
         copies = []
-        for row in model.objects.exclude(pk__contains="x"):
+        for row in model.objects.exclude(pk__in=grown):
             kept = {name: getattr(row, name) for name in fields}
             copies += [model(pk=f"{row.pk}x{number}", **kept) for number in range(have, times)]
         model.objects.bulk_create(copies, batch_size=2000)
@@ -93,7 +94,7 @@ def multiply_stations(have: int, times: int) -> int:
             end_mmdd=limit.end_mmdd,
             limit_m=limit.limit_m,
         )
-        for limit in SeasonLimit.objects.exclude(reservoir__contains="x")
+        for limit in SeasonLimit.objects.exclude(reservoir__in=grown)
         for number in range(have, times)
     )
     return Station.objects.count()
