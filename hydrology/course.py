@@ -42,7 +42,10 @@ class Course:
         """Take note of a row; an older revision than the known one changes nothing, the same one is judged anew."""
         known = self.rows.get(at)
         if known is None:
-            insort(self.times, at)
+            if not self.times or at > self.times[-1]:
+                self.times.append(at)
+            else:
+                insort(self.times, at)
         if known is None or known.revision <= row.revision:
             self.rows[at] = row
 
@@ -90,10 +93,15 @@ def courses_over(
     columns = [list(column) for column in zip(*spans, strict=True)]
     if not columns:
         return courses
+    keys = list(zip(*columns[:2], strict=True))
+    instants: dict[float, datetime] = {}  # most stations report the same ones
     with connection.cursor() as cursor:
         cursor.execute(_STORED, [*columns, min(columns[2]), max(columns[3])])
-        for station, element, at_s, *row in cursor.fetchall():
-            courses[station, Element(element)].put(datetime.fromtimestamp(at_s, UTC), Row(*row))
+        for nth, at_s, *row in cursor.fetchall():
+            at = instants.get(at_s)
+            if at is None:
+                at = instants[at_s] = datetime.fromtimestamp(at_s, UTC)
+            courses[keys[nth - 1]].put(at, Row._make(row))
     return courses
 
 
@@ -112,8 +120,9 @@ def _spans(times: list[datetime]) -> list[tuple[datetime, datetime]]:
 # An instant comes as seconds: exact to the microsecond, and ten times cheaper to read than a timestamp's text.
 # The last two bounds are those of all spans: literals, by which the planner leaves the other months alone.
 _STORED = """
-SELECT span.station, span.element, o.*
-FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]) AS span(station, element, since, until)
+SELECT span.nth, o.*
+FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+     WITH ORDINALITY AS span(station, element, since, until, nth)
 CROSS JOIN LATERAL (
     SELECT extract(epoch FROM observed_at)::float8, revision, value, duration_s, quality, post_id
     FROM hydrology_observation
