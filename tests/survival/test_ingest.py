@@ -82,7 +82,10 @@ def post_once(stack: Stack, frame: Frame) -> None:
 
 def assessed(stack: Stack, frame: Frame) -> None:
     stack.wait(
-        lambda: stack.ask("SELECT slot_at >= %s FROM alerts_watchmark", frame.at) == [(True,)],
+        lambda: (
+            stack.ask("SELECT slot_at >= %s FROM alerts_watchmark WHERE hazard = 'rainstorm'", frame.at)
+            == [(True,)]
+        ),
         f"the assessment of {frame.at}",
     )
 
