@@ -1,6 +1,6 @@
 """What a request asks for: parameters parsed once, with an error that names the field and the remedy."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
@@ -18,6 +18,8 @@ AS_OF = OpenApiParameter(
     description="what was known then: only what had been received by this instant",
 )
 JSON_BYTES = "application/json"
+# what may be asked about; further out no day can be added or taken away, nor an offset applied
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def language(request: Request) -> str:
@@ -65,14 +67,15 @@ def whole(request: Request, name: str, low: int, high: int, default: int) -> int
 
 
 def time(request: Request, name: str, default: datetime) -> datetime:
+    """An instant with its zone, from 2000 to 2100. Raises Refusal 400 naming the parameter and how to write it."""
     raw = request.query_params.get(name)
     at = instant(raw.replace(" ", "+")) if raw else default  # "+08:00" arrives as a blank when not encoded
-    if at is not None:
+    if at is not None and EARLIEST <= at <= LATEST:
         return at
     raise Refusal(
         "invalid",
-        zh=f"{name} 须为带时区的 ISO 8601 时间，如 2023-09-07T18:20:00+08:00。",
-        en=f"{name} must be an ISO 8601 time with its zone, like 2023-09-07T18:20:00+08:00.",
+        zh=f"{name} 须为 2000 至 2100 年间带时区的 ISO 8601 时间，如 2023-09-07T18:20:00+08:00。",
+        en=f"{name} must be an ISO 8601 time from 2000 to 2100 with its zone, like 2023-09-07T18:20:00+08:00.",
         fields={name: (raw or "")[:40]},
     )
 

@@ -94,3 +94,21 @@ def test_a_series_tells_its_sliding_maxima_and_where_they_ended(feed: Feed, clie
     ]
     long = {**span, "from": iso(NOW - timedelta(days=100)), "step": "day", "maxima": "true"}
     assert client.get("/api/v1/stations/rain-1/series", long).json()["code"] == "bad_span"
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+08:00", "1999-12-31T23:59:59Z", "2100-01-01T00:00:01Z"]
+    + ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-08:00"],
+)
+def test_a_time_no_water_was_measured_at_is_refused_by_name(
+    at: str, feed: Feed, client_for: ClientFor
+) -> None:
+    client, series = client_for(CITY), "/api/v1/stations/rain-1/series"
+    assert client.get("/api/v1/live/levels", {"as_of": at}).json()["fields"] == {"as_of": at}
+    for name in ("as_of", "from", "to"):
+        answer = client.get(series, {"element": "rain_mm", name: at})
+        assert (answer.status_code, answer.json()["fields"]) == (400, {name: at})
+    for name in ("since", "until"):
+        answer = client.get("/api/v1/console/report", {name: at})
+        assert (answer.status_code, answer.json()["fields"]) == (400, {name: at})
