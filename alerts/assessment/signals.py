@@ -91,6 +91,19 @@ class Signal:
     expected_until: datetime | None = None
     references: tuple[str, ...] = field(default=())
 
+    def __post_init__(self) -> None:
+        for name, limit in (("identifier", 100), ("sender", 100), ("text", None)):
+            _storable(name, getattr(self, name), limit)
+        for name, texts in (
+            ("areas", (*self.zones.sea, *self.zones.unknown)),
+            ("references", self.references),
+        ):
+            for text in texts:
+                _storable(name, text, 110 if name == "references" else None)
+        for name in ("issued_at", "effective_at", "expected_until"):
+            if (at := getattr(self, name)) is not None and not 2000 <= at.year <= 2100:
+                raise BadSignal(name, "须在 2000 至 2100 年之间", "is not between the years 2000 and 2100")
+
 
 GRAVITY: Final = {colour: rank for rank, colour in enumerate(Colour)}
 EVENT_CODES: Final = {
@@ -114,12 +127,12 @@ _SEVERITIES: Final = {
     Severity.MINOR: Colour.BLUE,
 }
 _ACTION_WORDS: Final = (
-    ("解除", SignalAction.CANCEL),
     ("降级", SignalAction.DOWNGRADE),
     ("降低", SignalAction.DOWNGRADE),
     ("升级", SignalAction.UPGRADE),
     ("扩展", SignalAction.EXTEND),
 )
+_CANCELLED: Final = re.compile("解除(?!之?前)")  # "until it is lifted" lifts nothing
 _SEA: Final = re.compile(r"(?:珠江口|[^、，]*湾|[^、，]*海[区域])$")
 _BRACKETS: Final = re.compile(r"([^、，；;,（(]+)[（(]([^）)]*)[）)]")
 _LIST: Final = re.compile(r"[、，；;,\s]+")
@@ -127,23 +140,30 @@ _CITY_WORDS: Final = frozenset({"全市", "深圳市", "全市陆地", "全市�
 
 
 def from_cap(alert: Alert, places: Sequence[Place]) -> list[Signal]:
-    """The signals of a CAP message, from its Chinese info where there is one. Raises BadSignal."""
+    """The signals of a CAP message, from its Chinese info where there is one. Raises BadSignal.
+
+    A Cancel may say no more than what it ends: then there is no signal, and its references are all it says.
+    """
     infos = [info for info in alert.infos if info.language.lower().startswith("zh")] or list(alert.infos[:1])
+    if not infos and alert.msg_type is MsgType.CANCEL:
+        return []
     if not infos:
         raise BadSignal(
             "info", "缺少 info，无法得知事件与区域", "has no info: neither event nor area is said"
         )
     signals = []
     for number, info in enumerate(infos):
-        words = f"{info.headline} {info.event} {info.description[:200]}"
+        beginning = info.description[:200]
+        said = [words for words in (info.headline, info.event) if _colours(words)] or [beginning]
+        words = f"{info.headline} {info.event} {beginning}"
         signals.append(
             Signal(
                 identifier=alert.identifier if number == 0 else f"{alert.identifier}.{number}",
                 sender=alert.sender,
                 status=alert.status,
                 event=_event(dict(info.event_codes).values(), words),
-                colour=_colour(words, info.severity),
-                action=_action(alert.msg_type, words),
+                colour=_colour(said[0], info.severity),
+                action=_action(alert.msg_type, info.headline, f"{info.event} {said[0]}"),
                 zones=zones_of(
                     [area.description for area in info.areas],
                     [code for area in info.areas for _, code in area.geocodes],
@@ -170,6 +190,9 @@ def from_json(body: Any, places: Sequence[Place]) -> Signal:
     areas = body.get("areas")
     if not isinstance(areas, list) or not areas or not all(isinstance(area, str) for area in areas):
         raise BadSignal("areas", "须为区域编码或名称的数组", "is not a list of region codes or names")
+    references = body.get("references") or []
+    if not isinstance(references, list) or not all(isinstance(one, str) for one in references):
+        raise BadSignal("references", "须为标识的数组", "is not a list of identifiers")
     return Signal(
         identifier=_word(body, "identifier"),
         sender=_word(body, "sender"),
@@ -184,7 +207,7 @@ def from_json(body: Any, places: Sequence[Place]) -> Signal:
         text=str(body.get("text") or "")[:4000],
         effective_at=_instant(body, "effective_at"),
         expected_until=_instant(body, "expected_until"),
-        references=tuple(str(one) for one in body.get("references") or ()),
+        references=tuple(references),
     )
 
 
@@ -200,7 +223,7 @@ def zones_of(texts: Iterable[str], codes: Iterable[str], places: Sequence[Place]
             for name, within in _names(text):
                 if found := _look_up(name, within, places):
                     areas[found] = None
-                elif _SEA.search(name):
+                elif len(name) <= 32 and _SEA.search(name):
                     sea[name] = None
                 else:
                     unknown[f"{within}{name}"] = None
@@ -250,22 +273,35 @@ def _event(codes: Iterable[str], words: str) -> Event:
     return next((event for word, event in _EVENT_WORDS if word in words), Event.OTHER)
 
 
+def _colours(words: str) -> list[tuple[int, Colour]]:
+    """The colours these words name, each with where it stands last."""
+    return [(words.rindex(f"{word}色"), c) for word, c in _COLOUR_WORDS.items() if f"{word}色" in words]
+
+
 def _colour(words: str, severity: Severity) -> Colour:
     """The colour the bulletin says last (an upgrade names both), else the one its severity stands for."""
-    said = [
-        (words.rindex(f"{word}色"), colour) for word, colour in _COLOUR_WORDS.items() if f"{word}色" in words
-    ]
-    if said:
+    if said := _colours(words):
         return max(said)[1]
     if severity in _SEVERITIES:
         return _SEVERITIES[severity]
     raise BadSignal("severity", "未说明预警颜色", "says no colour, and its severity is unknown")
 
 
-def _action(msg_type: MsgType, words: str) -> SignalAction:
-    if msg_type is MsgType.CANCEL:
+def _action(msg_type: MsgType, headline: str, words: str) -> SignalAction:
+    """What the headline says is done, else the words that name the colour. An Alert cancels by its headline only."""
+    if msg_type is MsgType.CANCEL or _CANCELLED.search(headline):
         return SignalAction.CANCEL
-    return next((action for word, action in _ACTION_WORDS if word in words), SignalAction.ISSUE)
+    if msg_type is not MsgType.ALERT and _CANCELLED.search(words):
+        return SignalAction.CANCEL
+    both = f"{headline} {words}"
+    return next((action for word, action in _ACTION_WORDS if word in both), SignalAction.ISSUE)
+
+
+def _storable(name: str, text: str, limit: int | None) -> None:
+    if "\0" in text:
+        raise BadSignal(name, "含有空字符（NUL）", "has a NUL character")
+    if limit is not None and len(text) > limit:
+        raise BadSignal(name, f"超过 {limit} 个字符", f"is longer than {limit} characters")
 
 
 def _word(body: Mapping[str, Any], name: str) -> str:

@@ -91,6 +91,25 @@ def test_colour_and_action_stand_in_the_words(headline: str, colour: Colour, act
     assert (signal.colour, signal.action) == (colour, action)
 
 
+@pytest.mark.parametrize(
+    ("headline", "description", "colour", "action"),
+    [
+        ("发布暴雨红色预警信号", "预警信号解除前请勿外出。", Colour.RED, SignalAction.ISSUE),
+        ("发布暴雨黄色预警信号", "预警信号可能升级为红色。", Colour.YELLOW, SignalAction.ISSUE),
+        ("天气预警", "发布暴雨红色预警，解除橙色预警前的措施。", Colour.ORANGE, SignalAction.ISSUE),
+        ("天气预警", "暴雨橙色预警升级为红色", Colour.RED, SignalAction.UPGRADE),
+        ("解除暴雨红色预警信号", "", Colour.RED, SignalAction.CANCEL),
+    ],
+)
+def test_guidance_in_the_description_neither_cancels_nor_colours(
+    headline: str, description: str, colour: Colour, action: SignalAction
+) -> None:
+    said = f"<headline>{headline}</headline><description>{description}</description>"
+    raw = FOREIGN.replace(">Update<", ">Alert<").replace("<headline>罗湖区发布暴雨橙色预警</headline>", said)
+    [signal] = from_cap(read(raw.encode()), PLACES)
+    assert (signal.colour, signal.action) == (colour, action)
+
+
 def plain(**fields: Any) -> dict[str, Any]:
     return {
         "identifier": "44030041600000_20230907182000_0", "sender": "44030041600000", "event": "rainstorm",
@@ -111,6 +130,10 @@ def test_a_plain_signal_says_the_same() -> None:
     [
         ({"colour": "green"}, "colour"), ({"event": 3}, "event"), ({"areas": []}, "areas"),
         ({"areas": [1]}, "areas"), ({"issued_at": "2023-09-07T18:20:00"}, "issued_at"), ({"issued_at": 5}, "issued_at"),
+        ({"expected_until": "9999-12-31T23:59:59Z"}, "expected_until"), ({"text": "a\0b"}, "text"),
+        ({"issued_at": "0001-01-01T00:00:00+08:00"}, "issued_at"), ({"identifier": "i\0d"}, "identifier"),
+        ({"references": 5}, "references"), ({"references": "ab"}, "references"), ({"references": [1]}, "references"),
+        ({"references": ["x" * 200]}, "references"), ({"areas": ["南\0湾"]}, "areas"),
         ({"identifier": "a b"}, "identifier"), ({"sender": None}, "sender"), ({"status": "Real"}, "status"),
     ],
 )  # fmt: skip
@@ -120,6 +143,16 @@ def test_a_faulty_field_is_named_in_both_languages(fields: dict[str, Any], named
     assert caught.value.field == named
     assert caught.value.zh
     assert caught.value.en
+
+
+def test_a_cap_identifier_too_long_to_keep_is_named() -> None:
+    with pytest.raises(BadSignal) as caught:
+        from_cap(read(FOREIGN.replace("44030041600000_20230907182000_0", "x" * 150).encode()), PLACES)
+    assert caught.value.field == "identifier"
+
+
+def test_a_sea_zone_too_long_to_be_one_is_a_place_nobody_knows() -> None:
+    assert zones_of(["南" * 50 + "湾"], [], PLACES).sea == ()
 
 
 @given(
