@@ -97,8 +97,8 @@ def let_go(
         if archive_days and due:
             rested = rested_on()
             for month in sorted(month for month in due if month not in rested):
-                cursor.execute(f"DROP TABLE {table_of(month)}")
-                moved.append(table_of(month))
+                if _dropped(month):
+                    moved.append(table_of(month))
     if moved:
         log.info("storage.let_go tables=%s", ",".join(moved))
     return moved
@@ -132,6 +132,16 @@ def _gone_at(month: datetime, now: datetime) -> datetime:
             return datetime.fromisoformat(noted)
         cursor.execute(f"COMMENT ON TABLE {table_of(month)} IS %s", [now.isoformat()])
         return now
+
+
+def _dropped(month: datetime) -> bool:
+    """Drop the month, unless late rows have brought it back since it was looked at."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_MAKING])
+        still_gone = month in months(attached=False)
+        if still_gone:
+            cursor.execute(f"DROP TABLE {table_of(month)}")
+    return still_gone
 
 
 def _older(candidates: Iterable[datetime], before: datetime) -> Iterator[datetime]:

@@ -374,3 +374,17 @@ def test_the_hourly_job_makes_room_ahead_and_lets_old_things_go() -> None:
     assert not FeedPost.objects.exclude(body=b"").exists()
     assert Latest.objects.get().observed_at == LONG_AGO
     tasks.tidy()
+
+
+@pytest.mark.usefixtures("clean_months")
+def test_a_month_that_comes_back_while_it_is_to_be_dropped_stays() -> None:
+    taken(rain_row("rain-1", LONG_AGO, 1.0), now=LONG_AGO)
+    go()
+    later = NOW + 100 * DAY
+
+    def late_rows_come() -> tuple[datetime, ...]:
+        taken(rain_row("rain-1", LONG_AGO + 5 * MINUTE, 7.0), now=later)
+        return ()
+
+    assert let_go(now=later, keep_days=365, archive_days=90, rested_on=late_rows_come) == []
+    assert seen() == [LONG_AGO, LONG_AGO + 5 * MINUTE]
