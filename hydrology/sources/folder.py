@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -127,6 +127,7 @@ def _settled(plan: _Plan, stamp: Stamp, before: list[int] | None, now_ns: int) -
 
 
 def _candidates(plan: _Plan) -> Iterator[_File]:
+    inside = cache(partial(_inside, plan))
     try:
         for folder in plan.folders:
             for path in folder.glob(plan.glob):
@@ -134,6 +135,8 @@ def _candidates(plan: _Plan) -> Iterator[_File]:
                 if name.startswith((".", "done/", "refused/")) or path.name.startswith("."):
                     continue
                 if path.name.lower().endswith(UNFINISHED) or path.is_symlink():
+                    continue
+                if not inside(path.parent):
                     continue
                 try:
                     status = path.stat()
@@ -147,6 +150,11 @@ def _candidates(plan: _Plan) -> Iterator[_File]:
             f"文件夹 {plan.root} 无法列出（{error.strerror}），请检查挂载与权限。",
             f"the folder {plan.root} cannot be listed ({error.strerror}): check the mount and its rights.",
         ) from error
+
+
+def _inside(plan: _Plan, folder: Path) -> bool:
+    """Whether it lies in the source's folder, links followed: a linked directory leads to files that are not ours."""
+    return folder.resolve().is_relative_to(plan.root.resolve())
 
 
 def _name(path: Path) -> str:
@@ -179,6 +187,12 @@ def _too_large(plan: _Plan, file: _File) -> str:
 
 def _put_away(plan: _Plan, file: _File, taken: bool) -> None:
     target = plan.root / ("done" if taken else "refused") / file.path.relative_to(plan.root)
+    if not _inside(plan, target.parent):
+        raise fault(
+            "mapping.after",
+            f"文件 {file.name} 未移走：{target.parent.name}/ 链接到来源文件夹之外，请改为普通文件夹。",
+            f"the file {file.name} was not moved: {target.parent.name}/ leads out of the folder; make it a plain one.",
+        )
     if target.exists():  # another one of that name was taken before
         target = target.with_name(f"{target.stem}~{file.stamp[1]}{target.suffix}")
     try:

@@ -199,3 +199,30 @@ def test_what_cannot_be_meant_is_a_fault(
     there = now_there()
     assert why in there.fault
     assert there.failures == 1
+
+
+def test_a_linked_directory_leads_to_no_files(feed: Feed, tmp_path: Path) -> None:
+    put(tmp_path / "out/theirs.json", body(rain("rain-1", NOW, 1.0)))
+    put(tmp_path / "in/day/ours.json", body(rain("rain-1", NOW, 2.0)))
+    (tmp_path / "in/linked").symlink_to(tmp_path / "out")
+    watch(tmp_path / "in", glob="*/*")
+    assert [came.name for came in polled()] == ["day/ours.json"]
+    assert names(tmp_path / "out") == ["theirs.json"]
+
+
+def test_nothing_is_put_away_through_a_link(feed: Feed, tmp_path: Path) -> None:
+    put(tmp_path / "in/ours.json", body(rain("rain-1", NOW, 2.0)))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "in/done").symlink_to(tmp_path / "out")
+    watch(tmp_path / "in")
+    assert [came.accepted for came in polled()] == [1]
+    assert "done/" in now_there().fault
+    assert names(tmp_path / "out") == []
+
+
+def test_the_folder_itself_may_be_a_link(feed: Feed, tmp_path: Path) -> None:
+    put(tmp_path / "real/ours.json", body(rain("rain-1", NOW, 2.0)))
+    (tmp_path / "in").symlink_to(tmp_path / "real")
+    watch(tmp_path / "in")
+    assert [came.accepted for came in polled()] == [1]
+    assert names(tmp_path / "real") == ["done/ours.json"]
