@@ -69,12 +69,18 @@ def _store_refusal(feed: Feed, now: datetime, refusal: Refusal, post_id: int) ->
 
 
 def malformed(field: str, zh: str, en: str) -> Refusal:
+    field, zh, en = map(_printable, (field, zh, en))  # they may quote the body
     return Refusal(
         "malformed",
         zh=f"无法读取：{field} {zh}。原文已留存，请更正后重发。",
         en=f"Cannot be read: {field} {en}. The bytes have been kept; mend them and send again.",
         fields={field: en},
     )
+
+
+def _printable(text: str) -> str:
+    """What jsonb can keep: no NUL, no lone surrogates."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def answered(accepted: int, duplicate: int, refused: Iterable[Rejection] = ()) -> Answer:

@@ -19,6 +19,7 @@ from foundation.errors import Refusal
 from hydrology import ingest
 from hydrology.doors import ingest as doors
 from hydrology.feeds import signing
+from hydrology.ingest.posts import Store, malformed, take
 from hydrology.models import Feed, FeedMark, FeedPost, GridRun, Latest, Observation, Product, StationKind
 from hydrology.science.formats import cf_netcdf
 from hydrology.science.grids import make_grid, unpack
@@ -455,3 +456,18 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(
     answer = posted(raw, signed(raw, now()))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
     assert not FeedPost.objects.exists()
+
+
+def test_what_is_quoted_of_an_unreadable_body_can_be_kept() -> None:
+    refusal = malformed("a\0", "不是 \udc80", "is not \x1b")
+    assert refusal.fields == {"a?": "is not ?"}
+    assert (refusal.zh + refusal.en).isprintable()
+
+
+def test_an_unreadable_body_quoted_with_nul_is_refused_and_kept(feed: Feed) -> None:
+    def read(feed: Feed, content: bytes, now: datetime) -> Store:
+        raise malformed("quantity", "为 AC\0", "is AC\0")
+
+    with pytest.raises(Refusal, match="AC[?]"):
+        take(feed, "grid", b"broken", NOW, read)
+    assert bytes(FeedPost.objects.get().body) == b"broken"
