@@ -57,12 +57,13 @@ def url_of(source: Source) -> URL:
     whole = "://" in secret
     try:
         url = make_url(secret if whole else source.address)
-    except exc.ArgumentError as error:
+    except (exc.ArgumentError, ValueError):  # a port that is no number
         raise fault(
             "secret_env" if whole else "address",
-            "不是数据库地址，请按 postgresql://用户@主机:端口/库名 填写。",
-            "Not the address of a database: write it like postgresql://user@host:port/name.",
-        ) from error
+            "不是数据库地址，请按 postgresql://用户@主机:端口/库名 填写；口令中的 @ : / 写作 %40 %3A %2F。",
+            "Not the address of a database: write it like postgresql://user@host:port/name; "
+            "in a password write @ : / as %40 %3A %2F.",
+        ) from None  # the error may quote the password
     if url.password and not whole:
         raise fault(
             "address",

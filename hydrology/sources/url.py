@@ -235,10 +235,10 @@ def _expect_file(plan: _Plan, got: _Got, name: str = "") -> None:
 
 def _get(plan: _Plan, client: httpx.Client, address: str, headers: dict[str, str]) -> _Got:
     """One file, redirects followed as far as they are allowed. Raises Refusal; the secret is in no text."""
-    url = address.replace("{secret}", quote(plan.secret, safe=""))
-    home = urlsplit(url)
     deadline_s = time.monotonic() + TOTAL_S
     try:
+        url = address.replace("{secret}", quote(plan.secret, safe=""))
+        home = urlsplit(url)
         for _ in range(MOST_HOPS + 1):
             at_home = (urlsplit(url).scheme, urlsplit(url).netloc) == (home.scheme, home.netloc)
             request = client.build_request("GET", url, headers=headers | (_signed(plan) if at_home else {}))
@@ -249,6 +249,12 @@ def _get(plan: _Plan, client: httpx.Client, address: str, headers: dict[str, str
                 url = _next(plan, url, answer.headers.get("Location", ""))
             finally:
                 answer.close()
+    except UnicodeError:
+        raise fault(
+            "address",
+            f"{address} 的主机名、请求头或密钥含有无法发送的字符，请只用 ASCII。",
+            f"{address}: its host, header or secret holds characters that cannot be sent: use ASCII only.",
+        ) from None  # the error quotes the secret
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
         raise fault(
             "address",

@@ -399,3 +399,14 @@ def test_mysql_is_polled_the_same_way(mysql_url: str, feed: Feed, monkeypatch: p
     mapping = database.mapping_of(source)
     assert not_writable(database.engine_of(source, mapping), mapping, "DELETE FROM ST_PPTN_R")
     hand.dispose()
+
+
+def test_a_whole_url_that_cannot_be_read_is_a_fault_that_does_not_quote_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOURCE_URL", "postgresql://user:p@ss:Secret9@host/db")
+    with pytest.raises(Refusal) as raised:
+        database.url_of(Source(secret_env="SOURCE_URL"))
+    assert raised.value.fields.keys() == {"secret_env"}
+    assert "Secret9" not in raised.value.zh + raised.value.en
+    assert raised.value.__suppress_context__

@@ -308,3 +308,13 @@ def test_somebody_elses_json_is_read_by_its_mapping(feed: Feed, web: Site) -> No
     (came,) = polled()
     assert (came.accepted, came.rejected) == (1, 1)
     assert Observation.objects.get().observed_at == NOW - timedelta(minutes=5)
+
+
+def test_a_secret_no_header_can_hold_is_a_fault_that_does_not_quote_it(
+    feed: Feed, web: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_KEY", "密钥Secret9")
+    make_source(web, "/now.json", secret_env="SOURCE_KEY", mapping={"header": "X-Key"})
+    polled()
+    assert "ASCII" in now_there().fault
+    assert "Secret9" not in now_there().fault
