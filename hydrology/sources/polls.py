@@ -8,6 +8,7 @@ Source. How to ask stands in one file a kind. Network and files are touched outs
 
 import logging
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -104,7 +105,7 @@ def poll(source: Source, *, raining: bool, clock: Clock) -> list[Came]:
     began_s = time.monotonic()
     came: list[Came] = []
     problem, note = "", ""
-    in_time = True
+    in_time, ours = True, False
     try:
         fetch, worded = _fetcher(source), _worded(source)
         for fetched in fetch(source, clock()):
@@ -121,10 +122,13 @@ def poll(source: Source, *, raining: bool, clock: Clock) -> list[Came]:
     except (OperationalError, InterfaceError):
         raise  # the database is away: nothing can be remembered, the lease ends by itself
     except Exception as error:
-        log.exception("source.failed source=%s", source.pk)
-        problem = f"系统内部错误，请联系运维。Our own fault, see the log: {error!r}"
+        log.error("source.failed source=%s error=%s", source.pk, _without_words(error))
+        problem = f"系统内部错误，请联系运维。Our own fault, see the log: {type(error).__name__}"
+        ours = True  # however much was taken before it: PATIENCE counts these
     taken = [each for each in came if not each.refused]
-    good = not problem or bool(taken)  # one bad file among good ones is a remark, not a failure
+    good = not problem or (
+        bool(taken) and not ours
+    )  # one bad file among good ones is a remark, not a failure
     _conclude(source, good, problem or note, raining, clock(), again_at_once=good and not in_time)
     log.info(
         "source.polled source=%s good=%s bodies=%s accepted=%s fault=%r",
@@ -211,10 +215,9 @@ def _take(
     except Exception as error:
         if source.failures < PATIENCE:
             raise  # it may pass; the body stays where it is
-        log.exception("source.left_behind source=%s name=%s", source.pk, name)
-        problem = (
-            f"{name}: 多次无法入库，已跳过。Left behind after {PATIENCE} polls, our own fault: {error!r}"
-        )
+        log.error("source.left_behind source=%s name=%s error=%s", source.pk, name, _without_words(error))
+        kind = type(error).__name__
+        problem = f"{name}: 多次无法入库，已跳过。Left behind after {PATIENCE} polls, our own fault: {kind}"
         came.append(Came(name, size_bytes, refused=problem))
     try:
         if fetched.settle:
@@ -236,6 +239,11 @@ def _conclude(
     due_at = now if again_at_once else next_due(source, failures, raining, now)
     said: Mapping[str, object] = {"good_at": now} if good else {}
     _mine(source).update(due_at=due_at, failures=failures, fault=printable(text), **said)
+
+
+def _without_words(error: Exception) -> str:
+    """Its kind and where it arose; its words may quote a secret: a header, an address."""
+    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
 def _both(refusal: Refusal) -> str:

@@ -301,3 +301,28 @@ def test_killed_between_the_body_and_the_mark_a_poll_is_repeated_without_harm(
     assert poll_all(NOW + polls.LEASE) == ["a"]
     assert Source.objects.get().mark["etag"]
     assert (Observation.objects.count(), FeedPost.objects.count()) == (1, 1)
+
+
+def test_a_fault_of_ours_behind_a_good_body_is_left_behind_too_and_its_words_are_not_kept(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def door(feed: Feed, content: bytes, now: datetime) -> ingest.Answer:
+        if content == b"poison":
+            raise TypeError("-".join(("the", "secret")))  # the traceback shows this line
+        return take_readings(feed, content, now)
+
+    def fetch(source: Source, now: datetime) -> Iterator[Fetched]:
+        yield Fetched("readings", body(rain("rain-1", now, 1.0)), {"at": 1}, name="good")
+        yield Fetched("readings", b"poison", {"at": 2}, name="bad")
+        yield Fetched("readings", body(rain("rain-1", now, 1.0)), {"at": 3}, name="behind")
+
+    monkeypatch.setitem(polls.DOORS, "readings", door)
+    monkeypatch.setitem(polls.FETCHERS, SourceKind.FOLDER, fetch)
+    there = make_source("a", "/nowhere", kind=SourceKind.FOLDER)
+    seen = []
+    for hour in range(polls.PATIENCE + 1):
+        there = asked(there, NOW + hour * 60 * MINUTE)
+        seen.append((there.failures, there.mark["at"]))
+        assert "TypeError" in there.fault
+        assert "the-secret" not in there.fault + caplog.text
+    assert seen == [(1, 1), (2, 1), (3, 1), (0, 3)]
