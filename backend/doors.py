@@ -1,12 +1,16 @@
 """What every HTTP door has in common: how an error is said, and that a POST sent twice is done once."""
 
 import hashlib
+import logging
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from django.core.exceptions import ValidationError
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
@@ -15,6 +19,7 @@ from foundation.clock import now
 from foundation.errors import Refusal
 from officers.auth import subject_of
 
+log = logging.getLogger(__name__)
 STATUS_TEXT = {
     400: ("请求有误，请按字段提示修改后重试。", "The request is wrong; mend the named fields and try again."),
     401: ("请先登录。", "Sign in first."),
@@ -25,6 +30,23 @@ STATUS_TEXT = {
     429: ("请求过于频繁，请稍后再试。", "Too many requests; try again later."),
 }
 
+NOT_STORABLE = Refusal(
+    "invalid",
+    zh="请求中有无法使用的字符或超出范围的数值，请检查后重试。",
+    en="The request holds a character or a number that cannot be used; check it and try again.",
+)
+NO_CURSOR = Refusal(
+    "invalid",
+    zh="cursor 无效，请从第一页重新开始。",
+    en="This cursor is not one of ours; begin again with the first page.",
+    fields={"cursor": "invalid"},
+)
+NUL = Refusal(
+    "invalid",
+    zh="地址或查询参数中不能有空字符（%00），请去掉后重试。",
+    en="The address and its query must not hold a NUL (%00); leave it out.",
+)
+
 
 def language_of(request: HttpRequest) -> str:
     """ "en" only when the caller asks for English first; Chinese otherwise."""
@@ -33,7 +55,14 @@ def language_of(request: HttpRequest) -> str:
 
 def answer_error(error: Exception, context: dict[str, object]) -> Response | None:
     """DRF's exception handler: `{code, message, fields}` with the right status; None lets Django log a 500."""
-    language = language_of(context["request"])  # type: ignore[arg-type]
+    request: Request = context["request"]  # type: ignore[assignment]
+    language = language_of(request)
+    if isinstance(error, DataError) or (
+        isinstance(error, ValueError | ValidationError) and "cursor" in request.query_params
+    ):
+        # a cursor's content is first understood by the query; the log tells a fault of ours from a caller's
+        log.warning("doors.not_storable path=%s", request.path, exc_info=error)
+        error = NO_CURSOR if "cursor" in request.query_params else NOT_STORABLE
     if isinstance(error, Refusal):
         body = {"code": error.code, "message": error.message(language), "fields": error.fields}
         headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
@@ -78,6 +107,19 @@ def forget_answers(at: datetime) -> int:
     return KeptAnswer.objects.filter(at__lt=at - KEPT_FOR).delete()[0]
 
 
+class NoNul:
+    """Middleware: a NUL in the path or the query is refused before any view; PostgreSQL can hold none."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        query = request.META.get("QUERY_STRING", "")
+        if "\0" in request.path or "%00" in query or "\0" in query:
+            return _refused(NUL, language_of(request))
+        return self.get_response(request)
+
+
 class SameAnswerTwice:
     """Middleware for `Idempotency-Key`: the same key and body gets the first answer, another body 409.
 
@@ -109,15 +151,15 @@ class SameAnswerTwice:
 
     def _again(self, kept: KeptAnswer, digest: str, language: str) -> HttpResponse:
         if kept.digest != digest:
-            return _conflict(KEY_REUSED, language)
+            return _refused(KEY_REUSED, language, 409)
         if kept.status is None:
-            return _conflict(IN_PROGRESS, language)
+            return _refused(IN_PROGRESS, language, 409)
         return HttpResponse(kept.body, status=kept.status, content_type="application/json")
 
 
-def _conflict(refusal: Refusal, language: str) -> JsonResponse:
+def _refused(refusal: Refusal, language: str, status: int = 400) -> JsonResponse:
     return JsonResponse(
-        {"code": refusal.code, "message": refusal.message(language), "fields": {}}, status=409
+        {"code": refusal.code, "message": refusal.message(language), "fields": {}}, status=status
     )
 
 

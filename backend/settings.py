@@ -156,6 +156,7 @@ MIDDLEWARE = [
     "django.middleware.http.ConditionalGetMiddleware",  # below gzip: an ETag is that of the plain content
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "backend.doors.NoNul",
     "backend.doors.SameAnswerTwice",
 ]
 AUTH_USER_MODEL = "officers.Officer"

@@ -1,6 +1,7 @@
 """What all doors share: how an error is said, and that a POST sent twice is done once."""
 
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -213,3 +214,25 @@ def test_answers_are_forgotten_after_a_week(db: None) -> None:
     KeptAnswer.objects.create(owner="a", key="new", digest="", at=now())
     assert forget_answers(now()) == 1
     assert [kept.key for kept in KeptAnswer.objects.all()] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["live/levels?region=%00", "stations?region=a%00b", "stations/%00", "radar/frames?radar=%00"]
+    + ["coverage?region=%00", "warnings?region=%00"],
+)
+def test_a_nul_in_an_address_is_refused_at_every_door(address: str, desk: APIClient) -> None:
+    answer = desk.get(f"/api/v1/{address}", HTTP_ACCEPT_LANGUAGE="en")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+    assert "NUL" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("door", "cursor"),
+    [(door, cursor) for door in ("signals", "proposals", "calls") for cursor in ("p=\0\n", "p=abc")]
+    + [("stations", "p=\0\n")],
+)
+def test_a_cursor_that_is_not_ours_is_refused_by_name(door: str, cursor: str, desk: APIClient) -> None:
+    answer = desk.get(f"/api/v1/{door}", {"cursor": b64encode(cursor.encode()).decode()})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+    assert answer.json()["fields"] == {"cursor": "invalid"}
