@@ -26,7 +26,7 @@ from alerts.assessment.signals import (
 )
 from alerts.assessment.signals import Signal as Said
 from alerts.bulletins import issue
-from alerts.cap.values import BadCap, Status
+from alerts.cap.values import BadCap, MsgType, Status
 from alerts.cap.xml import read
 from alerts.models import (
     BulletinKind,
@@ -91,9 +91,13 @@ def _read(feed: Feed, body: bytes, now: datetime) -> Store:
             "code", "name", "level", "parent_id"
         )
     ]
+    ends: list[str] = []
     try:
         if body.lstrip()[:1] == b"<":
-            said = from_cap(read(body), places)
+            alert = read(body)
+            said = from_cap(alert, places)
+            if alert.status is Status.ACTUAL and alert.msg_type in (MsgType.UPDATE, MsgType.CANCEL):
+                ends = [one.identifier for one in alert.references if one.identifier != alert.identifier]
         else:
             said = [from_json(orjson.loads(body), places)]
     except BadCap as error:
@@ -110,29 +114,45 @@ def _read(feed: Feed, body: bytes, now: datetime) -> Store:
         raise malformed(
             "sent", "晚于当前时间 5 分钟以上，请校准时钟", "is more than 5 minutes ahead: set the clock"
         )
-    return partial(_store, feed, said, now)
+    return partial(_store, feed, said, ends, now)
 
 
-def _store(feed: Feed, said: list[Said], now: datetime, post_id: int) -> Answer:
+def _store(feed: Feed, said: list[Said], ends: list[str], now: datetime, post_id: int) -> Answer:
     known = set(
         Signal.objects.filter(identifier__in=[s.identifier for s in said]).values_list(
             "identifier", flat=True
         )
     )
     fresh = [one for one in said if one.identifier not in known]
+    ended = _end_named(ends, now)
     for one in fresh:
         _take_place(one, now, post_id)
-    if any(one.status is Status.ACTUAL for one in fresh):
+    if ended or any(one.status is Status.ACTUAL for one in fresh):
         _propose(now)
-    mark(feed, now, max((one.issued_at for one in fresh), default=None), len(fresh), 0)
+    accepted = len(fresh) if said else 1  # a Cancel without info says one thing: what it ends
+    mark(feed, now, max((one.issued_at for one in fresh), default=None), accepted, 0)
     log.info("ingest.signals feed=%s post=%s fresh=%s known=%s", feed.pk, post_id, len(fresh), len(known))
-    return answered(len(fresh), len(known))
+    return answered(accepted, len(known))
+
+
+def _end_named(names: list[str], now: datetime) -> int:
+    """End every signal in force of the messages so named (ID, and ID.n of its further infos); how many those are."""
+    ended = 0
+    for signal in Signal.objects.in_force().select_for_update() if names else ():
+        message, _, number = signal.identifier.rpartition(".")
+        if signal.identifier in names or (number.isdecimal() and message in names):
+            signal.held, signal.sea, signal.ended_at = [], [], now
+            signal.save(update_fields=["held", "sea", "ended_at"])
+            ended += 1
+    return ended
 
 
 def _take_place(one: Said, now: datetime, post_id: int) -> None:
-    """Keep it, and take away from earlier signals of the event what it ends."""
+    """Keep it where no later one has ended it, and take away from earlier signals of the event what it ends."""
     real = one.status is Status.ACTUAL
     holds = real and one.action is not SignalAction.CANCEL
+    paths = dict(Region.objects.values_list("code", "path").filter(level__in=LEVELS))
+    held, sea = _unended(one, paths) if holds else ([], [])
     Signal.objects.create(
         identifier=one.identifier,
         sender=one.sender,
@@ -141,8 +161,8 @@ def _take_place(one: Said, now: datetime, post_id: int) -> None:
         colour=one.colour,
         action=one.action,
         areas=list(one.zones.areas),
-        held=list(one.zones.areas) if holds else [],
-        sea=list(one.zones.sea),
+        held=held,
+        sea=sea if holds else list(one.zones.sea),
         unknown=[place[:64] for place in one.zones.unknown],
         text=one.text,
         issued_at=one.issued_at,
@@ -150,12 +170,11 @@ def _take_place(one: Said, now: datetime, post_id: int) -> None:
         expected_until=one.expected_until,
         references=list(one.references),
         received_at=now,
-        ended_at=None if holds and (one.zones.areas or one.zones.sea) else now,
+        ended_at=None if held or sea else now,
         post_id=post_id,
     )
     if not real or one.action not in ENDS:
         return
-    paths = dict(Region.objects.values_list("code", "path").filter(level__in=LEVELS))
     gone = [paths[code] for code in one.zones.areas]
     earlier = (
         Signal.objects.in_force()
@@ -170,6 +189,18 @@ def _take_place(one: Said, now: datetime, post_id: int) -> None:
         if not signal.held and not signal.sea:
             signal.ended_at = now
         signal.save(update_fields=["held", "sea", "ended_at"])
+
+
+def _unended(one: Said, paths: dict[str, str]) -> tuple[list[str], list[str]]:
+    """The regions and sea zones of a signal that none issued later, but here before it, has ended."""
+    held, sea = list(one.zones.areas), list(one.zones.sea)
+    later = Signal.objects.filter(
+        status=Status.ACTUAL, event=one.event, action__in=ENDS, issued_at__gt=one.issued_at
+    )
+    for areas, zones in later.values_list("areas", "sea"):
+        held = _left(held, [paths[code] for code in areas if code in paths], paths)
+        sea = [zone for zone in sea if zone not in zones]
+    return held, sea
 
 
 def _left(held: Iterable[str], gone: list[str], paths: dict[str, str]) -> list[str]:

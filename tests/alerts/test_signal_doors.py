@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 from alerts.models import Bulletin, Proposal, Signal
 from alerts.signals import take_signals
 from foundation.clock import iso, now
+from foundation.errors import Refusal
 from hydrology.feeds.signing import signed_headers
 from hydrology.models import Feed, FeedPost, Region
 from officers.models import Duty
@@ -76,6 +77,53 @@ def test_an_upgrade_takes_the_place_of_what_held_there_and_leaves_the_rest(met: 
     say(met, "yellow", "4403", action="cancel", at=NOW + 3 * MINUTE)
     assert in_force() == {}
     assert not Signal.objects.filter(ended_at=None).exists()
+
+
+def cap(met: Feed, **replaced: str) -> dict[str, Any]:
+    """The foreign message of the tests' district comes in, some of its words replaced."""
+    raw = FOREIGN.replace("440303", DISTRICT)
+    for name, word in WORDS.items():
+        raw = raw.replace(word, replaced.get(name, word))
+    return take_signals(met, raw.encode(), NOW)
+
+
+WORDS = {"type": "Update", "refers": "_20230907150000_1", "name": "_20230907182000_0", "colour": "橙色"}
+
+
+def test_a_cap_update_ends_what_it_names_whatever_its_words(met: Feed) -> None:
+    for name in ("_20230907150000_1", "_20230907150000_1.1", "_20230907150000_10"):
+        cap(met, name=name, type="Alert", colour="红色", refers="_none")
+    cap(met)
+    assert sorted(Signal.objects.in_force().values_list("identifier", "colour")) == [
+        ("44030041600000_20230907150000_10", "red"),
+        ("44030041600000_20230907182000_0", "orange"),
+    ]
+
+
+def test_a_cap_cancel_without_info_ends_what_it_names(met: Feed) -> None:
+    cap(met, name="_20230907150000_1", type="Alert", refers="_none")
+    assert in_force() == {"orange": [DISTRICT]}
+    info = FOREIGN[FOREIGN.index("<info>") : FOREIGN.index("</alert>")]
+    raw = FOREIGN.replace(info, "").replace("Update", "Cancel")
+    assert take_signals(met, raw.encode(), NOW) == {"accepted": 1, "duplicate": 0, "rejected": []}
+    assert in_force() == {}
+    assert DISTRICT not in open_levels(), "no level is suggested any more"
+
+
+def test_a_signal_that_comes_after_its_end_holds_only_where_that_did_not_end_it(met: Feed) -> None:
+    say(met, "yellow", A, action="cancel", at=NOW + MINUTE)
+    say(met, "yellow", DISTRICT, at=NOW)
+    say(met, "yellow", A, action="extend", at=NOW)
+    assert in_force() == {"yellow": [B]}
+
+
+@pytest.mark.parametrize(
+    "fault", [{"text": "a\0b"}, {"expected_until": "9999-12-31T23:59:59Z"}, {"references": 5}]
+)
+def test_what_cannot_be_kept_is_refused_and_its_bytes_are_kept(met: Feed, fault: dict[str, Any]) -> None:
+    with pytest.raises(Refusal, match="malformed"):
+        say(met, "red", "4403", **fault)
+    assert FeedPost.objects.filter(kind="signal").count() == 1
 
 
 def test_an_extension_adds_and_another_event_is_left_alone(met: Feed) -> None:
