@@ -5,16 +5,19 @@ message for good; writes nothing. Our warnings and orders are for officers, neve
 Restricted and their event is our own name, no official signal's. A drill is an Exercise.
 """
 
+import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from django.conf import settings
+from django.db.models import Q
 from lxml import etree
 
 from alerts.cap.signature import sign
 from alerts.cap.values import (
+    PER_SECOND,
     Alert,
     Area,
     Category,
@@ -32,8 +35,10 @@ from alerts.cap.values import (
 from alerts.cap.xml import write
 from alerts.models import Bulletin, BulletinKind, Requires
 from foundation.clock import local
+from foundation.errors import Refusal
 from hydrology.models import Region
 
+log = logging.getLogger(__name__)
 ATOM: Final = "http://www.w3.org/2005/Atom"
 _SEVERITY: Final = {  # by the bulletin's urgency, 0 to 4
     4: Severity.EXTREME,
@@ -48,6 +53,7 @@ _EVENT: Final = {
     BulletinKind.ORDER: ("防汛应急响应防御部署指令", "Flood response order"),
 }
 _RESPONSE: Final = {True: ResponseType.ALL_CLEAR, False: ResponseType.EXECUTE}
+ABOUT_ONE: Final = Q(warning__isnull=False) | Q(order__isnull=False)
 FOR_WHOM: Final = "深圳市三防责任人 Shenzhen flood-control officers"
 
 
@@ -73,12 +79,15 @@ def message_of(bulletin: Bulletin) -> Alert:
 
 
 def cap_of(bulletin: Bulletin) -> bytes:
-    """The message as XML, signed when a key is configured."""
+    """The message as XML, signed when a key is configured. Raises Refusal like `identifier_of`."""
     return _signed(write(message_of(bulletin)))
 
 
 def atom_of(bulletins: Iterable[Bulletin], address: str, now: datetime) -> bytes:
-    """An Atom feed of these bulletins, newest first; each entry links to its CAP at `address`/warnings/ID.cap."""
+    """An Atom feed of these bulletins, newest first; each entry links to its CAP at `address`/warnings/ID.cap.
+
+    A bulletin that has no national identifier is left out and logged: the others are told all the same.
+    """
     root = etree.Element(f"{{{ATOM}}}feed", nsmap={None: ATOM})
 
     def put(into: etree._Element, name: str, text: str = "", **attributes: str) -> etree._Element:
@@ -91,8 +100,13 @@ def atom_of(bulletins: Iterable[Bulletin], address: str, now: datetime) -> bytes
     put(root, "updated", local(now).isoformat(timespec="seconds"))
     put(root, "link", rel="self", href=f"{address}/warnings.atom")
     for bulletin in bulletins:
+        try:
+            name = identifier_of(bulletin)
+        except Refusal as refusal:
+            log.warning("cap.left_out bulletin=%s code=%s", bulletin.pk, refusal.code)
+            continue
         entry = put(root, "entry")
-        put(entry, "id", f"urn:cap:{identifier_of(bulletin)}")
+        put(entry, "id", f"urn:cap:{name}")
         put(entry, "title", bulletin.title_zh)
         put(entry, "updated", local(bulletin.issued_at).isoformat(timespec="seconds"))
         put(put(entry, "author"), "name", settings.CAP_UNIT)
@@ -103,12 +117,23 @@ def atom_of(bulletins: Iterable[Bulletin], address: str, now: datetime) -> bytes
 
 
 def identifier_of(bulletin: Bulletin) -> str:
-    """The national identifier: the place within the minute tells messages of one second apart."""
+    """The national identifier: the place within the minute tells messages of one second apart.
+
+    Only what becomes a message takes a place. Raises Refusal 409 `too_many_messages` beyond 600 in a minute.
+    """
     minute = bulletin.issued_at.astimezone(UTC).replace(second=0, microsecond=0)
     before = Bulletin.objects.filter(
-        issued_at__gte=minute, issued_at__lt=minute + timedelta(minutes=1), pk__lt=bulletin.pk
+        ABOUT_ONE, issued_at__gte=minute, issued_at__lt=minute + timedelta(minutes=1), pk__lt=bulletin.pk
     )
-    return identifier(settings.CAP_UNIT, bulletin.issued_at, before.count())
+    place = before.count()
+    if place >= 60 * PER_SECOND:
+        raise Refusal(
+            "too_many_messages",
+            zh="该消息同一分钟内已有 600 条消息，国家编码无法为其编号。请在系统内查看该消息。",
+            en="600 messages of its minute came before this one: it has no national identifier. Read it in the app.",
+            status=409,
+        )
+    return identifier(settings.CAP_UNIT, bulletin.issued_at, place)
 
 
 def _ends(bulletin: Bulletin) -> bool:

@@ -13,12 +13,13 @@ from alerts.cap.signature import verified
 from alerts.cap.values import Alert, Certainty, MsgType, ResponseType, Severity, Status, Urgency
 from alerts.cap.xml import read
 from alerts.cap_out import ATOM
-from alerts.models import Bulletin, Warning
+from alerts.models import Bulletin, Hazard, Warning
 from hydrology.models import Feed, Region
 from officers.models import Duty
 from tests.alerts.conftest import DISTRICT, SLOT, A, B, C, fell, play, signed_in
 from tests.alerts.test_cap import a_certificate
 from tests.alerts.test_doors import act, order
+from tests.console.factories import make_bulletin
 from tests.hydrology.factories import NOW
 
 Regions = dict[str, Region]
@@ -101,6 +102,25 @@ def test_the_feed_lists_open_warnings_of_the_callers_districts_only(feed: Feed, 
     [link] = links(district)
     href = link.get("href").partition("/api/v1/")[2]
     assert cap(district, href).infos[0].areas[0].geocodes == (("GB/T 2260", A),)
+
+
+def test_the_601st_message_of_a_minute_is_refused_by_name_and_left_out_of_the_feed(
+    desk: APIClient, regions: Regions
+) -> None:
+    first, last = (
+        Warning.objects.create(hazard=hazard, region=regions[DISTRICT], level=2, peak_level=2, raised_at=NOW)
+        for hazard in (Hazard.RAINSTORM, Hazard.FLOOD)
+    )
+    for _ in range(2):
+        make_bulletin(kind="level")  # without a warning: takes no place
+    for _ in range(600):
+        make_bulletin(warning=first)
+    assert cap(desk, f"warnings/{first.pk}.cap").identifier.endswith("59_9")
+    make_bulletin(warning=last)
+    refused = desk.get(f"/api/v1/warnings/{last.pk}.cap")
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_messages")
+    answer = desk.get("/api/v1/warnings.atom")
+    assert len(etree.fromstring(answer.content).findall(f"{{{ATOM}}}entry")) == 1
 
 
 def test_another_districts_message_is_not_there(feed: Feed, regions: Regions, desk: APIClient) -> None:
