@@ -13,7 +13,7 @@ from foundation.clock import now
 
 
 class GravestFirst(CursorPagination):
-    ordering = ("-urgency", "told_at", "id")
+    ordering = ("place",)  # unique: a cursor's position is its first column only
     page_size = 50
 
 
@@ -32,7 +32,7 @@ class Calls(APIView):
         operation_id="calls",
     )
     def get(self, request: Request) -> Response:
-        """Who is to be called by hand, the gravest first, then who has waited longest. Numbers are masked."""
+        """Who is to be called by hand, the gravest first, then whose call was made first. Numbers are masked."""
         scope = request.auth.scope
         if not scope.desk_paths:
             scope.require_desk("")

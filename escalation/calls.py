@@ -4,7 +4,7 @@ A task is claimed by one person at a time; only he sees the number, each look is
 What the silent person said on the telephone becomes a receipt like any other (source "call").
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -17,6 +17,9 @@ from notifications import receipts
 from notifications.models import ReceiptState
 from officers import audit, roster
 
+HELD_FOR = timedelta(
+    minutes=5
+)  # a claim without a result; afterwards anybody of the desk may take it or free it
 SAID = {  # what he says on the telephone is his receipt
     CallResult.ANSWERED: ReceiptState.CONFIRMED,
     CallResult.CANNOT: ReceiptState.CANNOT,
@@ -25,25 +28,33 @@ SAID = {  # what he says on the telephone is his receipt
 
 @transaction.atomic
 def claim(pk: int, scope: Scope, caller: int, now: datetime) -> CallTask:
-    """The caller takes the task; again is no fault. Raises Refusal `call_claimed`, `call_done`, `call_over`."""
+    """The caller takes the task; again is no fault, and one forgotten is free for others.
+
+    Raises Refusal `call_claimed`, `call_done`, `call_over`.
+    """
     task = _locked(pk, scope)
     _require_open(task)
-    if task.claimed_by_id is None:
-        task.claimed_by_id, task.claimed_at = caller, now
-        task.save(update_fields=["claimed_by", "claimed_at"])
-        audit.record(caller, "call.claim", f"call:{pk}", {"climb": task.climb_id}, now)
-    elif task.claimed_by_id != caller:
+    if task.claimed_by_id == caller:
+        return task
+    if task.claimed_by_id is not None and not _forgotten(task, now):
         raise _claimed(task)
+    detail = {"climb": task.climb_id} | ({"from": task.claimed_by_id} if task.claimed_by_id else {})
+    task.claimed_by_id, task.claimed_at = caller, now
+    task.save(update_fields=["claimed_by", "claimed_at"])
+    audit.record(caller, "call.claim", f"call:{pk}", detail, now)
     return task
 
 
 @transaction.atomic
 def release(pk: int, scope: Scope, caller: int, now: datetime) -> CallTask:
-    """The caller gives his task back to the list. Raises Refusal as `claim` and `call_not_claimed`."""
-    task = _held(pk, scope, caller)
+    """The caller gives his task, or one forgotten, back to the list; raises as `claim` and `call_not_claimed`."""
+    task = _locked(pk, scope)
+    if not _forgotten(task, now):
+        _require_held(task, caller)
+    detail = {} if task.claimed_by_id == caller else {"from": task.claimed_by_id}
     task.claimed_by_id = task.claimed_at = None
     task.save(update_fields=["claimed_by", "claimed_at"])
-    audit.record(caller, "call.release", f"call:{pk}", {}, now)
+    audit.record(caller, "call.release", f"call:{pk}", detail, now)
     return task
 
 
@@ -103,6 +114,15 @@ def _locked(pk: int, scope: Scope) -> CallTask:
 
 def _held(pk: int, scope: Scope, caller: int) -> CallTask:
     task = _locked(pk, scope)
+    _require_held(task, caller)
+    return task
+
+
+def _forgotten(task: CallTask, now: datetime) -> bool:
+    return task.done_at is None and task.claimed_at is not None and now - task.claimed_at > HELD_FOR
+
+
+def _require_held(task: CallTask, caller: int) -> None:
     if task.done_at is not None:
         raise _done(task)
     if task.claimed_by_id is None:
@@ -114,7 +134,6 @@ def _held(pk: int, scope: Scope, caller: int) -> CallTask:
         )
     if task.claimed_by_id != caller:
         raise _claimed(task)
-    return task
 
 
 def _require_open(task: CallTask) -> None:

@@ -54,7 +54,8 @@ _STEPS = f"""
             SELECT count(DISTINCT p.officer_id) AS people FROM officers_post p
             JOIN notifications_dispatch ds ON ds.bulletin_id = s.bulletin_id
             JOIN notifications_delivery dd ON dd.dispatch_id = ds.id AND dd.officer_id = p.officer_id
-            WHERE p.station_id = own.station_id AND dd.state = 'confirmed' AND NOT {CANNOT.format(d="dd")}
+            -- a repeat follows its first delivery's state, but what was said hangs on the first
+            WHERE p.station_id = own.station_id AND dd.root_id IS NULL AND dd.state = 'confirmed' AND NOT {CANNOT.format(d="dd")}
               AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
         ) answers
         WHERE c.of_group IS NOT NULL AND own.officer_id = d.officer_id AND own.station_id = ANY(b.stations)

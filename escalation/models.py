@@ -10,7 +10,7 @@ from typing import Self
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models import BigIntegerField, Exists, ExpressionWrapper, F, OuterRef, Q, Subquery, Value
 
 from hydrology.models import Region, path_filter
 from notifications.models import Delivery, Receipt, ReceiptState, State
@@ -84,6 +84,9 @@ class CallResult(models.TextChoices):
     OTHER = "other", "其他"
 
 
+PLACES = 10**12  # more calls than there will ever be
+
+
 class CallTaskQuerySet(models.QuerySet["CallTask"]):
     def below(self, paths: tuple[str, ...]) -> Self:
         """Tasks for people of these regions."""
@@ -100,7 +103,7 @@ class CallTaskQuerySet(models.QuerySet["CallTask"]):
         )
 
     def listed(self) -> Self:
-        """With all that the list shows; the gravest first, then who has waited longest."""
+        """With all that the list shows; the gravest first, then whose call was made first."""
         post = Post.objects.filter(
             officer=OuterRef("climb__delivery__officer"), region=OuterRef("region")
         ).order_by("rank", "id")
@@ -112,10 +115,14 @@ class CallTaskQuerySet(models.QuerySet["CallTask"]):
             .annotate(
                 duty=Subquery(post.values("duty")[:1]),
                 urgency=F("climb__delivery__dispatch__bulletin__urgency"),
-                told_at=F("climb__delivery__dispatch__created_at"),
+                # unique, for a page's cursor
+                place=ExpressionWrapper(
+                    F("id") - F("climb__delivery__dispatch__bulletin__urgency") * Value(PLACES),
+                    output_field=BigIntegerField(),
+                ),
             )
             .prefetch_related(models.Prefetch("climb__taken", Rung.objects.order_by("number")))
-            .order_by("-urgency", "told_at", "id")
+            .order_by("place")
         )
 
 

@@ -1,6 +1,7 @@
 """The call-out desk's doors: who sees whom, one caller at a time, numbers only for him and on the record."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from escalation import climb
+from escalation.api import GravestFirst
 from escalation.models import CallTask, Climb, ClimbState
 from foundation.clock import now
 from foundation.scope import Scope
@@ -173,3 +175,32 @@ def test_who_answers_meanwhile_is_off_the_list_and_needs_no_call(regions: Region
     climb.sweep(now=now())
     refused = caller.post(f"{DOOR}/{task.pk}/claim")
     assert (refused.status_code, refused.json()["code"]) == (409, "call_over")
+
+
+@pytest.mark.parametrize("act", ["claim", "release"])
+def test_a_forgotten_claim_is_free_for_others(regions: Regions, desk: Desk, act: str) -> None:
+    task = call(regions[STREET])
+    mine, yours = desk(), desk()
+    mine.post(f"{DOOR}/{task.pk}/claim")
+    assert yours.post(f"{DOOR}/{task.pk}/{act}").status_code == 409
+    CallTask.objects.update(claimed_at=now() - timedelta(minutes=6))
+    taken = yours.post(f"{DOOR}/{task.pk}/{act}")
+    assert (taken.status_code, taken.json()["mine"]) == (200, act == "claim")
+    last = AuditEntry.objects.order_by("id").last()
+    assert last is not None and last.act == f"call.{act}" and last.detail["from"]
+    assert mine.post(f"{DOOR}/{task.pk}/phone").status_code == 409
+
+
+def test_every_call_is_on_one_page_and_a_broken_cursor_is_refused(
+    regions: Regions, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GravestFirst, "page_size", 1)
+    tasks = [call(regions[code]) for code in (STREET, "440303002", ELSEWHERE)]
+    caller, url, seen = desk(), DOOR, []
+    while url and len(seen) < 9:
+        page = caller.get(url).json()
+        seen += [row["id"] for row in page["results"]]
+        url = page["next"]
+    assert seen == [task.pk for task in tasks]
+    for cursor in ("x", "cD1hYmM="):  # the second says p=abc
+        assert caller.get(DOOR, {"cursor": cursor}).status_code in {400, 404}

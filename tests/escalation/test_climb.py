@@ -390,6 +390,16 @@ def test_of_a_stations_keepers_one_answer_does_for_all_and_for_nobody_else(regio
     assert ended == {one.pk: "confirmed", two.pk: "enough of the group", both.pk: "", flood.pk: ""}
 
 
+def test_a_keeper_who_cannot_go_after_a_repeat_answers_for_nobody(regions: Regions) -> None:
+    make_station("mine", StationKind.RESERVOIR, STREET)
+    one, two = (keeper(regions[STREET], "mine") for _ in range(2))
+    tell(STREET, kind=BulletinKind.LEVEL, stations=["mine"])
+    sweep_until(REPEAT_S)
+    says(one, ReceiptState.CANNOT, REPEAT_S + 5)
+    climb.sweep(now=at(REPEAT_S + 5))
+    assert (state_of(one), state_of(two)) == (ClimbState.CLIMBING, ClimbState.CLIMBING)
+
+
 def test_a_warning_must_be_answered_by_each(regions: Regions) -> None:
     make_station("mine", StationKind.RESERVOIR, STREET)
     one, two = (keeper(regions[STREET], "mine") for _ in range(2))
