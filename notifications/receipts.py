@@ -99,8 +99,8 @@ def take(officer_id: int, answers: list[Answer], *, source: str, now: datetime) 
             ]
         )
         moved = _move(officer_id, fresh.values(), now)
-        if notes := {a.id: a.note for a in fresh.values() if a.state is ReceiptState.HELP}:
-            call_for_help(notes, now=now)
+        if asked_help := {a.id: (a.note, a.at) for a in fresh.values() if a.state is ReceiptState.HELP}:
+            call_for_help(officer_id, asked_help, now=now)
         if any(answer.state is ReceiptState.CANNOT for answer in fresh.values()):
             nudge("escalation.sweep")  # rare, and his deputy is to be called now
         elif any(MEANS[answer.state] is State.CONFIRMED for answer in fresh.values()):

@@ -160,6 +160,24 @@ def test_a_call_for_help_tells_the_desk_above_once_and_pushes_nothing_personal(
     assert not Delivery.objects.filter(officer=city).exists()
 
 
+def test_one_call_for_help_is_open_at_a_time_and_none_for_what_is_long_over(
+    line: Delivery, regions: Regions, person: Person, bulletin: Bulletins
+) -> None:
+    person(regions["440303"], duty=Duty.DESK)
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    lines = list(Delivery.objects.filter(officer=line.officer).order_by("id").values_list("id", flat=True))
+    said = [receipts.Answer(pk, ReceiptState.HELP, now() - timedelta(minutes=11)) for pk in lines]
+    receipts.take(line.officer_id, said[:1], source="http", now=now() + timedelta(days=40))
+    assert not Bulletin.objects.filter(kind="message").exists()
+    Receipt.objects.all().delete()
+    for answer in said:
+        receipts.take(line.officer_id, [answer], source="http", now=now())
+    told = Bulletin.objects.get(kind="message")
+    assert "手机时间" in told.body_zh and "phone's time" in told.body_en
+    assert Receipt.objects.filter(state=ReceiptState.HELP).count() == len(lines) == 2
+
+
 def test_a_call_for_help_in_a_drill_is_a_drill(regions: Regions, person: Person, bulletin: Bulletins) -> None:
     officer = person(regions[STREET])
     person(regions["440303"], duty=Duty.DESK)
