@@ -64,6 +64,18 @@ WHERE n.delivery_id = c.delivery_id AND n.state = 'cannot' AND n.received_at > %
   AND c.state = 'answered' AND n.received_at > c.ended_at
 """
 
+# the deputy whose answer had ended it says afterwards that he cannot go
+_REOPEN_DEPUTY = """
+UPDATE escalation_climb c SET state = 'climbing', ended_at = NULL, why = '', due_at = %(now)s
+FROM notifications_receipt n
+JOIN notifications_delivery nd ON nd.id = n.delivery_id
+JOIN notifications_dispatch ns ON ns.id = nd.dispatch_id AND ns.errand = 'deputy'
+JOIN notifications_dispatch s ON s.bulletin_id = ns.bulletin_id AND s.errand = 'first'
+JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.region_id = nd.region_id
+WHERE n.state = 'cannot' AND n.received_at > %(since)s AND c.delivery_id = d.id
+  AND c.state = 'answered' AND c.why = 'deputy confirmed' AND n.received_at > c.ended_at
+"""
+
 # by region of the silent: how many people of the dispatch stand there or above
 _REACHED = """
 WITH told AS (
@@ -177,7 +189,8 @@ def start_climbs(*, now: datetime) -> None:
                 },
             )
     with connection.cursor() as cursor:
-        cursor.execute(_REOPEN, {"now": now, "since": now - SAID_WITHIN})
+        for reopen in (_REOPEN, _REOPEN_DEPUTY):
+            cursor.execute(reopen, {"now": now, "since": now - SAID_WITHIN})
 
 
 def starting(now: datetime) -> list[tuple[Dispatch, str, Ladder, bool]]:

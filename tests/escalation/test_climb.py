@@ -367,6 +367,20 @@ def test_a_deputy_who_cannot_go_either_covers_nothing(regions: Regions) -> None:
     assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy", "superior"]
 
 
+def test_a_deputy_who_cannot_go_after_all_reopens_what_he_ended(regions: Regions) -> None:
+    officer = person(regions[STREET])
+    deputy = person(regions[STREET], rank=Rank.B)
+    Post.objects.filter(officer=deputy).update(valid_from=at(1))
+    tell(STREET)
+    sweep_until(DEPUTY_S)
+    answer(deputy, Errand.DEPUTY, now=at(DEPUTY_S + 5))
+    climb.sweep(now=at(DEPUTY_S + 5))
+    assert state_of(officer) == ClimbState.ANSWERED
+    says(deputy, ReceiptState.CANNOT, DEPUTY_S + 20, errand=Errand.DEPUTY)
+    assert climb.sweep(now=at(DEPUTY_S + 20)) == 1
+    assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy", "superior"]
+
+
 def keeper(region: Region, station: str) -> Officer:
     officer = person(region)
     Post.objects.filter(officer=officer).update(station=station)
