@@ -4,6 +4,8 @@ Owns the two answers of the contract; reads observations and gridded fields, dec
 Redis and in this process until the next data comes. Windows are (as_of - w, as_of]; `as_of` is the END of the newest
 5-minute slot with data, or of the present one when data stopped: then the shares fall and `age_s` (up to `as_of`)
 grows, the sums do not pretend. Missing is null. Gauges with wrong values and sums longer than a slot are left out.
+Where a gauge's values (of two feeds, or of two durations) together cover more than the slot their middles lie in, their
+sum is reduced to the slot's own seconds: the same minutes never count twice.
 """
 
 from contextlib import suppress
@@ -274,19 +276,24 @@ _MM, _COVERED_S = (
     ", ".join(f"{column}{minutes}" for minutes in WINDOWS_MIN) for column in ("value", "duration_s")
 )
 # Only instants with a correction are looked at for their newest revision: sorting a day of all gauges takes longer than
-# summing it.
+# summing it. The middle of a value, not its end, tells its slot: a clock some seconds late puts no two values in one.
 _GAUGE_SUMS = f"""
 WITH corrected AS (
     SELECT station_id, observed_at, max(revision) AS revision
     FROM hydrology_observation
     WHERE element = %(rain)s AND observed_at > %(since)s AND observed_at <= %(as_of)s AND revision > 0
     GROUP BY station_id, observed_at
-), sums AS (
-    SELECT o.station_id, {_WINDOW_SUMS}
+), slots AS (
+    SELECT o.station_id, max(o.observed_at) AS observed_at,
+        sum(o.value) * (%(slot_s)s::float8 / greatest(sum(o.duration_s), %(slot_s)s)) AS value,
+        least(sum(o.duration_s), %(slot_s)s)::integer AS duration_s
     FROM hydrology_observation o LEFT JOIN corrected c USING (station_id, observed_at)
     WHERE o.element = %(rain)s AND o.observed_at > %(since)s AND o.observed_at <= %(as_of)s
       AND o.quality < %(wrong)s AND o.duration_s <= %(slot_s)s AND (c.revision > o.revision) IS NOT TRUE
-    GROUP BY o.station_id
+    GROUP BY o.station_id,
+        date_bin(interval '5 minutes', o.observed_at - o.duration_s * interval '0.5 s', timestamptz '2000-01-01 00:00Z')
+), sums AS (
+    SELECT o.station_id, {_WINDOW_SUMS} FROM slots o GROUP BY o.station_id
 )
 SELECT s.code, r.path, ARRAY[{_MM}], ARRAY[{_COVERED_S}]
 FROM hydrology_station s JOIN hydrology_region r ON r.code = s.region_id

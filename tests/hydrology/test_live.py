@@ -262,6 +262,25 @@ def test_a_post_is_done_whatever_the_client_says_it_knows(feed: Feed, client_for
     assert answer.status_code == 401  # the door's own word: a feed signs
 
 
+@pytest.mark.parametrize(
+    ("said", "fallen"),
+    [
+        ([(minute, 60, 1.0) for minute in (1, 2, 3, 4)] + [(5, 300, 5.0)], 5.0),  # two durations
+        ([(minute, 300, 5.0) for minute in (5, 7, 10, 12, 15, 17, 20)], 20.0),  # two feeds, two minutes apart
+        ([(minute, 300, 5.0) for minute in (5.2, 9.9, 15.1, 20)], 20.0),  # one gauge whose clock wanders
+        ([(minute, 60, 1.0) for minute in (1, 2, 3, 4, 5)], 5.0),
+    ],
+)
+def test_the_same_minutes_of_a_gauge_are_never_counted_twice(
+    said: list[tuple[float, int, float]], fallen: float, feed: Feed, client_for: ClientFor
+) -> None:
+    begin = slot_end(now()) - 6 * 5 * MINUTE
+    take(feed, *(rain("rain-1", begin + m * MINUTE, mm, duration_s=s) for m, s, mm in said))
+    items = client_for(CITY).get("/live/rain?level=street").json()["items"]
+    tops = [w["station_max_mm"] for item in items for w in item["observed"] if w["minutes"] == 60]
+    assert max(mm for mm in tops if mm is not None) == fallen
+
+
 def test_rain_says_how_old_its_newest_value_is(feed: Feed, client_for: ClientFor) -> None:
     client = client_for(CITY)
     never = client.get("/live/rain").json()
