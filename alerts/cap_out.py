@@ -52,7 +52,6 @@ _EVENT: Final = {
     BulletinKind.LEVEL: ("水情提示", "Water level notice for officers"),
     BulletinKind.ORDER: ("防汛应急响应防御部署指令", "Flood response order"),
 }
-_RESPONSE: Final = {True: ResponseType.ALL_CLEAR, False: ResponseType.EXECUTE}
 ABOUT_ONE: Final = Q(warning__isnull=False) | Q(order__isnull=False)
 FOR_WHOM: Final = "深圳市三防责任人 Shenzhen flood-control officers"
 
@@ -160,7 +159,7 @@ def _info(bulletin: Bulletin, language: str, ends: bool) -> Info:
         language=language,
         categories=(Category.MET,) if bulletin.kind == BulletinKind.WARNING else (Category.SAFETY,),
         event=event,
-        response_types=(_RESPONSE[ends],),
+        response_types=(ResponseType.ALL_CLEAR if ends else ResponseType.EXECUTE,),
         urgency=Urgency.PAST if ends else Urgency.IMMEDIATE if bulletin.urgency >= 3 else Urgency.EXPECTED,
         severity=Severity.MINOR if ends else _SEVERITY[bulletin.urgency],
         certainty=Certainty.OBSERVED if ordered or _observed(bulletin) else Certainty.LIKELY,

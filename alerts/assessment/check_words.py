@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from alerts.assessment.wording import PUSH_EN, PUSH_ZH, Words
+from alerts.assessment.wording import PUSH_EN, PUSH_ZH, Words, clip, one_line
 from foundation.clock import local
 
 _DOUBTS: Final = {  # by the check that objects, as the push says it
@@ -47,7 +47,7 @@ def check_words(doubtful: Sequence[Doubtful], district: str, slot_at: datetime) 
     """The words for the gauges of one district in one slot, the heaviest first; at least one."""
     ordered = sorted(doubtful, key=lambda one: (-one.value_mm, one.station))
     first, more = ordered[0], len(ordered) - 1
-    name, at = _one_line(first.name), local(slot_at)
+    name, at = one_line(first.name), local(slot_at)
     zh, en = _DOUBTS.get(first.why.partition(":")[0], _OTHER)
     value = f"{first.value_mm:.1f}".removesuffix(".0")
     more_zh, more_en = (f"等{more + 1}站", f" and {more} more") if more else ("", "")
@@ -66,10 +66,10 @@ def check_words(doubtful: Sequence[Doubtful], district: str, slot_at: datetime) 
         )
         lines_en.append(f"{one.name} ({one.station}): {one.value_mm:.1f} mm in 5 min; {one.why}.")
     return Words(
-        title_zh=f"雨量核实：{_clip(name, 40)}{more_zh}",
-        title_en=f"Check rain: {_clip(name, 80)}{more_en}",
-        push_zh=mark_zh + _clip(name, PUSH_ZH - len(mark_zh + tail_zh)) + tail_zh,
-        push_en=mark_en + _clip(name, PUSH_EN - len(mark_en + tail_en)) + tail_en,
+        title_zh=f"雨量核实：{clip(name, 40)}{more_zh}",
+        title_en=f"Check rain: {clip(name, 80)}{more_en}",
+        push_zh=mark_zh + clip(name, PUSH_ZH - len(mark_zh + tail_zh)) + tail_zh,
+        push_en=mark_en + clip(name, PUSH_EN - len(mark_en + tail_en)) + tail_en,
         body_zh="\n".join([*lines_zh, _TO_DO_ZH]),
         body_en="\n".join([*lines_en, _TO_DO_EN]),
     )
@@ -77,11 +77,3 @@ def check_words(doubtful: Sequence[Doubtful], district: str, slot_at: datetime) 
 
 def _why_zh(why: str) -> str:
     return _DOUBTS.get(why.partition(":")[0], _OTHER)[0]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _clip(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from alerts.assessment.wording import PUSH_EN, PUSH_ZH, TITLE_EN, TITLE_ZH, Words
+from alerts.assessment.wording import PUSH_EN, PUSH_ZH, TITLE_EN, TITLE_ZH, Words, clip, one_line
 from foundation.clock import local
 from hydrology.science.feed_states import Doubt
 
@@ -86,7 +86,7 @@ def silence_words(silence: Silence, now: datetime) -> Words:
         if silence.blind
         else ("请检查", "Please check.")
     )
-    name, name_en = " ".join(silence.name.split()), _clip(silence.name, NAME_EN)
+    name, name_en = one_line(silence.name), _clip(silence.name, NAME_EN)
     body_zh = [
         f"数据源“{name}”（{silence.key}）{since_zh}{zh}。",
         _last_good(silence, now, ("最近有效数据", "，数据时间", "尚无有效数据"), "。"),
@@ -128,7 +128,7 @@ def silence_words(silence: Silence, now: datetime) -> Words:
 
 def recovery_words(key: str, name: str, silent_since: datetime, now: datetime) -> Words:
     """The all-clear."""
-    name, short = " ".join(name.split()), _clip(name, NAME_ZH)
+    name, short = one_line(name), _clip(name, NAME_ZH)
     minutes = max(1, round((now - silent_since).total_seconds() / 60))
     zh = f"{minutes}分钟" if minutes < 120 else f"约{round(minutes / 60)}小时"
     en = f"{minutes} min" if minutes < 120 else f"about {round(minutes / 60)} h"
@@ -177,5 +177,4 @@ def _when(at: datetime, now: datetime) -> str:
 
 
 def _clip(text: str, limit: int) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return clip(one_line(text), limit)

@@ -5,20 +5,20 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from alerts import signals
+from alerts.api import Newest
 from alerts.models import Proposal, Signal
-from alerts.shapes import At, CodeField, NoteIn
+from alerts.shapes import LEVEL_CODES, At, CodeField, NoteIn
 from foundation.clock import now
 from hydrology.doors.ingest import ANSWERS, SIGNED, FeedDoor
 from hydrology.models import path_filter
 
 MOST_BYTES = 1024 * 1024
-LEVELS = {0: "end", 1: "watch", 2: "IV", 3: "III", 4: "II", 5: "I"}
+LEVELS = {0: "end", **LEVEL_CODES}
 
 
 class SignalOut(serializers.ModelSerializer[Signal]):
@@ -44,11 +44,6 @@ class ProposalOut(serializers.ModelSerializer[Proposal]):
             "id", "hazard", "authority", "authority_name", "level", "areas", "why", "made_at", "state", "decided_at",
             "decided_by", "note", "order",
         ]  # fmt: skip
-
-
-class Newest(CursorPagination):
-    ordering = "-id"
-    page_size = 50
 
 
 class IngestSignals(FeedDoor):
