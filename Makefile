@@ -1,6 +1,6 @@
 # Needs make and a Python >= 3.11; everything else is installed into .venv.   PYTHON=… picks the interpreter.
 #   make run                 everything on this machine: console, API, workers, a replayed storm; PORT=8000 REPLAY=1
-#   make test ARGS="-k rain" the tests, on servers of their own
+#   make test ARGS="-k rain" the tests, on servers of their own; HYPOTHESIS_PROFILE=search draws new cases
 #   make check               lint, format, types, import contracts, migrations, the OpenAPI document
 #   make bench               all measurements; bench-fanout, bench-sockets, bench-ingest, bench-live, bench-quality, bench-storage one by one
 #   make openapi             redraws docs/openapi.yaml         make lock   pins requirements*.txt again (needs uv)

@@ -4,6 +4,7 @@ Owns the mapping's keys and their checks (docs/sources.md). Judges no value: ing
 in as a row that says why and is rejected there, so it is kept and counted like any other bad row. Dry.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -198,7 +199,8 @@ def _scaled(value: object, factor: float) -> object:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return value
-    return value if number in SENTINELS else round(number * factor, 6)
+    scaled = round(number * factor, 6)
+    return scaled if math.isfinite(scaled) and number not in SENTINELS else value
 
 
 def _has(entry: Row, path: str) -> bool:

@@ -17,7 +17,7 @@ import orjson
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hydrology import ingest
@@ -240,6 +240,8 @@ _json = st.recursive(
 
 
 @given(payload=st.binary(max_size=40) | _json.map(lambda content: json.dumps(content).encode()))
+@example(payload=b'"INF"')
+@example(payload=b"1.7e308")
 def test_every_payload_becomes_rows_or_a_reason(payload: bytes) -> None:
     line = line_of(Source(key="broker", address="mqtt://127.0.0.1", mapping={"topics": TOPICS}))
     for topic in ("sz/a/rain", "sz/a/Z/now"):
