@@ -145,6 +145,7 @@ INSTALLED_APPS = [
     "alerts",
     "notifications",
     "escalation",
+    "hazards",
     "console",
     "replay",
     "backend",

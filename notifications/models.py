@@ -1,8 +1,8 @@
 """The ledger: who is to hear which bulletin, what became of each delivery, what came back.
 
 Single writers: dispatch.py (Dispatch, Delivery at PENDING), delivery.py (PENDING -> SENT / FAILED_*),
-receipts.py (Receipt, DELIVERED -> OPENED -> CONFIRMED). `Delivery.id` is the inbox's `seq`: dispatch.py inserts
-under one advisory lock, so ids become visible in order and "since seq" misses nothing.
+receipts.py (Receipt, DELIVERED -> OPENED -> CONFIRMED), nights.py (CoverageNight). `Delivery.id` is the inbox's
+`seq`: dispatch.py inserts under one advisory lock, so ids become visible in order and "since seq" misses nothing.
 """
 
 from datetime import datetime
@@ -93,7 +93,11 @@ class Delivery(models.Model):
         db_index=False,
         help_text="repeat of this one; the id the phone knows",
     )
-    transport = models.CharField(max_length=16, default="fcm")
+    transport = models.CharField(max_length=16, default="fcm", help_text="fcm, sms or voice")
+    quiet = models.BooleanField(
+        default=False,
+        help_text="renews what he has of the same thread: shown in place, rings nobody, owes no answer of its own",
+    )
     state = models.CharField(max_length=16, choices=State, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField(help_text="next try, or end of the sender's lease")
@@ -161,3 +165,12 @@ class Receipt(models.Model):
             # few among many; every sweep of the climbs asks for them
             models.Index(fields=["received_at"], condition=Q(state="cannot"), name="receipt_cannot")
         ]
+
+
+class CoverageNight(models.Model):
+    """What the nightly proof of coverage found: one row a day, only the faulty places."""
+
+    day = models.DateField(primary_key=True, help_text="Shenzhen's")
+    made_at = models.DateTimeField()
+    places = models.PositiveIntegerField()
+    items = models.JSONField(help_text="faulty places as in GET coverage")

@@ -1,4 +1,4 @@
-"""Danger and orders as rows; see dangers.py, orders.py, bulletins.py, doubts.py. Their life cycles are separate."""
+"""Danger and orders as rows, a file each; their life cycles are separate."""
 
 from alerts.models.bulletins import (
     Bulletin,
@@ -9,6 +9,7 @@ from alerts.models.bulletins import (
 from alerts.models.dangers import (
     Hazard,
     RuleTable,
+    Storm,
     Warning,
     WarningAction,
     WarningEvent,
@@ -24,33 +25,54 @@ from alerts.models.doubts import (
     FeedAlarm,
     Follow,
 )
+from alerts.models.drills import Drill, DrillFrame, DrillState
 from alerts.models.orders import (
+    Attachment,
+    OrderAction,
     OrderEvent,
+    OrderMeasure,
     OrderStatus,
+    OrderTask,
+    PlanTable,
     ResponseLevel,
     ResponseOrder,
+    Sector,
 )
+from alerts.models.releases import Held, HeldState, ReleaseTable
 from alerts.models.signals import Proposal, ProposalState, Signal
 
 __all__ = [
+    "Attachment",
     "Bulletin",
     "BulletinKind",
     "BulletinQuerySet",
     "Check",
     "CheckAnswer",
     "CheckQuerySet",
+    "Drill",
+    "DrillFrame",
+    "DrillState",
     "FeedAlarm",
     "Follow",
     "Hazard",
+    "Held",
+    "HeldState",
+    "OrderAction",
     "OrderEvent",
+    "OrderMeasure",
     "OrderStatus",
+    "OrderTask",
+    "PlanTable",
     "Proposal",
     "ProposalState",
+    "ReleaseTable",
     "Requires",
     "ResponseLevel",
     "ResponseOrder",
     "RuleTable",
+    "Sector",
     "Signal",
+    "Storm",
     "Warning",
     "WarningAction",
     "WarningEvent",

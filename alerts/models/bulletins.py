@@ -5,8 +5,10 @@ from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
 
 from alerts.models.dangers import Warning
+from alerts.models.drills import Drill
 from alerts.models.orders import ResponseOrder
 
 
@@ -59,7 +61,17 @@ class Bulletin(models.Model):
     requires = models.CharField(max_length=16, choices=Requires)
     deadline_at = models.DateTimeField(null=True)
     valid_until = models.DateTimeField(help_text="vendors drop it after this; also the push's TTL")
+    thread = models.CharField(
+        max_length=32,
+        blank=True,
+        help_text="what belongs together, e.g. storm/7, order/12",
+    )
+    renews = models.BooleanField(
+        default=False,
+        help_text="who has something as grave of this thread is not rung again: it is renewed in place",
+    )
     drill = models.BooleanField(default=False)
+    drill_of = models.ForeignKey(Drill, models.PROTECT, null=True, related_name="bulletins")
     caused_at = models.DateTimeField(help_text="when the frame that raised it, or the person's word, came in")
     issued_at = models.DateTimeField()
     warning = models.ForeignKey(Warning, models.PROTECT, null=True, related_name="bulletins")
@@ -69,7 +81,15 @@ class Bulletin(models.Model):
     objects = BulletinQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["valid_until"], name="bulletin_valid_until")]
+        indexes = [
+            models.Index(fields=["valid_until"], name="bulletin_valid_until"),
+            models.Index(fields=["thread"], condition=~Q(thread=""), name="bulletin_thread"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(drill_of=None) | Q(drill=True), name="bulletin_of_a_drill_is_a_drill"
+            )
+        ]
 
     @property
     def ref(self) -> str:

@@ -1,14 +1,16 @@
-"""Danger as rows: rule tables, how far the watches have come, warnings with their events.
+"""Danger as rows: rule tables, how far the watches have come, warnings with their events, storms.
 
-Single writers: watch.py (rain) and notices.py (levels; its marks: stages.py), each of its own hazards.
+Single writers: warnings.py (rain) and notices.py (levels; its marks: stages.py), each of its own hazards.
 """
 
 from typing import Self
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from alerts.models.drills import Drill
 from hydrology.models import Region, Station
 
 
@@ -53,6 +55,17 @@ class WatchMark(models.Model):
     states = models.JSONField(default=dict)
 
 
+class Storm(models.Model):
+    """One storm cell as people hear of it: streets in warning that touch, over time. One message a person and storm."""
+
+    hazard = models.CharField(max_length=16, choices=Hazard, default=Hazard.RAINSTORM)
+    streets = ArrayField(models.CharField(max_length=32), help_text="every street it has touched")
+    began_at = models.DateTimeField(help_text="END of the slot (data time)")
+    last_at = models.DateTimeField(help_text="END of the slot in which it last moved")
+    ended_at = models.DateTimeField(null=True)
+    drill_of = models.ForeignKey(Drill, models.PROTECT, null=True, related_name="+")
+
+
 class WarningQuerySet(models.QuerySet["Warning"]):
     def open(self) -> Self:
         return self.filter(ended_at=None)
@@ -74,17 +87,21 @@ class Warning(models.Model):
     raised_at = models.DateTimeField(help_text="END of the slot that raised it (data time)")
     ended_at = models.DateTimeField(null=True)
     drill = models.BooleanField(default=False)
+    drill_of = models.ForeignKey(Drill, models.PROTECT, null=True, related_name="warnings")
 
     objects = WarningQuerySet.as_manager()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["hazard", "region", "station"],
+                fields=["hazard", "region", "station", "drill_of"],
                 condition=Q(ended_at=None),
                 name="warning_one_open",
                 nulls_distinct=False,
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(drill_of=None) | Q(drill=True), name="warning_of_a_drill_is_a_drill"
+            ),
         ]
 
 
@@ -105,6 +122,8 @@ class WarningAction(models.TextChoices):
     UPGRADE = "upgrade", "升级"
     DOWNGRADE = "downgrade", "降级"
     CANCEL = "cancel", "解除"
+    HOLD = "hold", "维持"  # a person keeps the level
+    EXPIRE = "expire", "失效"  # nothing was heard any more, or the time a person set is over
     SILENT = "silent", "失联"  # levels: nothing is heard of the station any more; the notice stays
 
 
@@ -118,6 +137,10 @@ class WarningEvent(models.Model):
     level = models.PositiveSmallIntegerField(choices=WarningLevel)
     areas = ArrayField(models.CharField(max_length=32), help_text="street codes that changed")
     reasons = models.JSONField(help_text="rule version, nowcast run, share missing, per street the rain")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="null: the watch"
+    )
+    note = models.CharField(max_length=200, blank=True, help_text="of who did it by hand")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["warning", "at", "action"], name="warning_event_once")]

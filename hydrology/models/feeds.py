@@ -27,6 +27,10 @@ class Feed(models.Model):
     rank = models.PositiveSmallIntegerField(
         default=1, help_text="1 is believed first; a worse rank counts where every better one is silent"
     )
+    drill = models.BooleanField(
+        default=False,
+        help_text="speaks to drills only: its posts reach no live table, and no other feed's a drill",
+    )
     replayed = models.BooleanField(
         default=False, help_text="plays a storm of another day: its newest frame is the water's clock"
     )

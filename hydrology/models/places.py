@@ -67,6 +67,7 @@ class StationKind(models.TextChoices):
     RESERVOIR = "RR", "水库站"
     RIVER = "ZZ", "河道水位站"
     TIDE = "TT", "潮位站"
+    HAZARD = "HP", "隐患点"  # waterlogging, slope, dam: no SL 323 station, but somebody answers for it
 
 
 LEVEL_KINDS = (StationKind.RESERVOIR, StationKind.RIVER, StationKind.TIDE)
