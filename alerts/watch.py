@@ -1,46 +1,37 @@
-"""The watch over the rain: one slot after the other becomes warnings, their events and bulletins.
+"""The watch over the rain: one slot after the other is judged; what changes goes to warnings.py.
 
-Owns Warning, WarningStreet, WarningEvent and WatchMark. Woken by a nudge after each frame and by a sweep. It is
+Owns WatchMark of rain. Woken by a nudge after each frame and by a sweep. It is
 driven by slot time (END of the 5-minute slot), not by the clock: a slot is assessed once, in order, as soon as
 every source that has spoken in the last hour has spoken for it, or GRACE after the last one that did. So the same
 frames give the same warnings, posted twice, late within the grace, or in reverse.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Max, Min
 
-from alerts.assessment import lifecycle, rules, wording
-from alerts.bulletins import issue
+from alerts import warnings
+from alerts.assessment import lifecycle, rules
 from alerts.checks import answers_in_force, raise_checks
 from alerts.models import (
-    BulletinKind,
     Hazard,
-    Requires,
     RuleTable,
-    Warning,
-    WarningAction,
-    WarningEvent,
-    WarningLevel,
-    WarningStreet,
     WatchMark,
 )
 from alerts.rain import RainPicture, picture
-from foundation.clock import local
+from alerts.warnings import Cause
 from hydrology.feeds.clock import water_clock
-from hydrology.models import Feed, GridRun, Level, Observation, Region
+from hydrology.models import Feed, GridRun, Observation
 from hydrology.science.rainfall import SLOT, slot_end
 from hydrology.science.readings import Element
 
 log = logging.getLogger(__name__)
 
 GRACE = timedelta(seconds=20)  # how long a slot waits for what is missing before it
-VALIDITY = timedelta(hours=2)  # nowcast horizon: old storm news is harm
-DUTIES = ["flood", "reporter"]
-CHASED_FROM = WarningLevel.ALERT
 POLICY = lifecycle.Policy()
 
 
@@ -128,133 +119,61 @@ def _assess(mark: WatchMark, slot_at: datetime, caused_at: datetime, now: dateti
     seen = picture(slot_at, answers.broken, answers.believed)
     table = table_in_force(slot_at)
     raise_checks(seen, table, caused_at, now)
-    districts = {
-        code: (name, district)
-        for code, name, district in Region.objects.filter(level=Level.STREET).values_list(
-            "code", "name", "parent_id"
-        )
-    }
+    streets = warnings.streets_of_districts()
+    found, changes = judge(seen, table, mark.states, streets)
+    warnings.move(changes, streets, cause_of(seen, found, table.version, caused_at), now)
+
+
+def judge(
+    seen: RainPicture, table: rules.Table, states: dict[str, dict[str, Any]], streets: Iterable[str]
+) -> tuple[dict[str, rules.Assessment], list[lifecycle.Change]]:
+    """(what was found by street, the changes of level); `states` (PlaceState by street) moves on in place."""
     assessments: dict[str, rules.Assessment] = {}
-    changes: dict[str, list[lifecycle.Change]] = {}
-    for street, (_, district) in districts.items():
+    changes = []
+    for street in streets:
         figures = seen.figures.get(street)
-        before = mark.states.get(street)
+        before = states.get(street)
         found = rules.assess(street, figures, table) if figures else None
         held = rules.low_water(figures, table) if figures else 0
         if before is None and (found is None or found.level == 0):
             continue
         state, change = lifecycle.advance(
-            lifecycle.PlaceState.from_json(before) if before else None, found, held, slot_at, POLICY
+            lifecycle.PlaceState.from_json(before) if before else None, found, held, seen.slot_at, POLICY
         )
         if state.level or state.pending:
-            mark.states[street] = state.to_json()
+            states[street] = state.to_json()
         else:
-            mark.states.pop(street, None)
+            states.pop(street, None)
         if found is not None:
             assessments[street] = found
         if change is not None:
-            changes.setdefault(district, []).append(change)
-    names = {code: name for code, (name, _) in districts.items()}
-    for district, its_changes in sorted(changes.items()):
-        _apply(district, its_changes, seen, assessments, table.version, names, caused_at, now)
+            changes.append(change)
+    return assessments, changes
 
 
-def _apply(
-    district: str,
-    changes: list[lifecycle.Change],
+def cause_of(
     seen: RainPicture,
     assessments: dict[str, rules.Assessment],
     version: str,
-    names: dict[str, str],
     caused_at: datetime,
-    now: datetime,
-) -> None:
-    """One district's changes of one slot: rows moved, one event a step, at most one bulletin a step."""
-    region = Region.objects.get(pk=district)
-    warning = (
-        Warning.objects.open().select_for_update().filter(hazard=Hazard.RAINSTORM, region=region).first()
-    )
-    moved = [change.place for change in changes]
-    staying = warning.streets.exclude(region_id__in=moved).values_list("level", flat=True) if warning else ()
-    steps = lifecycle.gather(changes, warning.level if warning else 0, max(staying, default=0))
-    if not steps:
-        return
-    if warning is None:
-        top = max(change.after for change in changes)
-        warning = Warning.objects.create(
-            hazard=Hazard.RAINSTORM, region=region, level=top, peak_level=top, raised_at=seen.slot_at
-        )
-    WarningStreet.objects.bulk_create(
-        [WarningStreet(warning=warning, region_id=change.place, level=change.after) for change in changes],
-        update_conflicts=True,
-        unique_fields=["warning", "region"],
-        update_fields=["level"],
-    )
-    warning.level = max(warning.streets.values_list("level", flat=True), default=0)
-    warning.peak_level = max(warning.peak_level, warning.level)
-    warning.ended_at = seen.slot_at if warning.level == 0 else None
-    warning.save()
-    for step in steps:
-        reasons = _reasons(seen, assessments, version, step.streets)
-        WarningEvent.objects.create(
-            warning=warning,
-            at=seen.slot_at,
-            created_at=now,
-            action=WarningAction(step.action),
-            level=step.level,
-            areas=[*step.streets, *step.unsaid],
-            reasons=reasons,
-        )
-        if step.speak:
-            _speak(warning, region.name, step, seen, assessments, names, reasons, caused_at, now)
-    log.info(
-        "warning.moved id=%s slot=%s level=%s steps=%s", warning.pk, seen.slot_at, warning.level, len(steps)
-    )
+    drill_of: int | None = None,
+) -> Cause:
+    """An assessed slot as what moves the warnings."""
 
+    def ahead_mm(streets: tuple[str, ...]) -> float | None:
+        ahead = [f.value_mm for s in streets for f in seen.figures.get(s, ()) if f.window == "nowcast_60min"]
+        return max(ahead, default=None)
 
-def _speak(
-    warning: Warning,
-    district_name: str,
-    step: lifecycle.Step,
-    seen: RainPicture,
-    assessments: dict[str, rules.Assessment],
-    names: dict[str, str],
-    reasons: dict[str, object],
-    caused_at: datetime,
-    now: datetime,
-) -> None:
-    told = step.streets
-    if step.action == WarningAction.CANCEL:
-        told = tuple(warning.streets.order_by("region_id").values_list("region_id", flat=True))
-    gravest = [found.reasons[0] for s in told if (found := assessments.get(s)) and found.reasons]
-    ahead = [f.value_mm for s in told for f in seen.figures.get(s, ()) if f.window == "nowcast_60min"]
-    words = wording.warning_words(
-        step,
-        district_name,
-        [names[street] for street in told],
-        gravest,
-        max(ahead, default=None),
-        local(seen.slot_at),
-        local(now + VALIDITY),
-        warning.drill,
-    )
-    chased = step.action != WarningAction.CANCEL and step.level >= CHASED_FROM
-    issue(
-        words,
-        now=now,
-        kind=BulletinKind.WARNING,
-        urgency=step.level if step.action != WarningAction.CANCEL else 0,
-        level=WarningLevel(step.level).name.lower(),
-        areas=list(told),
-        duties=DUTIES,
-        reasons=reasons,
-        requires=Requires.CONFIRM if chased else Requires.OPEN,
-        deadline_at=now + timedelta(minutes=10) if chased else None,
-        valid_until=now + VALIDITY,
-        drill=warning.drill,
+    return Cause(
+        at=seen.slot_at,
         caused_at=caused_at,
-        warning=warning,
-        supersedes=warning.bulletins.order_by("-id").first(),
+        reasons=lambda streets: _reasons(seen, assessments, version, streets),
+        gravest=lambda streets: [
+            found.reasons[0] for s in streets if (found := assessments.get(s)) and found.reasons
+        ],
+        ahead_mm=ahead_mm,
+        drill=drill_of is not None,
+        drill_of=drill_of,
     )
 
 

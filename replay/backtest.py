@@ -19,7 +19,8 @@ from django.db import connection
 
 from alerts.assessment import lifecycle, rules
 from alerts.rain import RainPicture, picture, picture_of_fields
-from alerts.watch import DUTIES, POLICY
+from alerts.warnings import DUTIES
+from alerts.watch import POLICY
 from hydrology.models import GridRun, Level, Observation, Region
 from hydrology.science.formats import cf_netcdf
 from hydrology.science.rainfall import SLOT, WINDOWS_MIN, slot_end

@@ -37,9 +37,9 @@ WRITERS = {
     "Device": {"officers/devices.py", "replay/city.py"},  # the demo city comes with its phones
     "OneTimeCode": {"officers/codes.py"},
     "AuditEntry": {"officers/audit.py"},
-    "Warning": {"alerts/watch.py", "alerts/notices.py"},
-    "WarningStreet": {"alerts/watch.py"},
-    "WarningEvent": {"alerts/watch.py", "alerts/notices.py"},
+    "Warning": {"alerts/warnings.py", "alerts/notices.py"},
+    "WarningStreet": {"alerts/warnings.py"},
+    "WarningEvent": {"alerts/warnings.py", "alerts/notices.py"},
     "WatchMark": {"alerts/watch.py", "alerts/stages.py"},
     "Follow": {"alerts/follows.py"},
     "Check": {"alerts/checks.py"},

@@ -10,7 +10,7 @@ import pytest
 from django.db import connections, transaction
 from django.db.utils import ProgrammingError
 
-from alerts import watch
+from alerts import warnings, watch
 from alerts.assessment import rules
 from alerts.models import Bulletin, RuleTable, Warning, WarningEvent, WatchMark
 from foundation.clock import local
@@ -272,8 +272,8 @@ def test_the_words_carry_the_place_the_level_and_the_end_of_validity(feed: Feed)
     assert told.push_zh.startswith("【警示】")
     assert f"region {A}" in told.body_zh
     now = at + SENT + watch.GRACE
-    assert f"{local(now + watch.VALIDITY):%H:%M}" in told.body_zh
-    assert (told.issued_at, told.caused_at, told.valid_until) == (now, at + SENT, now + watch.VALIDITY)
+    assert f"{local(now + warnings.VALIDITY):%H:%M}" in told.body_zh
+    assert (told.issued_at, told.caused_at, told.valid_until) == (now, at + SENT, now + warnings.VALIDITY)
 
 
 @pytest.mark.parametrize(
