@@ -12,6 +12,7 @@ from hydrology.keeping import keep_days
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 RUN_DIR = Path(os.environ.get("RUN_DIR") or BASE_DIR / ".run")
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _faults: list[str] = []
 
 
@@ -25,6 +26,23 @@ def _number(name: str, default: int) -> int:
         return int(raw)
     _faults.append(f"{name}={raw!r} is not a whole number; leave it unset for {default}.")
     return default
+
+
+def _gateway(name: str) -> None:
+    """SMS or VOICE: endpoint, key and secret belong together, and nothing goes over a network in the clear."""
+    given = [_text(f"{name}_{part}") for part in ("ENDPOINT", "KEY", "SECRET")]
+    if any(given) and not all(given):
+        _faults.append(
+            f"{name}_ENDPOINT, {name}_KEY and {name}_SECRET belong together: set all three, or none."
+        )
+    for part in ("ENDPOINT", "CALLBACK_URL"):
+        url = urlsplit(_text(f"{name}_{part}"))
+        if url.geturl() and not (url.hostname and url.scheme in {"http", "https"}):
+            _faults.append(f"{name}_{part} must be an https:// address.")
+        elif url.scheme == "http" and url.hostname not in LOOPBACK:
+            _faults.append(f"{name}_{part} must be https:// (http:// only on this machine itself).")
+    if not _number(f"{name}_RATE_PER_S", 10):
+        _faults.append(f"{name}_RATE_PER_S must be at least 1.")
 
 
 def _flag(name: str) -> bool:
@@ -90,6 +108,16 @@ FCM_ENDPOINT = _text("FCM_ENDPOINT", "https://fcm.googleapis.com")
 FCM_CA_FILE = _text("FCM_CA_FILE") or None
 FCM_RATE_PER_S = _number("FCM_RATE_PER_S", 10_000)  # Google's default quota: 600,000 a minute
 FIREBASE_CREDENTIALS = _text("FIREBASE_CREDENTIALS") or None
+
+# Gateways for text messages and calls (docs/telephony.md); unset: the channel is not there
+SMS_ENDPOINT, VOICE_ENDPOINT = _text("SMS_ENDPOINT"), _text("VOICE_ENDPOINT")
+SMS_KEY, VOICE_KEY = _text("SMS_KEY"), _text("VOICE_KEY")  # our name there
+SMS_SECRET, VOICE_SECRET = _text("SMS_SECRET"), _text("VOICE_SECRET")  # signs both directions
+SMS_CA_FILE, VOICE_CA_FILE = _text("SMS_CA_FILE") or None, _text("VOICE_CA_FILE") or None
+SMS_CALLBACK_URL, VOICE_CALLBACK_URL = _text("SMS_CALLBACK_URL"), _text("VOICE_CALLBACK_URL")
+SMS_RATE_PER_S, VOICE_RATE_PER_S = _number("SMS_RATE_PER_S", 10), _number("VOICE_RATE_PER_S", 10)
+for _channel in ("SMS", "VOICE"):
+    _gateway(_channel)
 
 # CAP: who we are among alerting units (6 digits of region, 3 of agency, 3 of unit, 2 of extension), and our signature
 CAP_UNIT = _text("CAP_UNIT", "44030099900000")

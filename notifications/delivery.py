@@ -43,7 +43,7 @@ _turns = threading.BoundedSemaphore(SENDERS)  # senders a process; the pool's ot
 _CLAIM = """
 WITH due AS (
     SELECT id FROM notifications_delivery
-    WHERE state IN ('pending', 'sending', 'failed_temp') AND due_at <= %(now)s
+    WHERE state IN ('pending', 'sending', 'failed_temp') AND due_at <= %(now)s AND transport = 'fcm'
     ORDER BY due_at, id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE notifications_delivery d
