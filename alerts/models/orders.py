@@ -85,9 +85,14 @@ class ResponseOrder(models.Model):
         related_name="adds",
         help_text="the superior authority's order whose thread it joins",
     )
+    thread = models.CharField(
+        max_length=32,
+        blank=True,
+        help_text="order/ID of the first order of its thread: what it replaces or is under, else itself",
+    )
     plan = models.CharField(max_length=64, blank=True, help_text="the template it was drafted from")
     level = models.PositiveSmallIntegerField(choices=ResponseLevel)
-    authority = models.ForeignKey(Region, models.PROTECT, help_text="city or district that orders")
+    authority = models.ForeignKey(Region, models.PROTECT, help_text="city, district or street that orders")
     areas = ArrayField(models.CharField(max_length=32), help_text="region codes at or below the authority")
     duties = ArrayField(models.CharField(max_length=16))
     title_zh = models.CharField(max_length=80)
@@ -95,6 +100,9 @@ class ResponseOrder(models.Model):
     text_zh = models.TextField()
     text_en = models.TextField(blank=True)
     deadline_at = models.DateTimeField(null=True, help_text="receipt wanted by")
+    deadline_min = models.PositiveIntegerField(
+        null=True, help_text="minutes after the release: deadline_at is set then"
+    )
     valid_until = models.DateTimeField()
     effective_at = models.DateTimeField(null=True, help_text="it is released then; null: when issued")
     report_every_h = models.PositiveSmallIntegerField(
@@ -123,7 +131,12 @@ class ResponseOrder(models.Model):
                 fields=["release_at"],
                 condition=Q(status="issued", released_at=None),
                 name="order_to_release",
-            )
+            ),
+            models.Index(
+                fields=["thread"],
+                condition=Q(status="issued", released_at__isnull=False),
+                name="order_in_force_thread",
+            ),
         ]
         constraints = [
             models.CheckConstraint(
