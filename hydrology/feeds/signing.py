@@ -1,28 +1,23 @@
 """Who posted this? The signature of a feed's request, checked and made.
 
-Owns the three headers, the 5-minute window and the comparison. Does not store posts: that a repeat inside the window
-does no harm is the work of ingest.py. Source: the outside contract, "Feeds in".
+Owns the three headers and what a stranger is told; the signature itself stands in foundation/signatures.py. Does not
+store posts: that a repeat inside the window does no harm is the work of ingest.py. Source: the outside contract,
+"Feeds in".
 """
 
-import hmac
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from foundation.clock import iso
 from foundation.errors import Refusal
 from foundation.seals import unseal
+from foundation.signatures import WINDOW, genuine, instant, sign
 from hydrology.models import Feed
 
 KEY_HEADER = "X-Feed-Key"
 TIME_HEADER = "X-Feed-Time"
 SIGNATURE_HEADER = "X-Feed-Signature"
-WINDOW = timedelta(minutes=5)
 _NOBODY = "no such feed"  # keeps the work the same for an unknown key
-
-
-def sign(secret: str, time: str, body: bytes) -> str:
-    """Hex HMAC-SHA256 over the time header exactly as sent, a newline, and the raw body."""
-    return hmac.new(secret.encode(), time.encode() + b"\n" + body, "sha256").hexdigest()
 
 
 def signed_headers(feed_key: str, secret: str, body: bytes, at: datetime) -> dict[str, str]:
@@ -40,9 +35,8 @@ def verify(headers: Mapping[str, str], body: bytes, now: datetime) -> Feed:
     time = headers.get(TIME_HEADER, "")
     feed = Feed.objects.filter(pk=headers.get(KEY_HEADER, "")[:64], enabled=True).first()
     secret = unseal(feed.sealed_secret) if feed else _NOBODY
-    given = headers.get(SIGNATURE_HEADER, "").strip().lower()
-    genuine = hmac.compare_digest(sign(secret, time, body).encode(), given.encode())
-    if feed is None or not genuine:
+    signed = genuine(secret, time, body, headers.get(SIGNATURE_HEADER, ""))
+    if feed is None or not signed:
         raise Refusal(
             "bad_signature",
             zh="数据源未登记或签名不符。请核对 X-Feed-Key 与密钥，对“X-Feed-Time + 换行 + 请求体原文”做 HMAC-SHA256。",
@@ -62,14 +56,3 @@ def verify(headers: Mapping[str, str], body: bytes, now: datetime) -> Feed:
             fields={TIME_HEADER: time[:40], "server_time": str(iso(now))},
         )
     return feed
-
-
-def instant(text: str) -> datetime | None:
-    """An aware instant from ISO 8601 with a zone or from unix seconds; None when it is neither."""
-    try:
-        if text.replace(".", "", 1).isdecimal():
-            return datetime.fromtimestamp(float(text), UTC)
-        at = datetime.fromisoformat(text)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return at if at.tzinfo else None
