@@ -1,6 +1,7 @@
 """What comes back from the ground about an order: forms that roll up, reports on tasks, reminders that were sent.
 
-Single writers: feedback.py (Feedback), tasks.py (TaskReport), reminders.py (Reminder).
+Single writers: feedback.py (Feedback, UnreadForm), tasks.py (TaskReport), reminders.py (Reminder). "Newest" is by `at`:
+the phone's clock, kept within the time since the release and the receipt.
 """
 
 from django.conf import settings
@@ -18,8 +19,8 @@ class Feedback(models.Model):
     order = models.ForeignKey(ResponseOrder, models.PROTECT, related_name="feedback")
     region = models.ForeignKey(Region, models.PROTECT, help_text="whose own people and places it counts")
     officer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    at = models.DateTimeField(help_text="the phone's clock")
-    received_at = models.DateTimeField()
+    at = models.DateTimeField(help_text="the phone's clock; of a region's rows the newest counts")
+    received_at = models.DateTimeField(help_text="says for which period it was in time")
     zero = models.BooleanField(help_text="零报告: nothing to report, said so")
     figures = models.JSONField(
         help_text="{people, vehicles, inspected: {kind: n}, evacuees, waterlogging, incidents}, whole numbers"
@@ -30,7 +31,16 @@ class Feedback(models.Model):
     )
 
     class Meta:
-        indexes = [models.Index(fields=["order", "region", "-id"], name="feedback_newest")]
+        indexes = [models.Index(fields=["order", "region", "-at", "-id"], name="feedback_newest")]
+
+
+class UnreadForm(models.Model):
+    """A receipt whose form cannot be counted. The form stays with the receipt; its officer was told why."""
+
+    receipt = models.OneToOneField(Receipt, models.PROTECT, primary_key=True, related_name="+")
+    found_at = models.DateTimeField()
+    code = models.CharField(max_length=32, help_text="of the refusal")
+    fields = models.JSONField(help_text="faulty field to its reason")
 
 
 class TaskState(models.TextChoices):
@@ -53,7 +63,7 @@ class TaskReport(models.Model):
     lat = models.FloatField(null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["task", "officer", "-id"], name="task_report_newest")]
+        indexes = [models.Index(fields=["task", "officer", "-at", "-id"], name="task_report_newest")]
 
 
 class ReminderKind(models.TextChoices):
@@ -62,11 +72,22 @@ class ReminderKind(models.TextChoices):
     TASK = "task", "任务超时"
 
 
+class Told(models.TextChoices):
+    """Whom a reminder speaks to."""
+
+    PEOPLE = "people", "责任人"  # who owes it
+    DESK = "desk", "上级值班"  # the duty desks above, when it has not come
+
+
 class Reminder(models.Model):
-    """A reminder that was sent, so that it is sent once: what of, for which period, to how many regions."""
+    """A reminder that was sent, so that it is sent once: what of, for which period, for how many regions.
+
+    None missing is a row as well: the period was looked at.
+    """
 
     order = models.ForeignKey(ResponseOrder, models.PROTECT, related_name="reminders")
     kind = models.CharField(max_length=16, choices=ReminderKind)
+    told = models.CharField(max_length=16, choices=Told)
     task = models.ForeignKey(OrderTask, models.PROTECT, null=True)
     period = models.PositiveIntegerField(help_text="number of the period since the release, from 1")
     sent_at = models.DateTimeField()
@@ -75,7 +96,9 @@ class Reminder(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["order", "kind", "task", "period"], name="reminder_once", nulls_distinct=False
+                fields=["order", "kind", "told", "task", "period"],
+                name="reminder_once",
+                nulls_distinct=False,
             ),
             models.CheckConstraint(
                 condition=~Q(kind="task") | Q(task__isnull=False), name="reminder_of_a_task"

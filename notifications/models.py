@@ -163,7 +163,9 @@ class Receipt(models.Model):
         constraints = [models.UniqueConstraint(fields=["delivery", "state"], name="receipt_once")]
         indexes = [
             # few among many; every sweep of the climbs asks for them
-            models.Index(fields=["received_at"], condition=Q(state="cannot"), name="receipt_cannot")
+            models.Index(fields=["received_at"], condition=Q(state="cannot"), name="receipt_cannot"),
+            # the outbox of hazards/feedback.py
+            models.Index(fields=["received_at"], condition=Q(form__isnull=False), name="receipt_form"),
         ]
 
 
