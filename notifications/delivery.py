@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -108,7 +108,7 @@ def send_due(*, clock: Callable[[], datetime]) -> int:
                 return _Shift(stream, clock).work()
         tried = 0
         while claims := claim(clock()):
-            _settle_though_restarted(claims, {}, clock)
+            though_restarted(partial(settle, claims, {}), clock, len(claims))
             tried += len(claims)
         return tried
     finally:
@@ -192,7 +192,8 @@ class _Shift:
         if self._done:
             done, self._done = self._done, []
             outcomes = {key: outcome for out in done for key, outcome in out.outcomes.items()}
-            _settle_though_restarted([out.claim for out in done], outcomes, self._clock)
+            claims = [out.claim for out in done]
+            though_restarted(partial(settle, claims, outcomes), self._clock, len(claims))
 
 
 def claim(now: datetime) -> list[Claim]:
@@ -233,16 +234,14 @@ def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
     return said
 
 
-def _settle_though_restarted(
-    claims: list[Claim], outcomes: dict[tuple[int, int], Outcome], clock: Callable[[], datetime]
-) -> None:
+def though_restarted(settle: Callable[[datetime], None], clock: Callable[[], datetime], n: int) -> None:
     """Settle, trying again while the lease lasts: a database that is restarted must not ring 1,000 phones twice."""
     until = time.monotonic() + LEASE.total_seconds()
     while True:
         try:
-            return settle(claims, outcomes, clock())
+            return settle(clock())
         except (OperationalError, InterfaceError) as error:
-            log.warning("delivery.settle_again n=%s error=%s", len(claims), type(error).__name__)
+            log.warning("delivery.settle_again n=%s error=%s", n, type(error).__name__)
             connection.close()
             if time.monotonic() > until:
                 raise
@@ -252,8 +251,7 @@ def _settle_though_restarted(
 def settle(claims: list[Claim], outcomes: dict[tuple[int, int], Outcome], now: datetime) -> None:
     """Write what became of the chunk, retire dead tokens, tell the boards."""
     configured = bool(outcomes) or _transport() is not None
-    columns: dict[str, list[object]] = defaultdict(list)
-    dead: dict[str, list[str]] = defaultdict(list)
+    verdicts, dead = [], defaultdict[str, list[str]](list)
     for one in claims:
         by_device = {
             device: outcomes[one.id, device] for device in one.devices if (one.id, device) in outcomes
@@ -261,18 +259,23 @@ def settle(claims: list[Claim], outcomes: dict[tuple[int, int], Outcome], now: d
         for device, outcome in by_device.items():
             if outcome.kind is OutcomeKind.DEAD_TOKEN:
                 dead[outcome.reason].append(one.devices[device])
-        verdict = _verdict(one, by_device, configured, now)
-        for name, value in verdict.items():
-            columns[name].append(value)
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_SETTLE, columns)
+        verdicts.append(_verdict(one, by_device, configured, now))
+    with transaction.atomic():
+        write(verdicts)
         for reason, tokens in dead.items():
             retire_tokens("fcm", tokens, reason, now)
     for dispatch in {one.dispatch for one in claims}:
         hint("board", dispatch=dispatch)
-    states = columns["state"]
+    sent = sum(verdict["state"] == State.SENT for verdict in verdicts)
     retired = sum(map(len, dead.values()))
-    log.info("delivery.settled n=%s sent=%s dead=%s", len(claims), states.count(State.SENT), retired)
+    log.info("delivery.settled n=%s sent=%s dead=%s", len(claims), sent, retired)
+
+
+def write(verdicts: list[dict[str, object]]) -> None:
+    """Set-wise, each fenced by its attempt: columns of _SETTLE by name; `accepted` as a PostgreSQL array's text."""
+    columns = {name: [verdict[name] for verdict in verdicts] for name in verdicts[0]}
+    with connection.cursor() as cursor:
+        cursor.execute(_SETTLE, columns)
 
 
 def _verdict(one: Claim, by_device: dict[int, Outcome], configured: bool, now: datetime) -> dict[str, object]:
@@ -289,9 +292,7 @@ def _verdict(one: Claim, by_device: dict[int, Outcome], configured: bool, now: d
         )
     elif later:
         state, reason = State.FAILED_TEMP, later[0].reason
-        wait_s = BACKOFF_S[min(one.attempt, len(BACKOFF_S)) - 1] * random.uniform(0.75, 1.25)  # noqa: S311
-        wait_s = max(wait_s, *(o.retry_after_s or 0.0 for o in later))
-        due_at = now + timedelta(seconds=wait_s)
+        due_at = now + timedelta(seconds=pause_s(one.attempt, later))
     elif accepted:
         state = State.SENT
     else:
@@ -306,3 +307,9 @@ def _verdict(one: Claim, by_device: dict[int, Outcome], configured: bool, now: d
         "accepted": "{" + ",".join(map(str, accepted)) + "}",
         "sent_at": now if accepted else None,
     }
+
+
+def pause_s(attempt: int, later: list[Outcome]) -> float:
+    """How long to wait after this attempt, as long as a vendor wishes at least."""
+    own_s = BACKOFF_S[min(attempt, len(BACKOFF_S)) - 1] * random.uniform(0.75, 1.25)  # noqa: S311
+    return max(own_s, *(outcome.retry_after_s or 0.0 for outcome in later))

@@ -47,6 +47,8 @@ class Message:
     expires_at: datetime  # aware; from this instant on it is never sent
     critical: bool  # rings and shows on a locked phone
     data: dict[str, str] = field(default_factory=dict)  # more fields for the app, opaque here
+    language: str = "zh"
+    asks: bool = False  # he owes an answer
 
     def __post_init__(self) -> None:
         if self.expires_at.utcoffset() is None:
@@ -58,13 +60,19 @@ class Message:
         marked = not self.drill or "演练" in self.title or "drill" in self.title.lower()
         return self.title if marked else f"【演练】{self.title}"
 
+    @property
+    def alone(self) -> str:
+        """The body where no title stands above it: a drill says so first."""
+        marked = not self.drill or "演练" in self.body or "drill" in self.body.lower()
+        return self.body if marked else f"{'[DRILL] ' if self.language == 'en' else '【演练】'}{self.body}"
+
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One device to reach. `message_id` is stable per person and bulletin: the phone drops repeats by it."""
+    """One device to reach. `message_id` is stable, so that the phone or the gateway drops repeats by it."""
 
     key: int  # the caller's own, returned in the outcome
-    token: str
+    token: str  # its push token, or its number in E.164
     message: Message
     message_id: str  # at most 64 bytes of UTF-8
 
@@ -100,7 +108,7 @@ class Stream(Protocol):
         """Drop what is still in flight; whether it arrived is unknown."""
 
 
-class Transport(Protocol):
+class Sender(Protocol):
     """One vendor. `send` may be called from several threads at once."""
 
     @property
@@ -117,11 +125,15 @@ class Transport(Protocol):
         with the same `message_id`.
         """
 
-    def stream(self) -> Stream:
-        """The same for more pushes than one wants to wait for together: a straggler holds up nobody."""
-
     def close(self) -> None:
         """Give back connections; the transport must not be used afterwards."""
+
+
+class Transport(Sender, Protocol):
+    """A vendor for whom one does not wait: tens of thousands of pushes at once."""
+
+    def stream(self) -> Stream:
+        """`send` for more pushes than one wants to wait for together: a straggler holds up nobody."""
 
 
 def fits_lock_screen(text: str) -> bool:

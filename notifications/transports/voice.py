@@ -1,0 +1,30 @@
+"""Calls: what is read to him who picks up, and which keys he may press.
+
+Only the key proves that a person has heard it (叫应): picking up alone may be a mailbox.
+"""
+
+from foundation.gateway import Gateway
+
+from .base import Message
+from .gateway import GatewayTransport
+
+KEYS_ZH, KEYS_EN = "确认请按1，不能到岗请按9。", "Press 1 to confirm, 9 if you cannot go."
+TIMES_READ = 3
+RING_S = 30
+
+
+def transport(gateway: Gateway, rate_per_s: float) -> GatewayTransport:
+    return GatewayTransport("voice", gateway, says=fields, max_body_chars=100, rate_per_s=rate_per_s)
+
+
+def fields(message: Message) -> dict[str, object]:
+    english = message.language == "en"
+    prompt = (KEYS_EN if english else KEYS_ZH) if message.asks else ""
+    return {
+        "speech": message.alone,
+        "prompt": prompt,
+        "keys": ["1", "9"] if message.asks else [],
+        "language": "en-GB" if english else "zh-CN",
+        "times": TIMES_READ,
+        "ring_s": RING_S,
+    }
