@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from alerts.models import Bulletin
-from escalation import tables
+from escalation import in_force
 from escalation.due import CANNOT, Standing, due
 from escalation.ladder import APP, DESK, REPEAT, Ladder, Stop, Take
 from escalation.models import ClimbState
@@ -195,7 +195,7 @@ def start_climbs(*, now: datetime) -> None:
 
 def starting(now: datetime) -> list[tuple[Dispatch, str, Ladder, bool]]:
     """The open first dispatches of chased messages, each twice: (dispatch, version, ladder, unreachable)."""
-    version, table = tables.in_force(now)
+    version, table = in_force.table_at(now)
     dispatches = Dispatch.objects.filter(
         errand=Errand.FIRST,
         bulletin__urgency__gte=table.chased_from,

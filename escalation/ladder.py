@@ -2,7 +2,7 @@
 
 Each person who owes a confirmation climbs alone: the same person again, his B-post, the duty desk of the superior
 region, at last a person with a telephone (the call-out desk). Which rungs, after how long and for whom is a table
-(`Table`, table.py); its defaults are a design guess after the published five-minute wake rule (domain facts 2.1).
+(`Table`, ladder_table.py); its defaults are a design guess after the published five-minute wake rule (domain facts 2.1).
 """
 
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """Climbs: who has not answered, which rung he is on, when the next rung is due; calls by hand; what the audit found.
 
-Single writers: tables.py (LadderTable), climb.py (Climb, Rung, a CallTask's first line), calls.py (the rest of it),
+Single writers: in_force.py (LadderTable), climb.py (Climb, Rung, a CallTask's first line), calls.py (the rest of it),
 audit.py (Incident).
 """
 
@@ -22,7 +22,7 @@ class LadderTable(models.Model):
 
     version = models.CharField(primary_key=True, max_length=32)
     valid_from = models.DateTimeField()
-    rows = models.JSONField(help_text="escalation/table.py says what it looks like")
+    rows = models.JSONField(help_text="escalation/ladder_table.py says what it looks like")
     note = models.CharField(max_length=200, blank=True)
 
 

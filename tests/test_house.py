@@ -52,9 +52,10 @@ WRITERS = {
     "Dispatch": {"notifications/dispatch.py"},
     "Delivery": {"notifications/dispatch.py", "notifications/delivery.py", "notifications/receipts.py"},
     "Receipt": {"notifications/receipts.py"},
+    "CoverageNight": {"notifications/nights.py"},
     "Climb": {"escalation/climb.py"},
     "Rung": {"escalation/climb.py"},
-    "LadderTable": {"escalation/tables.py"},
+    "LadderTable": {"escalation/in_force.py"},
     "Incident": {"escalation/audit.py"},
     "CallTask": {"escalation/climb.py", "escalation/calls.py"},  # made by the rung; the rest is the desk's
     "KeptAnswer": {"backend/doors.py"},

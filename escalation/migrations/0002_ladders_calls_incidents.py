@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("version", models.CharField(max_length=32, primary_key=True, serialize=False)),
                 ("valid_from", models.DateTimeField()),
-                ("rows", models.JSONField(help_text="escalation/table.py says what it looks like")),
+                ("rows", models.JSONField(help_text="escalation/ladder_table.py says what it looks like")),
                 ("note", models.CharField(blank=True, max_length=200)),
             ],
         ),

@@ -9,9 +9,9 @@ import pytest
 from django.db import connections
 
 from alerts.models import Bulletin, BulletinKind, Hazard, Requires, Warning
-from escalation import climb, tables
+from escalation import climb, in_force
+from escalation.ladder_table import DEFAULT_ROWS
 from escalation.models import CallTask, Climb, ClimbState, Rung
-from escalation.table import DEFAULT_ROWS
 from hydrology.models import Region, StationKind
 from notifications import dispatch, receipts
 from notifications.models import Delivery, Errand, ReceiptState
@@ -266,7 +266,7 @@ def test_the_ladder_is_frozen_when_the_climb_starts(regions: Regions) -> None:
         "final_wait_s": 1,
     }
     rows = DEFAULT_ROWS | {"ladders": {"*": {"4": asks, "3": asks}}}
-    tables.put_in_force(rows, version="hasty", note="", now=at(REPEAT_S))
+    in_force.put(rows, version="hasty", note="", now=at(REPEAT_S))
     assert climb.sweep(now=at(DEPUTY_S - 5)) == 0
     sweep_until(END_S, since_s=DEPUTY_S)
     assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy", "superior", "desk"]
@@ -280,7 +280,7 @@ def test_a_climb_that_starts_later_goes_by_the_table_then_in_force(regions: Regi
         "final_wait_s": 1,
     }
     rows = DEFAULT_ROWS | {"ladders": {"*": {"4": asks, "3": asks}}}
-    tables.put_in_force(rows, version="hasty", note="", now=NOON)
+    in_force.put(rows, version="hasty", note="", now=NOON)
     tell(STREET)
     sweep_until(30)
     assert [errand for errand, _ in rungs(officer)] == ["superior", "deputy"]

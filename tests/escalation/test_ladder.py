@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from escalation.ladder import REPEAT, Ladder, Stop, Take, Wait, step
-from escalation.table import DEFAULT, KINDS
+from escalation.ladder_table import DEFAULT, KINDS
 from foundation.clock import local
 
 START = datetime(2026, 9, 7, 4, tzinfo=UTC)  # noon in Shenzhen

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from escalation import tables
+from escalation import in_force
 from escalation.ladder import Ladder
+from escalation.ladder_table import DEFAULT_ROWS, BadTable, Table, parse_table
 from escalation.models import LadderTable
-from escalation.table import DEFAULT_ROWS, BadTable, Table, parse_table
 from foundation.clock import now
 
 
@@ -29,7 +29,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: object) -> None:
         at = now()
-        version, table = tables.in_force(at)
+        version, table = in_force.table_at(at)
         file = options["file"]
         if not isinstance(file, Path):
             row = LadderTable.objects.filter(pk=version).first()
@@ -49,7 +49,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{len(changes)} would change; put in force with --apply")
             return
         digest = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:8]
-        made = tables.put_in_force(
+        made = in_force.put(
             rows, version=f"{at:%Y%m%dT%H%M%SZ}-{digest}", note=str(options["note"])[:200], now=at
         )
         self.stdout.write(f"{len(changes)} changed; in force from now on: {made.version}")

@@ -11,9 +11,9 @@ from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escalation import tables
+from escalation import in_force
+from escalation.ladder_table import DEFAULT, DEFAULT_ROWS, BadTable, parse_table
 from escalation.models import LadderTable
-from escalation.table import DEFAULT, DEFAULT_ROWS, BadTable, parse_table
 from foundation.clock import now
 
 GONE = object()
@@ -111,7 +111,7 @@ def test_the_command_shows_what_it_would_change_and_changes_it_when_told(tmp_pat
     assert "* 4: 60 s repeat/app" in said and "-> 30 s repeat/app" in said and "1 would change" in said
     assert not LadderTable.objects.exists()
     run(file, "--apply", "--note", "faster")
-    version, table = tables.in_force(now())
+    version, table = in_force.table_at(now())
     assert version and table.ladders["*", 4].waits_s[0] == 30
     assert json.loads(run())["ladders"]["*"]["4"]["rungs"][0]["wait_s"] == 30
     assert "nothing differs" in run(file, "--apply")
