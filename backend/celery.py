@@ -21,6 +21,7 @@ PERIODS_S = {
     "live.refresh": 10.0,
     "routine.poll": 5.0,
     "routine.tidy": 3600.0,
+    "routine.coverage": 900.0,
 }
 QUEUES = {
     "dispatch": "urgent",

@@ -13,7 +13,7 @@ from foundation import clock
 from hydrology import ingest, live, storage
 from hydrology.feeds import telegrams
 from hydrology.sources import polls
-from notifications import delivery, dispatch
+from notifications import delivery, dispatch, nights
 from officers import auth
 
 
@@ -62,6 +62,11 @@ def audit_escalation() -> None:
 def poll_sources() -> None:
     """Starts the polls and does not wait for them: a source that hangs holds no thread of the queue."""
     polls.poll_due(clock=clock.now)
+
+
+@shared_task(name="routine.coverage")
+def prove_coverage() -> None:
+    nights.prove(now=clock.now())
 
 
 @shared_task(name="routine.tidy")

@@ -11,7 +11,7 @@ from hydrology.standing import KINDS, STATUSES
 LIMIT_KINDS = [kind.value for kind in LimitKind]
 QUALITIES = [quality.name.lower() for quality in Quality]
 LEVEL_KIND_CODES = list(KINDS.values())
-KIND_CODES = {**KINDS, StationKind.RAIN: "rain"}
+KIND_CODES = {**KINDS, StationKind.RAIN: "rain", StationKind.HAZARD: "hazard"}
 
 
 class LevelItem(serializers.Serializer[object]):

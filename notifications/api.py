@@ -6,16 +6,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from alerts.models import BulletinKind, ResponseOrder, Warning
+from alerts.orders import URGENCY
 from foundation.clock import now
 from foundation.errors import Refusal, not_found
 from hydrology.models import Region, path_filter
-from notifications import dispatch, receipts
-from notifications.coverage import coverage
+from notifications import receipts
 from notifications.inbox import item
 from notifications.models import Delivery
+from notifications.preview import preview, red_list
 from notifications.reach import reach_of
 from notifications.shapes import (
-    CoverageOut,
     InboxPage,
     PreviewIn,
     PreviewOut,
@@ -110,33 +110,21 @@ class Reach(APIView):
 _KINDS = {"orders": BulletinKind.ORDER, "warnings": BulletinKind.WARNING}
 
 
-class Coverage(APIView):
-    @extend_schema(parameters=[OpenApiParameter("region", str)], responses=CoverageOut)
-    def get(self, request: Request) -> Response:
-        """Who would answer for each street and managed object of the caller's regions; for duty desks and commands."""
-        scope = request.auth.scope
-        paths = tuple({*scope.desk_paths, *scope.command_paths})
-        if not paths:
-            scope.require_desk("")
-        if code := request.query_params.get("region"):
-            region = Region.objects.filter(path_filter("path", paths), pk=code).first()
-            if region is None:
-                raise not_found("区域", "region")
-            paths = (region.path,)
-        return Response(coverage(paths, now()))
-
-
 class Preview(APIView):
     @extend_schema(request=PreviewIn, responses=PreviewOut, operation_id="preview")
     def post(self, request: Request, kind: str) -> Response:
-        """How many officers would hear it, by district, before anything is sent."""
+        """How many officers would hear it, by district, and where nobody would, before anything is sent."""
         asked = PreviewIn(data=request.data)
         asked.is_valid(raise_exception=True)
-        areas, duties = asked.validated_data["areas"], asked.validated_data["duties"]
+        said = asked.validated_data
         scope = request.auth.scope
-        seen = Region.objects.filter(path_filter("path", scope.paths), code__in=areas)
+        seen = Region.objects.filter(path_filter("path", scope.paths), code__in=said["areas"])
         if not scope.desk_paths and not scope.command_paths:
             scope.require_desk("")
-        if seen.count() != len(set(areas)):
+        if seen.count() != len(set(said["areas"])):
             raise not_found("区域", "area")
-        return Response(dispatch.preview(areas, duties, now()))
+        at = now()
+        heard = preview(
+            said["areas"], said["duties"], at, under=said["under"], urgency=URGENCY.get(said["level"], 0)
+        )
+        return Response({**heard, "coverage": red_list(said["areas"], at)})

@@ -1,8 +1,8 @@
 """Coverage before the rain: has every street and every managed object somebody who would answer?
 
-Owns the proof: for each street, reservoir, river and tide post the people of the right duty, their deputies, whether
-one of them has a live device and whether one of them has lately tapped a message. Reads posts, devices and the ledger
-in one query; leaves nothing. A fault is named, never averaged away.
+Owns the proof: for each street, reservoir, river, tide post and hazard point the people of the right duty, their
+deputies, whether one of them has a live device and whether one of them has lately tapped a message. Reads posts,
+devices and the ledger in one query; leaves nothing. A fault is named, never averaged away.
 """
 
 from collections.abc import Iterable
@@ -12,18 +12,19 @@ from typing import Any, Final
 from django.db import connection
 
 from foundation.clock import iso
-from hydrology.models import LEVEL_KINDS
+from hydrology.models import LEVEL_KINDS, StationKind
 from hydrology.standing import KINDS
 from officers.models import Duty
 
 TAPPED_WITHIN_DAYS: Final = 30
+KIND_WORDS: Final = {"street": "street", **KINDS, StationKind.HAZARD: "hazard"}
 FAULTS: Final = ("no_responder", "no_deputy", "no_live_device", "no_recent_tap")
 
 
 def coverage(paths: Iterable[str], now: datetime, *, days: int = TAPPED_WITHIN_DAYS) -> dict[str, Any]:
     """`{as_of, days, places, faulty, items}` of what lies at or below the paths, the worst first.
 
-    An item: kind (street, reservoir, river, tide), code, name, region, responders (A posts), deputies (B posts),
+    An item: kind (street, reservoir, river, tide, hazard), code, name, region, responders (A posts), deputies (B posts),
     reachable (of both, with a live device), tapped_at (the newest opening or confirmation of any of them), faults.
     """
     with connection.cursor() as cursor:
@@ -32,8 +33,8 @@ def coverage(paths: Iterable[str], now: datetime, *, days: int = TAPPED_WITHIN_D
             {
                 "now": now,
                 "since": now - timedelta(days=days),
-                "duty": Duty.FLOOD.value,
-                "kinds": list(LEVEL_KINDS),
+                "duties": [Duty.FLOOD.value, Duty.REPORTER.value],
+                "kinds": [*LEVEL_KINDS, StationKind.HAZARD],
                 "paths": [f"{path}%" for path in paths],
             },
         )
@@ -69,7 +70,7 @@ def _item(
     if responders + deputies and tapped_at is None:
         faults.append("no_recent_tap")
     return {
-        "kind": KINDS.get(kind, "street"),
+        "kind": KIND_WORDS[kind],
         "code": code,
         "name": name,
         "region": region,
@@ -91,12 +92,12 @@ _COVERAGE = """
 WITH tapped AS (
     SELECT officer_id, max(opened_at) AS at FROM notifications_delivery WHERE opened_at > %(since)s GROUP BY officer_id
 ), people AS (
-    SELECT p.region_id, p.station_id, p.officer_id, p.rank, t.at AS tapped_at,
+    SELECT p.region_id, p.station_id, p.officer_id, p.rank, p.duty, t.at AS tapped_at,
            EXISTS (SELECT 1 FROM officers_device v
                    WHERE v.officer_id = p.officer_id AND v.retired_at IS NULL AND v.token <> '') AS live
     FROM officers_post p JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
     LEFT JOIN tapped t ON t.officer_id = p.officer_id
-    WHERE p.duty = %(duty)s AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
+    WHERE p.duty = ANY(%(duties)s) AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
 ), places AS (
     SELECT 'street' AS kind, r.code, r.name, r.code AS region, r.path, NULL AS station
     FROM hydrology_region r WHERE r.level = 'street'
@@ -110,6 +111,7 @@ SELECT l.kind, l.code, l.name, l.region,
 FROM places l
 LEFT JOIN people p ON CASE WHEN l.station IS NULL THEN p.region_id = l.region AND p.station_id IS NULL
                       ELSE p.station_id = l.station END
+    AND (p.duty = 'flood' OR l.kind = 'HP')  -- a hazard point may be a reporter's
 WHERE l.path LIKE ANY(%(paths)s)
 GROUP BY l.kind, l.code, l.name, l.region
 """

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from alerts.models import Bulletin
 from foundation.nudge import nudge
 from foundation.wire import hint
-from notifications.audience import Query, audience, preview_query
+from notifications.audience import Query, audience
 from notifications.models import Dispatch, Errand
 
 log = logging.getLogger(__name__)
@@ -47,16 +47,6 @@ WHERE CASE
                               WHERE s.bulletin_id = %(bulletin)s AND s.errand = 'first')
     ELSE true END
 ON CONFLICT (dispatch_id, officer_id) DO NOTHING
-"""
-
-_PREVIEW = """
-SELECT r.code, r.name, r.level, count(*), count(*) FILTER (WHERE NOT EXISTS (
-    SELECT 1 FROM officers_device v
-    WHERE v.officer_id = a.officer_id AND v.retired_at IS NULL AND v.token <> ''))
-FROM ({audience}) a
-JOIN hydrology_region own ON own.code = a.region_id
-JOIN hydrology_region r ON r.code = split_part(own.path, '/', CASE WHEN own.level = 'city' THEN 1 ELSE 2 END)
-GROUP BY r.code, r.name, r.level, r.path ORDER BY r.path
 """
 
 
@@ -165,20 +155,3 @@ def _told(bulletin: Bulletin, now: datetime) -> list[int]:
         bulletin__lt=bulletin.pk,
     )
     return list(before.values_list("pk", flat=True)) if bulletin.thread else []
-
-
-def preview(areas: list[str], duties: list[str], now: datetime) -> dict[str, object]:
-    """Who would hear it, before anything is sent: total, without a live device, by district."""
-    query, parameters = preview_query(areas, duties, now)
-    with connection.cursor() as cursor:
-        cursor.execute(_PREVIEW.format(audience=query), parameters)
-        rows = cursor.fetchall()
-    regions = [
-        {"code": code, "name": name, "level": level, "officers": count, "no_live_device": dark}
-        for code, name, level, count, dark in rows
-    ]
-    return {
-        "officers": sum(row[3] for row in rows),
-        "no_live_device": sum(row[4] for row in rows),
-        "regions": regions,
-    }

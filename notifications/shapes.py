@@ -4,6 +4,7 @@ import json
 
 from rest_framework import serializers
 
+from alerts.shapes import LEVEL_CODES, CodeField
 from foundation.clock import SHENZHEN
 from notifications import receipts
 from notifications.coverage import FAULTS
@@ -87,6 +88,8 @@ class ReceiptsOut(serializers.Serializer[object]):
 class PreviewIn(serializers.Serializer[object]):
     areas = serializers.ListField(child=serializers.CharField(max_length=32), min_length=1, max_length=1000)
     duties = serializers.ListField(child=serializers.CharField(max_length=16), min_length=1, max_length=10)
+    under = serializers.IntegerField(default=None, allow_null=True, help_text="the order it would join")
+    level = CodeField(LEVEL_CODES, default=None, allow_null=True, help_text="of the order")
 
 
 class CountsOut(serializers.Serializer[object]):
@@ -142,16 +145,11 @@ class PreviewRegionOut(serializers.Serializer[object]):
     level = serializers.CharField()
     officers = serializers.IntegerField()
     no_live_device = serializers.IntegerField()
-
-
-class PreviewOut(serializers.Serializer[object]):
-    officers = serializers.IntegerField()
-    no_live_device = serializers.IntegerField()
-    regions = PreviewRegionOut(many=True)
+    quiet = serializers.IntegerField(help_text="have the message it joins; are not rung again")
 
 
 class CoverageItem(serializers.Serializer[object]):
-    kind = serializers.ChoiceField(choices=["street", "reservoir", "river", "tide"])
+    kind = serializers.ChoiceField(choices=["street", "reservoir", "river", "tide", "hazard"])
     code = serializers.CharField()
     name = serializers.CharField()
     region = serializers.CharField(help_text="the street")
@@ -160,6 +158,57 @@ class CoverageItem(serializers.Serializer[object]):
     reachable = serializers.IntegerField(help_text="of both, with a live device")
     tapped_at = serializers.DateTimeField(allow_null=True, help_text="when one of them last opened a message")
     faults = serializers.ListField(child=serializers.ChoiceField(choices=FAULTS))
+
+
+class RedListOut(serializers.Serializer[object]):
+    places = serializers.IntegerField()
+    faulty = serializers.IntegerField()
+    worst = CoverageItem(many=True, help_text="at most 20")
+
+
+class PreviewOut(serializers.Serializer[object]):
+    officers = serializers.IntegerField()
+    no_live_device = serializers.IntegerField()
+    quiet = serializers.IntegerField()
+    regions = PreviewRegionOut(many=True)
+    coverage = RedListOut()
+
+
+class NightOut(serializers.Serializer[object]):
+    day = serializers.DateField()
+    made_at = serializers.DateTimeField(default_timezone=SHENZHEN)
+    places = serializers.IntegerField(help_text="of the whole city")
+    faulty = serializers.IntegerField(help_text="of the caller's regions")
+    faults = serializers.DictField(child=serializers.IntegerField())
+
+
+class NightsOut(serializers.Serializer[object]):
+    items = NightOut(many=True, help_text="the newest first")
+
+
+class ProbeIn(serializers.Serializer[object]):
+    areas = serializers.ListField(child=serializers.CharField(max_length=32), min_length=1, max_length=200)
+    duties = serializers.ListField(
+        child=serializers.ChoiceField(choices=["command", "desk", "flood", "reporter", "forest"]),
+        min_length=1,
+    )
+    text = serializers.CharField(max_length=200, default="", allow_blank=True)
+
+
+class ProbeOut(serializers.Serializer[object]):
+    id = serializers.IntegerField(help_text="the bulletin")
+    areas = serializers.ListField(child=serializers.CharField())
+    duties = serializers.ListField(child=serializers.CharField())
+    issued_at = serializers.DateTimeField()
+    deadline_at = serializers.DateTimeField()
+    total = serializers.IntegerField()
+    delivered = serializers.IntegerField()
+    confirmed = serializers.IntegerField()
+    failed = serializers.IntegerField()
+
+
+class ProbesOut(serializers.Serializer[object]):
+    items = ProbeOut(many=True, help_text="the newest first, with the caller's people")
 
 
 class CoverageOut(serializers.Serializer[object]):

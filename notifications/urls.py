@@ -3,11 +3,14 @@
 from django.urls import path, re_path
 
 from notifications import api
+from notifications.doors import coverage
 
 urlpatterns = [
     path("inbox", api.Inbox.as_view()),
     path("inbox/receipts", api.Receipts.as_view()),
-    path("coverage", api.Coverage.as_view()),
+    path("coverage", coverage.Coverage.as_view()),
+    path("coverage/nights", coverage.Nights.as_view()),
+    path("probes", coverage.Probes.as_view()),
     re_path(r"^(?P<kind>orders|warnings)/(?P<pk>\d+)/reach$", api.Reach.as_view()),
     re_path(r"^(?P<kind>orders|warnings)/preview$", api.Preview.as_view()),
 ]

@@ -36,6 +36,7 @@ SEED = 4403
 CELLS_A_COMMUNITY = 2
 GAUGES = 206  # automatic weather stations of the city in 2019
 RESERVOIRS, RIVERS = 177, 119
+HAZARD_POINTS = {"WL": ("易涝点", 89), "SL": ("地灾点", 641)}  # waterlogging, slopes: as counted by the city
 TIDE_STREETS = ("招商街道", "西乡街道", "盐田街道", "南澳街道")  # on the coast
 # 三防责任人 by level of the chain: 45,000 together
 FLOOD_OFFICERS = {
@@ -77,8 +78,9 @@ def build(now: datetime, *, say: Callable[[str], None], officers: int | None = N
     streets = [region for region in regions if region.level == Level.STREET]
     _stations(streets, rng)
     say(
-        f"{GAUGES} rain gauges, {RESERVOIRS} reservoirs, {RIVERS} rivers, {len(TIDE_STREETS)} tide posts "
-        "雨量站、水库、河道、潮位站 (synthetic 合成)"
+        f"{GAUGES} rain gauges, {RESERVOIRS} reservoirs, {RIVERS} rivers, {len(TIDE_STREETS)} tide posts, "
+        f"{sum(count for _, count in HAZARD_POINTS.values())} hazard points "
+        "雨量站、水库、河道、潮位站、隐患点 (synthetic 合成)"
     )
     people = _officers(regions, now, rng, officers, say)
     secret = secrets.token_urlsafe(32)
@@ -196,6 +198,8 @@ def _stations(streets: list[Region], rng: np.random.Generator) -> None:
             for i, post in enumerate(posts)
         ]
     )
+    for prefix, (suffix, count) in HAZARD_POINTS.items():
+        Station.objects.bulk_create(stand(StationKind.HAZARD, f"SY{prefix}", count, suffix))
     _tide_posts(streets)
 
 
@@ -294,7 +298,9 @@ def _special_posts(
         if i < len(seats):
             taken[region.code] = i + 1
             yield Post(officer=officer, duty=seats[i], region=region, rank=Rank.A, valid_from=now)
-    for n, station in enumerate(Station.objects.filter(kind__in=LEVEL_KINDS).order_by("code")):
+    for n, station in enumerate(
+        Station.objects.filter(kind__in=[*LEVEL_KINDS, StationKind.HAZARD]).order_by("code")
+    ):
         keepers = of_street[station.region_id]
         for rank, i in zip((Rank.A, Rank.B), range(min(KEEPERS, len(keepers))), strict=False):
             yield Post(

@@ -31,8 +31,8 @@ from django.db.models import Max, Q
 
 from foundation.clock import iso, now
 from hydrology.models import Level, Region
-from notifications.dispatch import preview
 from notifications.models import UNSENT, Delivery, Dispatch
+from notifications.preview import preview
 from officers import auth
 from officers.models import Device, Duty, Post
 from replay import player

@@ -10,6 +10,7 @@ from foundation.clock import now
 from hydrology.models import Region
 from notifications import dispatch
 from notifications.models import Delivery, Errand
+from notifications.preview import preview
 from officers.models import Duty, Officer, Post, Rank
 from tests.hydrology.factories import make_reservoir
 
@@ -114,4 +115,4 @@ def test_a_station_without_a_b_post_falls_back_to_the_streets(
 
 def test_a_preview_counts_areas_and_duties_as_ever(regions: Regions, person: Person) -> None:
     person(regions[A]), person(regions[A], duty=Duty.REPORTER), person(regions[CITY], duty=Duty.DESK)
-    assert dispatch.preview([A], ["flood"], now())["officers"] == 2
+    assert preview([A], ["flood"], now())["officers"] == 2

@@ -11,6 +11,7 @@ from foundation.clock import now
 from hydrology.models import Region
 from notifications import delivery, dispatch, receipts
 from notifications.models import Delivery, Dispatch, Errand, ReceiptState, State
+from notifications.preview import preview
 from notifications.transports.base import Outcome, Push
 from officers.models import Device, Duty, Officer, Post, Rank
 from replay.phones import Standin
@@ -111,7 +112,7 @@ def test_preview_counts_the_same_people_as_the_dispatch(
 ) -> None:
     for phones in (1, 1, 0):
         person(regions[STREET], phones=phones)
-    shown = dispatch.preview(["440303"], ["flood"], now())
+    shown = preview(["440303"], ["flood"], now())
     bulletin("440303")
     dispatch.take_up(now=now())
     assert shown["officers"] == Delivery.objects.count() == 3

@@ -1,0 +1,70 @@
+"""Before anything is sent: who would hear it, who has it already, and which places there have nobody.
+
+Reads only; the same audience query as the dispatch will use.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from alerts.models import Bulletin
+from hydrology.models import Region
+from notifications.audience import preview_query
+from notifications.coverage import coverage
+from notifications.models import Dispatch, Errand
+
+WORST = 20  # faulty places shown
+
+_PREVIEW = """
+SELECT r.code, r.name, r.level, count(*), count(*) FILTER (WHERE NOT EXISTS (
+    SELECT 1 FROM officers_device v
+    WHERE v.officer_id = a.officer_id AND v.retired_at IS NULL AND v.token <> '')),
+    count(*) FILTER (WHERE a.officer_id IN (
+        SELECT officer_id FROM notifications_delivery WHERE dispatch_id = ANY(%(thread)s)))
+FROM ({audience}) a
+JOIN hydrology_region own ON own.code = a.region_id
+JOIN hydrology_region r ON r.code = split_part(own.path, '/', CASE WHEN own.level = 'city' THEN 1 ELSE 2 END)
+GROUP BY r.code, r.name, r.level, r.path ORDER BY r.path
+"""
+
+
+def preview(
+    areas: list[str], duties: list[str], now: datetime, *, under: int | None = None, urgency: int = 0
+) -> dict[str, Any]:
+    """`{officers, no_live_device, quiet, regions: [{code, name, level, officers, no_live_device, quiet}]}`.
+
+    `quiet`: who has the message of the order `under` which it joins, no less grave than `urgency`, and is not rung
+    again.
+    """
+    query, parameters = preview_query(areas, duties, now)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _PREVIEW.format(audience=query), {**parameters, "thread": _told_under(under, urgency, now)}
+        )
+        rows = cursor.fetchall()
+    names = ("code", "name", "level", "officers", "no_live_device", "quiet")
+    regions = [dict(zip(names, row, strict=True)) for row in rows]
+    totals = {name: sum(region[name] for region in regions) for name in names[3:]}
+    return {**totals, "regions": regions}
+
+
+def red_list(areas: Sequence[str], now: datetime) -> dict[str, Any]:
+    """`{places, faulty, worst}`: the coverage of these areas; `worst` as the items of GET coverage."""
+    found = coverage(Region.objects.filter(code__in=areas).values_list("path", flat=True), now)
+    faulty = [item for item in found["items"] if item["faults"]]
+    return {"places": found["places"], "faulty": found["faulty"], "worst": faulty[:WORST]}
+
+
+def _told_under(under: int | None, urgency: int, now: datetime) -> list[int]:
+    said = Bulletin.objects.filter(order=under).exclude(thread="").order_by("-id").first() if under else None
+    if said is None:
+        return []
+    told = Dispatch.objects.filter(
+        errand=Errand.FIRST,
+        bulletin__thread=said.thread,
+        bulletin__urgency__gte=urgency,
+        bulletin__valid_until__gt=now,
+    )
+    return list(told.values_list("pk", flat=True))
