@@ -1,7 +1,8 @@
 """The ledger: who is to hear which bulletin, what became of each delivery, what came back.
 
 Single writers: dispatch.py (Dispatch, Delivery at PENDING), delivery.py (PENDING -> SENT / FAILED_*),
-receipts.py (Receipt, DELIVERED -> OPENED -> CONFIRMED), nights.py (CoverageNight). `Delivery.id` is the inbox's
+receipts.py (Receipt, DELIVERED -> OPENED -> CONFIRMED), nights.py (CoverageNight), telephony.py (deliveries by text
+message and call, as delivery.py those by push), reports.py (ProviderReport). `Delivery.id` is the inbox's
 `seq`: dispatch.py inserts under one advisory lock, so ids become visible in order and "since seq" misses nothing.
 """
 
@@ -121,6 +122,12 @@ class Delivery(models.Model):
                 condition=Q(state__in=["pending", "sending", "failed_temp"]),
                 name="delivery_due",
             ),
+            # hundreds among 45,000 pushes: their claim must not walk over those
+            models.Index(
+                fields=["transport", "due_at"],
+                condition=Q(state__in=["pending", "sending", "failed_temp"], transport__in=["sms", "voice"]),
+                name="delivery_due_telephone",
+            ),
         ]
 
 
@@ -176,3 +183,24 @@ class CoverageNight(models.Model):
     made_at = models.DateTimeField()
     places = models.PositiveIntegerField()
     items = models.JSONField(help_text="faulty places as in GET coverage")
+
+
+class ProviderReport(models.Model):
+    """What a gateway said of a text message or a call, as it said it; kept even when late, repeated or unknown."""
+
+    provider = models.CharField(max_length=16, help_text="sms or voice")
+    message = models.CharField(max_length=64, help_text="the id under which it was sent")
+    delivery = models.ForeignKey(
+        Delivery, models.PROTECT, null=True, related_name="reports", help_text="null: no such message"
+    )
+    state = models.CharField(max_length=16)
+    word = models.CharField(max_length=200, blank=True, help_text="the key, the reply or the reason")
+    at = models.DateTimeField(help_text="the gateway's clock")
+    received_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider", "message", "state", "word", "at"], name="provider_report_once"
+            )
+        ]
