@@ -16,6 +16,7 @@ from alerts.models.dangers import (
     WarningLevel,
     WarningQuerySet,
     WarningStreet,
+    WatchLevel,
     WatchMark,
 )
 from alerts.models.doubts import (
@@ -79,5 +80,6 @@ __all__ = [
     "WarningLevel",
     "WarningQuerySet",
     "WarningStreet",
+    "WatchLevel",
     "WatchMark",
 ]

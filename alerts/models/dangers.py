@@ -32,6 +32,13 @@ class WarningLevel(models.IntegerChoices):
     EMERGENCY = 4, "紧急"
 
 
+class WatchLevel(models.TextChoices):
+    """The places the rain watch looks at; of a street watched by community the gravest community counts."""
+
+    STREET = "street", "街道"
+    COMMUNITY = "community", "社区"
+
+
 class RuleTable(models.Model):
     """Thresholds as data with history: the table in force of a hazard is the one with the newest valid_from."""
 
@@ -44,6 +51,12 @@ class RuleTable(models.Model):
         help_text="rain: {window: [notice, attention, alert, emergency] in mm}; levels: assessment/stages.py"
     )
     note = models.CharField(max_length=200, blank=True)
+    watch_level = models.CharField(
+        max_length=16,
+        choices=WatchLevel,
+        default=WatchLevel.STREET,
+        help_text="rain: whose figures are held against the marks; warnings are of streets either way",
+    )
 
 
 class WatchMark(models.Model):
@@ -63,7 +76,18 @@ class Storm(models.Model):
     began_at = models.DateTimeField(help_text="END of the slot (data time)")
     last_at = models.DateTimeField(help_text="END of the slot in which it last moved")
     ended_at = models.DateTimeField(null=True)
+    lately = models.JSONField(
+        default=dict, help_text="by street the END of the last slot in which it was in warning, an hour back"
+    )
+    into = models.ForeignKey(
+        "self", models.PROTECT, null=True, related_name="+", help_text="the older storm it grew together with"
+    )
     drill_of = models.ForeignKey(Drill, models.PROTECT, null=True, related_name="+")
+
+    @property
+    def thread(self) -> str:
+        """What its bulletins have in common."""
+        return f"storm/{self.pk}"
 
 
 class WarningQuerySet(models.QuerySet["Warning"]):
