@@ -92,9 +92,12 @@ if len(SECRET_KEY) < 32:
     _faults.append("SECRET_KEY must be set to at least 32 random characters (`make run` makes one).")
 PHONE_KEY = _text("PHONE_KEY", SECRET_KEY)  # seals phone numbers and feed secrets at rest
 ALLOWED_HOSTS = _text("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
-OTP_TRANSPORT = _text("OTP_TRANSPORT", "none")  # "console" prints the code: demo and tests only
-if OTP_TRANSPORT not in {"none", "console"}:
-    _faults.append("OTP_TRANSPORT must be none or console.")
+# "console" prints the code: demo and tests only
+OTP_TRANSPORT = _text("OTP_TRANSPORT", "sms" if _text("SMS_ENDPOINT") else "none")
+if OTP_TRANSPORT not in {"none", "console", "sms"}:
+    _faults.append("OTP_TRANSPORT must be none, console or sms.")
+if OTP_TRANSPORT == "sms" and not _text("SMS_ENDPOINT"):
+    _faults.append("OTP_TRANSPORT=sms needs SMS_ENDPOINT, SMS_KEY and SMS_SECRET.")
 
 # PostgreSQL is the truth; Redis is wire and cache
 DATABASE_URL = _text("DATABASE_URL", "postgresql://127.0.0.1/unset")

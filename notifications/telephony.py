@@ -1,10 +1,239 @@
-"""Text messages and calls: which of the two are there."""
+"""From the ledger to the gateways for text messages and calls: claim a few, send them, write what became of them.
+
+Owns Delivery rows with transport sms or voice between PENDING and SENT / FAILED_*, as delivery.py those by push: a
+claim is a lease, SENDING until due_at, then anybody's; results are fenced by the attempt number; the network is never
+inside a transaction. Numbers are unsealed for the moment of sending and written nowhere. Who has answered meanwhile is
+not rung, nor is anything sent that has expired or no longer stands. Woken by nudges and a 2 s sweep.
+"""
+
+import hmac
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache, partial
 
 from django.conf import settings
+from django.db import connection, transaction
+
+from foundation.gateway import LINES, Account, account, gateway
+from foundation.seals import BrokenSeal, keyed_digest
+from foundation.wire import hint
+from notifications.delivery import UNCONFIGURED_S, pause_s, though_restarted, write
+from notifications.models import Dispatch, State
+from notifications.transports import sms, voice
+from notifications.transports.base import Message, Outcome, OutcomeKind, Push, Sender
+from officers import roster
+
+log = logging.getLogger(__name__)
 
 CHANNELS = ("sms", "voice")
+CHUNK = 2 * LINES  # two turns of every line are over before the lease, even if nobody answers
+LEASE = timedelta(seconds=30)
+SHIFT_S = 8.0  # a task hands over to the next after this long; the queue has other work
+_ID = re.compile(r"([1-9][0-9]{0,17})-[0-9a-f]{16}")
+
+_turns = {channel: threading.Lock() for channel in CHANNELS}  # one that hangs does not hold up the other
+
+# `why`: what speaks against sending; an order that is over may not call people to it
+_CLAIM = """
+WITH due AS (
+    SELECT id FROM notifications_delivery
+    WHERE state IN ('pending', 'sending', 'failed_temp') AND due_at <= %(now)s
+      AND transport = %(channel)s AND transport IN ('sms', 'voice')
+    ORDER BY due_at, id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE notifications_delivery d
+    SET state = 'sending', attempts = d.attempts + 1, due_at = %(lease)s
+    FROM due WHERE d.id = due.id
+    RETURNING d.id, d.officer_id, d.dispatch_id, d.root_id, d.attempts
+)
+SELECT t.id, t.dispatch_id, t.attempts, o.language, o.sealed_phone,
+       CASE WHEN s.expires_at <= %(now)s THEN 'expired'
+            WHEN root.state = 'confirmed' THEN 'answered'
+            WHEN b.requires IN ('confirm', 'report')
+                 AND (w.ended_at IS NOT NULL OR r.status IN ('withdrawn', 'ended', 'superseded')) THEN 'over'
+            WHEN NOT o.is_active THEN 'not_active'
+            WHEN o.synthetic AND NOT %(here)s THEN 'synthetic_number'
+            ELSE '' END
+FROM taken t
+JOIN officers_officer o ON o.id = t.officer_id
+JOIN notifications_dispatch s ON s.id = t.dispatch_id
+JOIN alerts_bulletin b ON b.id = s.bulletin_id
+LEFT JOIN notifications_delivery root ON root.id = t.root_id
+LEFT JOIN alerts_warning w ON w.id = b.warning_id
+LEFT JOIN alerts_responseorder r ON r.id = b.order_id
+ORDER BY t.id
+"""
+
+_FAILED = """
+UPDATE notifications_delivery SET state = 'failed_perm', reason = %(reason)s
+WHERE id = %(id)s AND state IN ('pending', 'sending', 'failed_temp', 'sent')
+RETURNING dispatch_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claimed delivery: its attempt and, sealed, the number to reach; `why` speaks against sending it."""
+
+    id: int
+    dispatch: int
+    attempt: int
+    language: str
+    sealed_phone: bytes
+    why: str
 
 
 def configured() -> frozenset[str]:
     """The channels that have a gateway: "sms", "voice", both or none."""
-    return frozenset(name for name in CHANNELS if getattr(settings, f"{name.upper()}_ENDPOINT"))
+    return frozenset(channel for channel in CHANNELS if account(channel))
+
+
+def message_id(channel: str, delivery: int) -> str:
+    """What the gateway knows the delivery by: the same at every try, and nobody's guess."""
+    return f"{delivery}-{keyed_digest(f'{channel} {delivery}', 'telephony id')[:16]}"
+
+
+def delivery_of(channel: str, named: str) -> int | None:
+    """The delivery that went out under this id; None when none can have."""
+    found = _ID.fullmatch(named)
+    delivery = int(found[1]) if found else 0
+    return delivery if hmac.compare_digest(message_id(channel, delivery).encode(), named.encode(errors="replace")) else None
+
+
+@cache
+def _sender(channel: str, there: Account, rate_per_s: float) -> Sender:
+    """This process's lines to that gateway."""
+    return {"sms": sms, "voice": voice}[channel].transport(gateway(there), rate_per_s)
+
+
+def send_due(*, clock: Callable[[], datetime]) -> int:
+    """Send what is due on either channel, or until the shift ends; returns deliveries tried."""
+    tried = 0
+    for channel in CHANNELS:
+        if _turns[channel].acquire(blocking=False):
+            try:
+                tried += _shift(channel, clock)
+            finally:
+                _turns[channel].release()
+    return tried
+
+
+def _shift(channel: str, clock: Callable[[], datetime]) -> int:
+    there = account(channel)
+    sender = _sender(channel, there, getattr(settings, f"{channel.upper()}_RATE_PER_S")) if there else None
+    tried, until_s = 0, time.monotonic() + SHIFT_S
+    while time.monotonic() < until_s and (
+        claims := claim(channel, clock(), here=there is None or there.here)
+    ):
+        outcomes = _send(channel, sender, [one for one in claims if not one.why], clock())
+        though_restarted(partial(_settle, channel, claims, outcomes), clock, len(claims))
+        tried += len(claims)
+        if outcomes and all(one.kind is OutcomeKind.TEMPORARY for one in outcomes.values()):
+            break  # the gateway is away: not the whole queue against a wall
+    return tried
+
+
+def claim(channel: str, now: datetime, *, here: bool) -> list[Claim]:
+    """Lease up to CHUNK due deliveries of the channel; other claimers skip them.
+
+    `here`: the gateway is a stand-in on this machine. Invented people's numbers may belong to somebody.
+    """
+    asked = {"now": now, "lease": now + LEASE, "chunk": CHUNK, "channel": channel, "here": here}
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_CLAIM, asked)
+        return [Claim(*row) for row in cursor]
+
+
+def _send(channel: str, sender: Sender | None, claims: list[Claim], now: datetime) -> dict[int, Outcome]:
+    """Outcomes by delivery; what cannot even be tried comes back with a reason of its own."""
+    if sender is None:
+        away = f"{channel}_not_configured"
+        return {
+            one.id: Outcome(one.id, OutcomeKind.TEMPORARY, away, retry_after_s=UNCONFIGURED_S)
+            for one in claims
+        }
+    if not claims:
+        return {}
+    said = _messages({one.dispatch for one in claims})
+    outcomes, pushes = {}, []
+    for one in claims:
+        try:
+            number = roster.unseal(one.sealed_phone)
+        except BrokenSeal:
+            outcomes[one.id] = Outcome(one.id, OutcomeKind.PERMANENT, "number_unreadable")
+        else:
+            language = "en" if one.language == "en" else "zh"
+            pushes.append(Push(one.id, number, said[one.dispatch, language], message_id(channel, one.id)))
+    outcomes |= {outcome.key: outcome for outcome in sender.send(pushes, now)}
+    log.info("telephony.sent channel=%s unsealed=%s", channel, len(pushes))
+    return outcomes
+
+
+def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
+    """What each dispatch says, in both languages, uncut: a text message or a call has room of its own."""
+    said = {}
+    for dispatch in Dispatch.objects.filter(pk__in=dispatches).select_related("bulletin"):
+        bulletin = dispatch.bulletin
+        for language, title, words in (
+            ("zh", bulletin.title_zh, f"{dispatch.lead_zh}{bulletin.push_zh}"),
+            ("en", bulletin.title_en, f"{dispatch.lead_en}{bulletin.push_en}"),
+        ):
+            said[dispatch.pk, language] = Message(
+                id=str(bulletin.pk),
+                title=title,
+                body=words,
+                level=bulletin.level,
+                kind=bulletin.kind,
+                ref=bulletin.ref,
+                drill=dispatch.drill,
+                expires_at=dispatch.expires_at,
+                critical=bulletin.urgency >= 3,
+                language=language,
+                asks=bulletin.requires in ("confirm", "report"),
+            )
+    return said
+
+
+def _settle(channel: str, claims: list[Claim], outcomes: dict[int, Outcome], now: datetime) -> None:
+    """Write what became of the claimed, tell the boards."""
+    verdicts = [_verdict(one, outcomes.get(one.id), now) for one in claims]
+    with transaction.atomic():
+        write(verdicts)
+    for dispatch in {one.dispatch for one in claims}:
+        hint("board", dispatch=dispatch)
+    sent = sum(verdict["state"] == State.SENT for verdict in verdicts)
+    log.info("telephony.settled channel=%s n=%s sent=%s", channel, len(claims), sent)
+
+
+def _verdict(one: Claim, outcome: Outcome | None, now: datetime) -> dict[str, object]:
+    state, reason, due_at = State.FAILED_PERM, one.why or "not_tried", now
+    if outcome is not None:
+        reason = outcome.reason
+        if outcome.kind is OutcomeKind.SENT:
+            state = State.SENT
+        elif outcome.kind is OutcomeKind.TEMPORARY:
+            state, due_at = State.FAILED_TEMP, now + timedelta(seconds=pause_s(one.attempt, [outcome]))
+    return {
+        "id": one.id,
+        "attempt": one.attempt,
+        "state": str(state),
+        "due_at": due_at,
+        "reason": reason[:64],
+        "accepted": "{}",
+        "sent_at": now if state is State.SENT else None,
+    }
+
+
+def failed(delivery: int, reason: str) -> bool:
+    """The gateway had taken it and says now that it did not arrive; False when it has, or was settled before."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FAILED, {"id": delivery, "reason": reason[:64]})
+        rows = cursor.fetchall()
+    for (dispatch,) in rows:
+        hint("board", dispatch=dispatch)
+    return bool(rows)

@@ -1,0 +1,133 @@
+"""What the gateways report of text messages and calls: kept as it was said, then carried into the ledger.
+
+Owns ProviderReport. Reports come late, twice and out of order: each is kept once, and what it means may be done again
+without harm (receipts only move forward, a failure only what has not arrived). An answer (a pressed key, a reply)
+belongs to the first delivery of the person, so that every chase of him ends; an arrival or a failure to the one text
+message or call it speaks of. Woken by the gateway's post.
+"""
+
+import logging
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from notifications import receipts, telephony
+from notifications.models import Delivery, ProviderReport, ReceiptState
+from notifications.receipts import Answer
+
+log = logging.getLogger(__name__)
+
+KEPT_TEXT = 200
+_NUMBERS = re.compile(r"\d{7,}")  # of telephones, in what people reply
+
+
+class Said(StrEnum):
+    """What a gateway can say of one text message or one call."""
+
+    DELIVERED = "delivered"  # the text message is on the phone
+    REPLY = "reply"  # he answered it; `word` is his text
+    RINGING = "ringing"
+    ANSWERED = "answered"  # somebody or something has picked up
+    KEYPRESS = "keypress"  # `word` is the key
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    FAILED = "failed"  # it never arrived; `word` says why
+
+
+SPEAKS = {
+    "sms": frozenset({Said.DELIVERED, Said.REPLY, Said.FAILED}),
+    "voice": frozenset({Said.RINGING, Said.ANSWERED, Said.KEYPRESS, Said.NO_ANSWER, Said.BUSY, Said.FAILED}),
+}
+ANSWERS = {"1": ReceiptState.CONFIRMED, "9": ReceiptState.CANNOT}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report, read and in order; `at` is the gateway's clock, aware."""
+
+    id: str
+    state: Said
+    at: datetime
+    word: str = ""
+
+    @property
+    def kept(self) -> str:
+        """The word as it may be kept: no telephone numbers, no NUL."""
+        return _NUMBERS.sub("***", self.word.replace("\0", ""))[:KEPT_TEXT]
+
+    @property
+    def answer(self) -> ReceiptState | None:
+        """What his key or his reply means; None when it means nothing."""
+        if self.state not in (Said.KEYPRESS, Said.REPLY):
+            return None
+        return ANSWERS.get(unicodedata.normalize("NFKC", self.word).strip())
+
+
+def take(provider: str, reports: list[Report], *, now: datetime) -> list[str]:
+    """Keep the reports and carry them into the ledger; per report `accepted`, `repeated` or `unknown`."""
+    claimed = {report.id: telephony.delivery_of(provider, report.id) for report in reports}
+    sent = {
+        row.pk: row
+        for row in Delivery.objects.filter(
+            pk__in=[pk for pk in claimed.values() if pk], transport=provider, attempts__gt=0
+        )
+    }
+    by_id = {name: sent.get(pk or 0) for name, pk in claimed.items()}
+    results = _keep(provider, reports, by_id, now)
+    for report in reports:  # those said before too: this process may have died between keeping and doing
+        if delivery := by_id[report.id]:
+            _carry(provider, report, delivery, now)
+    log.info("reports.taken provider=%s %s", provider, dict(Counter(results)))
+    return results
+
+
+def forget_old(*, now: datetime, keep_days: int) -> int:
+    """Drop reports older than this, 0 keeps for ever; returns how many. What they meant stands in the ledger."""
+    if not keep_days:
+        return 0
+    return ProviderReport.objects.filter(received_at__lt=now - timedelta(days=keep_days)).delete()[0]
+
+
+def _keep(
+    provider: str, reports: list[Report], by_id: dict[str, Delivery | None], now: datetime
+) -> list[str]:
+    kept = ProviderReport.objects.filter(provider=provider, message__in=by_id)
+    before = set(kept.values_list("message", "state", "word", "at"))
+    results, fresh = [], []
+    for report in reports:
+        said = (report.id, report.state.value, report.kept, report.at)
+        results.append(
+            "unknown" if by_id[report.id] is None else "repeated" if said in before else "accepted"
+        )
+        if said not in before:
+            before.add(said)
+            fresh.append(
+                ProviderReport(
+                    provider=provider,
+                    message=report.id,
+                    delivery=by_id[report.id],
+                    state=report.state,
+                    word=report.kept,
+                    at=report.at,
+                    received_at=now,
+                )
+            )
+    ProviderReport.objects.bulk_create(fresh, ignore_conflicts=True)  # another request may have said it too
+    return results
+
+
+def _carry(provider: str, report: Report, delivery: Delivery, now: datetime) -> None:
+    """Into the ledger: forward only, so order and repetition do not matter."""
+    if report.answer is not None:
+        said = Answer(delivery.root_id or delivery.pk, report.answer, report.at)
+        receipts.take(delivery.officer_id, [said], source=provider, now=now)
+    elif report.state in (Said.DELIVERED, Said.ANSWERED):
+        said = Answer(delivery.pk, ReceiptState.DELIVERED, report.at)
+        receipts.take(delivery.officer_id, [said], source=provider, now=now)
+    elif report.state in (Said.NO_ANSWER, Said.BUSY):
+        telephony.failed(delivery.pk, report.state)
+    elif report.state is Said.FAILED:
+        telephony.failed(delivery.pk, f"failed {report.kept}".strip())
