@@ -13,6 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
 PERIODS_S = {
     "dispatch.sweep": 5.0,
     "delivery.send": 2.0,
+    "delivery.telephone": 2.0,
     "escalation.sweep": 5.0,
     "escalation.audit": 10.0,
     "watch.assess": 10.0,

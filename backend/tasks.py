@@ -13,7 +13,7 @@ from foundation import clock
 from hydrology import ingest, live, storage
 from hydrology.feeds import telegrams
 from hydrology.sources import polls
-from notifications import delivery, dispatch, nights
+from notifications import delivery, dispatch, nights, reports, telephony
 from officers import auth
 
 
@@ -48,6 +48,11 @@ def send_deliveries() -> None:
     delivery.send_due(clock=clock.now)
 
 
+@shared_task(name="delivery.telephone")
+def telephone() -> None:
+    telephony.send_due(clock=clock.now)
+
+
 @shared_task(name="escalation.sweep")
 def sweep_escalation() -> None:
     climb.sweep(now=clock.now())
@@ -76,6 +81,7 @@ def tidy() -> None:
     storage.make_room(storage.months_from(now))
     auth.forget_expired(now=now)
     forget_answers(now)
+    reports.forget_old(now=now, keep_days=days["reports"])
     telegrams.forget_old(now=now, keep_days=days["telegrams"])
     ingest.forget_raw(now=now, keep_days=days["raw"])
     ingest.forget_parts(now=now)

@@ -15,6 +15,7 @@ KEEP_DAYS: Final[Mapping[str, int]] = {
     "radar": 90,  # radar pictures
     "raw": 30,  # bodies of posts as they came; digest and answer stay as long as what they brought
     "telegrams": 30,  # SL 651 frames as they came
+    "reports": 200,  # what gateways said of text messages and calls: six months at least, as any log of who was reached
 }
 MOST_DAYS: Final = 36_500
 
