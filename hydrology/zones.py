@@ -1,11 +1,12 @@
-"""Which grid cells and which rain gauges belong to which street.
+"""Which grid cells and which rain gauges belong to which street or community, and which streets touch.
 
-Owns the zones of the Region table on a given grid, kept per process until a street changes. There are no legal
-boundaries here: a street is the cells nearest to its centre, within 6 km.
+Owns the zones of the Region table on a given grid, kept per process until a place of that level changes. There are no
+legal boundaries here: a place is the cells nearest to its centre, within 6 km.
 """
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -13,16 +14,26 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from hydrology.models import Level, Region, Station, StationKind
-from hydrology.science.grids import Zones
+from hydrology.science.grids import KM_PER_DEGREE, Zones
 
 REACH_KM = 6.0
+BORDER_DEG = (
+    0.005  # the grid on which borders are looked for: some 500 m, a quarter of what lies between two streets
+)
+DEPTHS = {Level.STREET: 2, Level.COMMUNITY: 3}  # where a place of the level stands in a path
 Axis = NDArray[np.float64]
+Version = tuple[int, int]
+_COS_LAT = np.cos(np.radians(22.6))  # one city: to tell which of a street's communities is nearer
 _AXIS = re.compile(r"(-?\d+\.\d+)([+-]\d+\.\d+)x(\d+)")
 
 
+def zones_of(level: Level, lat: Axis, lon: Axis) -> Zones:
+    """Zones of all places of a level, in order of code, on the grid with these cell centres (degrees). One cheap query."""
+    return _zones(level, lat.astype(np.float64).tobytes(), lon.astype(np.float64).tobytes(), _version(level))
+
+
 def street_zones(lat: Axis, lon: Axis) -> Zones:
-    """Zones of all streets, in order of code, on the grid with these cell centres (degrees). One cheap query."""
-    return _zones(lat.astype(np.float64).tobytes(), lon.astype(np.float64).tobytes(), _version())
+    return zones_of(Level.STREET, lat, lon)
 
 
 def district_zones(lat: Axis, lon: Axis) -> Zones:
@@ -34,12 +45,62 @@ def district_zones(lat: Axis, lon: Axis) -> Zones:
 
 def street_members() -> dict[str, tuple[str, ...]]:
     """Codes of the rain gauges that stand in each street, or anywhere below it; streets without are left out."""
+    return members_of(Level.STREET)
+
+
+def members_of(level: Level) -> dict[str, tuple[str, ...]]:
+    """Codes of the rain gauges by street or by community; places without are left out.
+
+    A gauge of a street that names no community counts for the community of the street that is nearest.
+    """
+    depth = DEPTHS[level]
+    centres = _centres() if level == Level.COMMUNITY else {}
     members: dict[str, list[str]] = defaultdict(list)
-    rows = Station.objects.filter(kind=StationKind.RAIN).order_by("code").values_list("code", "region__path")
-    for code, path in rows:
-        if len(parts := path.split("/")) > 3:  # city/district/street/…
-            members[parts[2]].append(code)
-    return {street: tuple(codes) for street, codes in members.items()}
+    rows = Station.objects.filter(kind=StationKind.RAIN).order_by("code")
+    for code, path, lon, lat in rows.values_list("code", "region__path", "lon", "lat"):
+        parts = path.split("/")  # city/district/street/…, ended by /
+        if len(parts) > depth + 1:
+            members[parts[depth]].append(code)
+        elif len(parts) == depth + 1 and (near := centres.get(parts[depth - 1])):
+            nearest = min(near, key=lambda at: (np.hypot(at[2] - lat, (at[1] - lon) * _COS_LAT), at[0]))
+            members[nearest[0]].append(code)
+    return {place: tuple(codes) for place, codes in members.items()}
+
+
+def _centres() -> dict[str, list[tuple[str, float, float]]]:
+    """(code, lon, lat) of its communities by street."""
+    found: dict[str, list[tuple[str, float, float]]] = defaultdict(list)
+    rows = Region.objects.filter(level=Level.COMMUNITY).order_by("code")
+    for code, street, lon, lat in rows.values_list("code", "parent_id", "lon", "lat"):
+        found[str(street)].append((code, lon, lat))
+    return found
+
+
+def touching_streets() -> Mapping[str, frozenset[str]]:
+    """Which streets touch: their zones have a border in common. One cheap query; the same whatever grids come in."""
+    return _touching(_version(Level.STREET))
+
+
+@lru_cache(maxsize=2)
+def _touching(version: Version) -> Mapping[str, frozenset[str]]:
+    places = list(Region.objects.filter(level=Level.STREET).values_list("lat", "lon"))
+    if not places:
+        return {}
+    edge = REACH_KM / KM_PER_DEGREE + BORDER_DEG
+    lat, lon = (
+        np.arange(min(axis) - edge, max(axis) + edge + BORDER_DEG, BORDER_DEG)
+        for axis in zip(*places, strict=True)
+    )
+    zones = street_zones(lat, lon)
+    owner = np.full((lat.size, lon.size), -1, dtype=np.intp)
+    owner.ravel()[zones.cells] = np.repeat(np.arange(len(zones.codes)), zones.sizes)
+    touching: dict[str, set[str]] = {code: set() for code in zones.codes}
+    for one, other in ((owner[1:], owner[:-1]), (owner[:, 1:], owner[:, :-1])):
+        at = (one >= 0) & (other >= 0) & (one != other)
+        for a, b in {*zip(one[at].tolist(), other[at].tolist(), strict=True)}:
+            touching[zones.codes[a]].add(zones.codes[b])
+            touching[zones.codes[b]].add(zones.codes[a])
+    return {code: frozenset(others) for code, others in touching.items()}
 
 
 def axes_of(geometry: str) -> tuple[Axis, Axis]:
@@ -55,23 +116,21 @@ def _axis(match: re.Match[str]) -> Axis:
     return np.round(first + spacing * np.arange(count), 5)
 
 
-def _version() -> tuple[int, int]:
-    """Changes when a street is added, moved or renamed."""
+def _version(level: Level) -> Version:
+    """Changes when a place of the level is added, moved or renamed."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*), coalesce(sum(hashtext(code || lon || lat || path)::bigint), 0)::bigint"
             " FROM hydrology_region WHERE level = %s",
-            [Level.STREET.value],
+            [level.value],
         )
         count, digest = cursor.fetchone()
     return count, digest
 
 
 @lru_cache(maxsize=8)
-def _zones(lat: bytes, lon: bytes, version: tuple[int, int]) -> Zones:
-    streets = list(
-        Region.objects.filter(level=Level.STREET).order_by("code").values_list("code", "lon", "lat")
-    )
-    codes = [code for code, _, _ in streets]
-    centres = np.array([place for _, *place in streets], dtype=np.float64).reshape(-1, 2)
+def _zones(level: Level, lat: bytes, lon: bytes, version: Version) -> Zones:
+    places = list(Region.objects.filter(level=level).order_by("code").values_list("code", "lon", "lat"))
+    codes = [code for code, _, _ in places]
+    centres = np.array([place for _, *place in places], dtype=np.float64).reshape(-1, 2)
     return Zones.nearest(np.frombuffer(lat), np.frombuffer(lon), codes, centres, REACH_KM)
