@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from alerts import storms
+from alerts import releases, storms
 from alerts.assessment import lifecycle, wording
 from alerts.assessment.rules import Reason
-from alerts.bulletins import issue
+from alerts.assessment.wording import Words
 from alerts.models import (
     BulletinKind,
     Hazard,
@@ -33,6 +33,8 @@ DUTIES = ["flood", "reporter"]
 CHASED_FROM = WarningLevel.ALERT
 ANSWER_WITHIN = timedelta(minutes=10)
 Streets = tuple[str, ...]
+Tell = Callable[[lifecycle.Step, str, list[str], bool], Words]
+"""(step, the district's name, the names of the streets addressed, drill) -> what they read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Cause:
     drill_of: int | None = None
     actor: int | None = None
     note: str = ""
+    tell: Tell | None = None  # other words than the watch's, which no release policy holds back
+    valid_until: datetime | None = None
 
 
 def streets_of_districts() -> dict[str, tuple[str, str]]:
@@ -84,17 +88,46 @@ def _move_district(
 ) -> None:
     """One district's changes of one slot: rows moved, one event a step, at most one bulletin a step."""
     region = Region.objects.get(pk=district)
-    warning = (
-        Warning.objects.open()
-        .select_for_update()
-        .filter(hazard=cause.hazard, region=region, station=None, drill_of=cause.drill_of)
-        .first()
-    )
+    warning = open_warning(region, cause)
     moved = [change.place for change in changes]
     staying = warning.streets.exclude(region_id__in=moved).values_list("level", flat=True) if warning else ()
     steps = lifecycle.gather(changes, warning.level if warning else 0, max(staying, default=0))
-    if not steps:
-        return
+    if steps:
+        _record(warning, region, changes, steps, streets, threads, cause, now)
+
+
+def act(
+    region: Region,
+    changes: Sequence[lifecycle.Change],
+    step: lifecycle.Step,
+    streets: Mapping[str, tuple[str, str]],
+    cause: Cause,
+    now: datetime,
+) -> Warning:
+    """What a person decides for a district: one step, said as he says it, whatever the slot would have made of it."""
+    threads = {}
+    if changes:
+        threads = storms.follow(changes, hazard=cause.hazard, at=cause.at, drill_of=cause.drill_of)
+    return _record(open_warning(region, cause), region, changes, [step], streets, threads, cause, now)
+
+
+def open_warning(region: Region, cause: Cause) -> Warning | None:
+    """The district's open warning of the cause's hazard (and drill), locked."""
+    rows = Warning.objects.open().select_for_update()
+    return rows.filter(hazard=cause.hazard, region=region, station=None, drill_of=cause.drill_of).first()
+
+
+def _record(
+    warning: Warning | None,
+    region: Region,
+    changes: Sequence[lifecycle.Change],
+    steps: Sequence[lifecycle.Step],
+    streets: Mapping[str, tuple[str, str]],
+    threads: Mapping[str, str],
+    cause: Cause,
+    now: datetime,
+) -> Warning:
+    """The changes and steps of one district as rows; None: no warning is open, and one is raised."""
     if warning is None:
         top = max(change.after for change in changes)
         warning = Warning.objects.create(
@@ -127,6 +160,7 @@ def _move_district(
         if step.speak:
             _speak(warning, region.name, step, streets, threads, cause, reasons, now)
     log.info("warning.moved id=%s slot=%s level=%s steps=%s", warning.pk, cause.at, warning.level, len(steps))
+    return warning
 
 
 def _speak(
@@ -139,38 +173,41 @@ def _speak(
     reasons: dict[str, object],
     now: datetime,
 ) -> None:
-    ends = step.action == WarningAction.CANCEL
-    told = step.streets
-    if ends:
-        told = tuple(warning.streets.order_by("region_id").values_list("region_id", flat=True))
-    words = wording.warning_words(
-        step,
-        district_name,
-        [streets[street][0] for street in told],
-        cause.gravest(told),
-        cause.ahead_mm(told),
-        local(cause.at),
-        local(now + VALIDITY),
-        warning.drill,
-    )
-    chased = not ends and step.level >= CHASED_FROM
-    issue(
+    everyone = tuple(warning.streets.order_by("region_id").values_list("region_id", flat=True))
+    told = releases.overtake(warning, step, everyone, now)
+    if told is None:
+        return
+    ends = told.level == 0
+    names = [streets[street][0] for street in told.streets]
+    valid_until = cause.valid_until or now + VALIDITY
+    if cause.tell is not None:
+        words = cause.tell(told, district_name, names, warning.drill)
+    else:
+        words = wording.warning_words(
+            told, district_name, names, cause.gravest(told.streets), cause.ahead_mm(told.streets),
+            local(cause.at), local(valid_until), warning.drill,
+        )  # fmt: skip
+    chased = not ends and told.level >= CHASED_FROM
+    fields = {
+        "kind": BulletinKind.WARNING,
+        "urgency": told.level,
+        "level": WarningLevel(told.level).name.lower(),
+        "areas": list(told.streets),
+        "duties": DUTIES,
+        "reasons": reasons,
+        "requires": Requires.CONFIRM if chased else Requires.OPEN,
+        "drill": warning.drill,
+        "drill_of_id": cause.drill_of,
+        "caused_at": cause.caused_at,
+        "warning": warning,
+        "thread": (thread := next((threads[street] for street in step.streets if street in threads), "")),
+        "renews": bool(thread),
+    }
+    releases.say(
         words,
+        None if cause.tell else told.action,
         now=now,
-        kind=BulletinKind.WARNING,
-        urgency=0 if ends else step.level,
-        level=WarningLevel(step.level).name.lower(),
-        areas=list(told),
-        duties=DUTIES,
-        reasons=reasons,
-        requires=Requires.CONFIRM if chased else Requires.OPEN,
-        deadline_at=now + ANSWER_WITHIN if chased else None,
-        valid_until=now + VALIDITY,
-        thread=threads.get(step.streets[0], ""),  # of its gravest street
-        renews=True,
-        drill=warning.drill,
-        drill_of_id=cause.drill_of,
-        caused_at=cause.caused_at,
-        warning=warning,
-        supersedes=warning.bulletins.order_by("-id").first(),
+        valid_until=valid_until,
+        deadline_s=ANSWER_WITHIN.total_seconds() if chased else None,
+        **fields,
     )

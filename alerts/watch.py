@@ -140,7 +140,7 @@ def judge(
         state, change = lifecycle.advance(
             lifecycle.PlaceState.from_json(before) if before else None, found, held, seen.slot_at, POLICY
         )
-        if state.level or state.pending:
+        if state.stands:
             states[street] = state.to_json()
         else:
             states.pop(street, None)

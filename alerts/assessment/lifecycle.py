@@ -1,11 +1,12 @@
 """The life of a level in one place, a street or a station, and what the changes of one slot become for a district.
 
 Owns the transition function: raise, upgrade, downgrade, cancel, the hold time, and the gathering into steps
-that people hear of. Does not own the level itself (rules.py for rain, stages.py for water levels), the words, the
-rows. Time is slot time, the END of the 5-minute slot, or the instant of a stage's reading, never a clock: a replay
-at any speed takes the same steps. Source: project domain notes 1.4 and 5 (hysteresis). Once said, a level in force
-is never repeated, also not after the hold time: repetition teaches people to look away, and whoever has not
-answered is the escalation's business.
+that people hear of; and what a person's word does to a level while it holds. Does not own the level itself (rules.py
+for rain, stages.py for water levels), the words, the rows. Time is slot time, the END of the 5-minute slot, or the
+instant of a stage's reading, never a clock: a replay at any speed takes the same steps. Source: project domain notes
+1.4 and 5 (hysteresis). Once said, a level in force is never repeated, also not after the hold time: repetition teaches
+people to look away, and whoever has not answered is the escalation's business. The file is long because the rules'
+step and a person's word are one state.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from typing import Any, Final, Protocol, Self
 
 from alerts.assessment.rules import Level
 
-_TIMES: Final = ("pending_since", "below_since", "said_at", "seen_at")
+_TIMES: Final = ("pending_since", "below_since", "said_at", "seen_at", "hand_until")
 _NOT_LOW: Final[dict[str, Any]] = {"below_since": None, "below_peak": 0, "below_slots": 0}
 
 
@@ -33,6 +34,10 @@ class Action(StrEnum):
     """The level has fallen, or part of the district is out of it; the warning stays open."""
     CANCEL = "cancel"
     """It is over."""
+    HOLD = "hold"
+    """A person keeps the level; nobody is told anything new."""
+    EXPIRE = "expire"
+    """Nothing was heard any more, or the time a person set is over: nobody knows that it is over."""
     SILENT = "silent"
     """Nothing is heard of it any more; the level stays. Said by the keeper of the rows, never by `advance`."""
 
@@ -81,11 +86,12 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class PlaceState:
-    """Where a street or station stands. `level` is in force; `said_level`/`said_at` are what its people heard last.
+    """Where a street or station stands. `level` is the rules' own; `said_level`/`said_at` are what its people heard last.
 
-    `pending` is the lowest level seen in each of the last `pending_slots` slots, above `level` and not yet
-    confirmed; `below_peak` is the highest level held since `below_since`, in `below_slots` slots running;
-    `seen_at` the last slot with values.
+    `in_force` is `level` where no person has spoken. Until `hand_until` it is at least `hand_level`, and what the rules
+    give up to `hand_over`, the level they gave when he spoke, does not change it. `pending` is the lowest level seen in
+    each of the last `pending_slots` slots, above `level` and not yet confirmed; `below_peak` is the highest level held
+    since `below_since`, in `below_slots` slots running; `seen_at` the last slot with values.
     """
 
     level: int = 0
@@ -98,6 +104,19 @@ class PlaceState:
     below_peak: int = 0
     seen_at: datetime | None = None
     below_slots: int = 0
+    hand_level: int = 0
+    hand_until: datetime | None = None
+    hand_over: int = 0
+
+    @property
+    def in_force(self) -> int:
+        """The level that people live under."""
+        return self.hand_level if self.level <= self.hand_over else max(self.level, self.hand_level)
+
+    @property
+    def stands(self) -> bool:
+        """Whether there is anything to remember of the place."""
+        return bool(self.level or self.pending or self.hand_until)
 
     def to_json(self) -> dict[str, int | str | None]:
         """Plain values for a JSON column; times as ISO 8601."""
@@ -116,7 +135,7 @@ class PlaceState:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One place's level changed. `spoken` is False where its people heard it inside the hold time."""
+    """One place's level in force changed. `spoken` is False where its people heard it inside the hold time."""
 
     place: str
     action: Action
@@ -161,7 +180,7 @@ def advance(
     state = state or PlaceState()
     if finding is None or (state.seen_at is not None and slot_at < state.seen_at):
         return state, None
-    state = _forget_old_evidence(state, slot_at, policy)
+    before, state = state, _forget_old_evidence(_without_hand_over(state, slot_at), slot_at, policy)
     reached = int(finding.level)
     sure = reached if finding.corroborated else int(finding.sure)
     target, state = _confirm(state, reached, sure, slot_at, policy)
@@ -170,7 +189,85 @@ def advance(
         state, change = _rise(state, target, finding, slot_at, policy)
     else:
         state, change = _settle(state, max(int(held_level), reached), finding.place, slot_at, policy)
+    if before.hand_until is not None:
+        state, change = _under_hand(before, state, finding, change, slot_at, policy)
     return replace(state, seen_at=slot_at), change
+
+
+def decide(
+    state: PlaceState | None, place: str, level: int, at: datetime, until: datetime
+) -> tuple[PlaceState, Change | None]:
+    """A person sets the level in force from `at` on; the rules decide again from the slot that ENDS at `until` on.
+
+    Both aware, data time. The same level as before holds it: no change, nothing said. 0 ends it; then the rules may
+    raise only what is graver than what they gave. Raises ValueError for a level outside 0..4 or an end before `at`.
+    """
+    if not 0 <= level <= 4 or until <= at:
+        raise ValueError(f"level {level} from {at} to {until} is no decision")
+    state = state or PlaceState()
+    before = state.in_force
+    state = replace(state, hand_level=level, hand_until=until, hand_over=state.level)
+    if level == before:
+        return state, None
+    said_at = at if level else None
+    return _needed(replace(state, said_level=level, said_at=said_at)), _moved(place, before, level, "by hand")
+
+
+def lapse(state: PlaceState, place: str) -> Change:
+    """The end of a level of which nothing is known any more; the caller forgets the state."""
+    return Change(place, Action.EXPIRE, state.in_force, 0, "nothing is heard any more")
+
+
+def _without_hand_over(state: PlaceState, slot_at: datetime) -> PlaceState:
+    over = state.hand_until is not None and slot_at >= state.hand_until
+    return replace(state, hand_level=0, hand_until=None, hand_over=0) if over else state
+
+
+def _needed(state: PlaceState) -> PlaceState:
+    """The state without a hand that changes nothing."""
+    idle = not state.hand_level and not state.hand_over
+    return replace(state, hand_until=None) if idle else state
+
+
+def _under_hand(
+    before: PlaceState,
+    ruled: PlaceState,
+    finding: Finding,
+    change: Change | None,
+    slot_at: datetime,
+    policy: Policy,
+) -> tuple[PlaceState, Change | None]:
+    """What the rules' step is to people where a person has spoken, or whose time is over with this slot.
+
+    A level graver than what he overrode ends his override for good: he has not seen it coming.
+    """
+    state = replace(ruled, said_level=before.said_level, said_at=before.said_at)
+    if state.level > state.hand_over:
+        state = _needed(replace(state, hand_over=0))
+    if state.in_force == before.in_force:
+        return state, None
+    why = change.why if change else "a person's time is over" if state.hand_until is None else ""
+    moved = _moved(finding.place, before.in_force, state.in_force, why)
+    if moved.after > moved.before:
+        spoken, state = _say(state, moved.after, slot_at, policy)
+        return state, replace(moved, spoken=spoken)
+    if not moved.after:
+        state = replace(state, said_level=0, said_at=None)
+    return state, replace(moved, spoken=not moved.after)
+
+
+def _moved(place: str, before: int, after: int, why: str) -> Change:
+    if after > before:
+        return Change(place, Action.UPGRADE if before else Action.RAISE, before, after, why)
+    return Change(place, Action.DOWNGRADE if after else Action.CANCEL, before, after, why)
+
+
+def _say(state: PlaceState, target: int, slot_at: datetime, policy: Policy) -> tuple[bool, PlaceState]:
+    """Whether a higher level is said: not where the same or a higher one was said inside the hold time."""
+    held = state.said_at is not None and slot_at - state.said_at < timedelta(seconds=policy.hold_s)
+    if target <= state.said_level and held:
+        return False, state
+    return True, replace(state, said_level=target, said_at=slot_at)
 
 
 def _forget_old_evidence(state: PlaceState, slot_at: datetime, policy: Policy) -> PlaceState:
@@ -207,16 +304,12 @@ def _rise(
     state: PlaceState, target: int, finding: Finding, slot_at: datetime, policy: Policy
 ) -> tuple[PlaceState, Change]:
     """A higher level comes into force, said unless the same or a higher one was said inside the hold time."""
-    held = state.said_at is not None and slot_at - state.said_at < timedelta(seconds=policy.hold_s)
-    spoken = target > state.said_level or not held
     sure = finding.level if finding.corroborated else finding.sure
     by = "corroborated" if sure >= target else f"seen in {policy.confirm_slots} slots running"
     why = f"{finding.why}; {by}" if finding.why else by
-    action = Action.UPGRADE if state.level else Action.RAISE
-    change = Change(finding.place, action, state.level, target, why, spoken)
-    if spoken:
-        state = replace(state, said_level=target, said_at=slot_at)
-    return replace(state, level=target, **_NOT_LOW), change
+    spoken, said = _say(state, target, slot_at, policy)
+    change = replace(_moved(finding.place, state.level, target, why), spoken=spoken)
+    return replace(said, level=target, **_NOT_LOW), change
 
 
 def _settle(
@@ -234,9 +327,8 @@ def _settle(
     enough = bool(policy.lower_slots) and slots >= policy.lower_slots
     if not enough and slot_at - since < timedelta(seconds=policy.lower_after_s):
         return replace(state, below_since=since, below_peak=peak, below_slots=slots), None
-    action = Action.DOWNGRADE if peak else Action.CANCEL
     why = f"below the lower mark of {Level(state.level).name.lower()} since {since.isoformat()}"
-    change = Change(place, action, state.level, peak, why, spoken=not peak)
+    change = replace(_moved(place, state.level, peak, why), spoken=not peak)
     if not peak:
         state = replace(state, said_level=0, said_at=None)
     if held < peak:
@@ -268,6 +360,7 @@ def gather(changes: Iterable[Change], open_warning_level: int, staying_level: in
         steps.append(Step(action, top, tuple(change.place for change in shown), bool(said), unsaid))
     if fell and open_warning_level:
         left = max(staying_level, ordered[0].after)
-        action = Action.DOWNGRADE if left else Action.CANCEL
+        ends = Action.EXPIRE if any(change.action is Action.EXPIRE for change in fell) else Action.CANCEL
+        action = Action.DOWNGRADE if left else ends
         steps.append(Step(action, left, tuple(change.place for change in fell), speak=not left))
     return steps
