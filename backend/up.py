@@ -32,11 +32,17 @@ HOST = "127.0.0.1"
 PORT_PATIENCE_S = 5.0  # a killed run needs a moment to let go of its port
 PHONES_WITHIN_S, WEB_WITHIN_S = 60.0, 180.0
 WORKERS = {
-    "urgent": 4,
+    "urgent": 6,  # two senders of pushes, one a channel of text messages and calls, and room for the ladder
     "ingest": 2,
     "routine": 2,
 }  # queue: threads; apart, so that ingest never delays a send
-STOP_ORDER = (("migrate", "city", "replay", "officers"), ("beat",), ("web",), tuple(WORKERS), ("phones",))
+STOP_ORDER = (
+    ("migrate", "city", "replay", "officers"),
+    ("beat",),
+    ("web",),
+    tuple(WORKERS),
+    ("phones", "lines"),
+)
 
 
 @contextlib.contextmanager
@@ -130,6 +136,19 @@ def meet_phones(crew: Crew) -> None:
     crew.env["FIREBASE_CREDENTIALS"] = found["credentials"]
 
 
+def start_lines(crew: Crew, port: int) -> None:
+    """The stand-in for the gateway of text messages and calls; synthetic officers pick up now and then."""
+    lines, secret = _any_free_port(), secrets.token_urlsafe(24)
+    for name in ("sms", "voice"):
+        crew.env |= {
+            f"{name.upper()}_ENDPOINT": f"http://{HOST}:{lines}/{name}",
+            f"{name.upper()}_KEY": "standin",
+            f"{name.upper()}_SECRET": secret,
+            f"{name.upper()}_CALLBACK_URL": f"http://{HOST}:{port}/api/v1/providers/{name}/reports",
+        }
+    crew.keep("lines", *MANAGE, "switchboard", "--port", str(lines), "--dir", str(RUN_DIR / "lines"))
+
+
 def start_product(crew: Crew, port: int) -> None:
     """Web, one worker a queue, and beat; returns when the web server answers."""
     quiet = ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "5"]
@@ -173,6 +192,8 @@ def live(crew: Crew, port: int) -> None:
     real_phones = "FIREBASE_CREDENTIALS" in crew.env
     if not real_phones:
         start_phones(crew)
+    if not {"SMS_ENDPOINT", "VOICE_ENDPOINT"} & crew.env.keys():
+        start_lines(crew, port)
     crew.run("migrate", *MANAGE, "migrate", "--verbosity", "0")
     crew.run("city", *MANAGE, "democity")
     if not real_phones:

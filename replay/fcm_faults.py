@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -18,6 +18,8 @@ from . import fcm_v1
 
 PROJECT = "standin"
 RING = 200_000
+
+AnyFaults = TypeVar("AnyFaults")
 
 JSON = (("content-type", "application/json; charset=UTF-8"),)
 
@@ -47,17 +49,22 @@ class Faults:
 
     def changed(self, wishes: dict[str, Any]) -> "Faults":
         """These faults with the wishes on top; raises ValueError on an unknown name or a wrong type."""
-        known = {field.name: type(getattr(self, field.name)) for field in fields(self)}
-        fresh: dict[str, Any] = {}
-        for name, value in wishes.items():
-            if name not in known:
-                raise ValueError(f"unknown fault {name}")
-            kind = known[name]
-            taken = {float: (int, float), tuple: (list,)}.get(kind, (kind,))
-            if type(value) not in taken:  # exact: True is no 1
-                raise ValueError(f"{name} must be {kind.__name__}")
-            fresh[name] = kind(value)
-        return replace(self, **fresh)
+        return changed(self, wishes)
+
+
+def changed(faults: AnyFaults, wishes: dict[str, Any]) -> AnyFaults:
+    """A stand-in's faults with the wishes on top; raises ValueError on an unknown name or a wrong type."""
+    known = {field.name: type(getattr(faults, field.name)) for field in fields(faults)}  # type: ignore[arg-type]
+    fresh: dict[str, Any] = {}
+    for name, value in wishes.items():
+        if name not in known:
+            raise ValueError(f"unknown fault {name}")
+        kind = known[name]
+        taken = {float: (int, float), tuple: (list,)}.get(kind, (kind,))
+        if type(value) not in taken:  # exact: True is no 1
+            raise ValueError(f"{name} must be {kind.__name__}")
+        fresh[name] = kind(value)
+    return replace(faults, **fresh)  # type: ignore[type-var]
 
 
 _DRAWN = ("quota", "unavailable", "internal", "broken", "lost", "silent")
