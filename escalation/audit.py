@@ -15,12 +15,13 @@ from django.db import DatabaseError, connection, transaction
 from alerts.assessment.wording import Words
 from alerts.bulletins import issue
 from alerts.models import Bulletin, BulletinKind, Requires
-from escalation import climb
-from escalation.due import CANNOT
+from escalation import climb, starts
+from escalation.ladder import Reach
 from escalation.models import Climb, ClimbState, Incident
 from foundation.clock import local
 from hydrology.models import Level, Region
 from notifications import dispatch
+from notifications.models import REFUSED
 from officers.models import Duty
 
 log = logging.getLogger(__name__)
@@ -41,14 +42,18 @@ KINDS = {  # what was found: (zh, en)
 # silent when his first wait was over, or without a device from the beginning, or cannot go and said so in time; who
 # lost his device or said so only just now is the next sweep's
 _MISSING = f"""
-SELECT count(*) FROM notifications_delivery d
-WHERE d.dispatch_id = %(dispatch)s
-  AND (d.state <> 'confirmed' AND (%(waited)s OR d.state = 'failed_perm' AND d.reason = 'no_live_device')
-    OR {CANNOT.format(d="d")} AND EXISTS (SELECT 1 FROM notifications_receipt r WHERE r.delivery_id = d.id
-                                          AND r.state = 'cannot' AND r.received_at < %(late)s))
-  AND d.id NOT IN (
-      SELECT c.delivery_id FROM escalation_climb c JOIN notifications_delivery x ON x.id = c.delivery_id
-      WHERE x.dispatch_id = %(dispatch)s)
+SELECT count(*) FROM (
+    SELECT d.id
+    FROM unnest(%(dispatch)s::bigint[], %(waited)s::bool[], %(dark)s::bool[]) AS t(dispatch, waited, dark)
+    JOIN notifications_delivery d ON d.dispatch_id = t.dispatch AND NOT d.quiet
+    WHERE d.state <> 'confirmed' AND (t.waited OR t.dark AND d.state = 'failed_perm' AND d.reason = 'no_live_device')
+       OR {REFUSED.format(d="d")} AND EXISTS (
+           SELECT 1 FROM notifications_receipt r
+           WHERE r.delivery_id = d.id AND r.state = 'cannot' AND r.received_at < %(late)s)
+    EXCEPT
+    SELECT c.delivery_id FROM escalation_climb c JOIN notifications_delivery x ON x.id = c.delivery_id
+    WHERE x.dispatch_id = ANY(%(dispatch)s)
+) missing
 """
 
 # fewer lines than were counted when it was made; or, where a confirmation is owed, nobody at all
@@ -103,15 +108,16 @@ def look(now: datetime) -> dict[str, int]:
 
 
 def _without_climb(now: datetime) -> int:
-    missing, late = 0, now - LATE
+    late = now - LATE
+    opens = [one for one in starts.open_dispatches(now) if one.told_at < late]
+    asked = {
+        "dispatch": [one.dispatch for one in opens],
+        "waited": [one.due_at(Reach.RINGS) < late for one in opens],
+        "dark": [one.due_at(Reach.DARK) < late for one in opens],
+    }
     with connection.cursor() as cursor:
-        for told, _, ladder, unreachable in climb.starting(now):
-            if unreachable or told.created_at >= late:
-                continue
-            waited = told.created_at + timedelta(seconds=ladder.waits_s[0]) < late
-            cursor.execute(_MISSING, {"dispatch": told.pk, "waited": waited, "late": late})
-            missing += cursor.fetchone()[0]
-    return missing
+        cursor.execute(_MISSING, {**asked, "late": late})
+        return int(cursor.fetchone()[0])
 
 
 def _hollow(now: datetime) -> list[int]:

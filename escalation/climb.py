@@ -1,89 +1,54 @@
-"""When nobody answers: climbs start, take their rungs when due, end. Owns Climb, Rung and a CallTask's first line.
+"""When nobody answers: climbs take their rungs when due, and end. Owns Climb, Rung and a CallTask's first row.
 
-Woken by its 5 s sweep and by a nudge after an answer: the row's due_at is the clock. The climbs of one bulletin are
-taken together, in one transaction of set-based steps under the bulletin's lock: a desk hears once, however many below
-it are silent, and whether somebody has answered is read under that lock, so no rung follows an answer. Every rung is
-a dispatch of the same bulletin through notifications/dispatch.py, but the last: a call for the desk to make.
+Woken by its 5 s sweep and by a nudge after an answer: the row's due_at is the clock. Bulletins are taken many at once,
+in one transaction of set-based steps under the lock of each: a desk hears once of a bulletin, however many below it are
+silent, and whether somebody has answered is read under that lock, so no rung follows an answer. Every rung is a dispatch
+of the same bulletin through notifications/dispatch.py, but the last: a call for the desk to make.
 """
 
 import logging
 from collections import defaultdict
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
-from itertools import groupby
-from operator import attrgetter
 from typing import NamedTuple
 
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from alerts.models import Bulletin
-from escalation import in_force
-from escalation.due import CANNOT, Standing, due
-from escalation.ladder import APP, DESK, REPEAT, Ladder, Stop, Take
+from escalation.due import Standing, due
+from escalation.ladder import APP, DESK, REPEAT, Stop, Take
 from escalation.models import ClimbState
-from foundation.clock import local
-from foundation.wire import hint
-from notifications.dispatch import run_errand
-from notifications.models import Dispatch, Errand
+from escalation.starts import start_climbs
+from foundation.wire import hints
+from notifications.dispatch import PUSH, Ask, run_errands
+from notifications.models import Errand
 
 log = logging.getLogger(__name__)
 
 CLIMB_LOCK = 0x5E9_0002  # with the bulletin's id; the first half is used nowhere else
-SAID_WITHIN = timedelta(days=1)  # a "cannot" is looked for so long; messages are valid for hours
+BULLETINS = 500  # at once: each holds a place in PostgreSQL's table of locks until the commit
 
-_START = f"""
-INSERT INTO escalation_climb
-    (delivery_id, rungs, waits_s, channels, of_group, version, rung, state, due_at, started_at, why)
-SELECT d.id, %(rungs)s, %(waits)s, %(channels)s, %(of_group)s, %(version)s, 0, 'climbing', %(due_at)s, %(now)s, ''
-FROM notifications_delivery d
-CROSS JOIN LATERAL (SELECT {CANNOT.format(d="d")} AS cannot) said
-WHERE d.dispatch_id = %(dispatch)s AND (d.state <> 'confirmed' OR said.cannot)
-  AND (d.state = 'failed_perm' OR said.cannot) = %(unreachable)s
-  AND d.id NOT IN (  -- hashed once; NOT EXISTS walked the growing table for each of 45,000 rows, 13 s
-      SELECT c.delivery_id FROM escalation_climb c JOIN notifications_delivery x ON x.id = c.delivery_id
-      WHERE x.dispatch_id = %(dispatch)s)
-ON CONFLICT (delivery_id) DO NOTHING
+# the bulletins that this transaction now has to itself; those of another sweep are left to it
+_LOCK = """
+SELECT bulletin FROM unnest(%s::bigint[]) AS t(bulletin)
+WHERE pg_try_advisory_xact_lock(%s, (bulletin %% 2147483648)::int)
 """
 
-# one look at all of them: most sweeps have none to start
-_UNSTARTED = """
-SELECT DISTINCT d.dispatch_id FROM notifications_delivery d
-WHERE d.dispatch_id = ANY(%(dispatches)s)
-  AND (d.state <> 'confirmed' OR d.id IN (SELECT n.delivery_id FROM notifications_receipt n WHERE n.state = 'cannot'))
-  AND d.id NOT IN (
-      SELECT c.delivery_id FROM escalation_climb c JOIN notifications_delivery x ON x.id = c.delivery_id
-      WHERE x.dispatch_id = ANY(%(dispatches)s))
-"""
-
-# he had answered, and says afterwards that he cannot go
-_REOPEN = """
-UPDATE escalation_climb c SET state = 'climbing', ended_at = NULL, why = '', due_at = %(now)s
-FROM notifications_receipt n
-WHERE n.delivery_id = c.delivery_id AND n.state = 'cannot' AND n.received_at > %(since)s
-  AND c.state = 'answered' AND n.received_at > c.ended_at
-"""
-
-# the deputy whose answer had ended it says afterwards that he cannot go
-_REOPEN_DEPUTY = """
-UPDATE escalation_climb c SET state = 'climbing', ended_at = NULL, why = '', due_at = %(now)s
-FROM notifications_receipt n
-JOIN notifications_delivery nd ON nd.id = n.delivery_id
-JOIN notifications_dispatch ns ON ns.id = nd.dispatch_id AND ns.errand = 'deputy'
-JOIN notifications_dispatch s ON s.bulletin_id = ns.bulletin_id AND s.errand = 'first'
-JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.region_id = nd.region_id
-WHERE n.state = 'cannot' AND n.received_at > %(since)s AND c.delivery_id = d.id
-  AND c.state = 'answered' AND c.why = 'deputy confirmed' AND n.received_at > c.ended_at
-"""
-
-# by region of the silent: how many people of the dispatch stand there or above
+# by dispatch and region of the silent: how many people of the dispatch stand there or above
 _REACHED = """
-WITH told AS (
-    SELECT region_id, count(*) AS people FROM notifications_delivery WHERE dispatch_id = %s GROUP BY region_id
+WITH asked AS (
+    SELECT DISTINCT dispatch, region FROM unnest(%s::bigint[], %s::text[]) AS t(dispatch, region)
+), told AS (
+    SELECT dispatch_id, region_id, count(*) AS people FROM notifications_delivery
+    WHERE dispatch_id IN (SELECT dispatch FROM asked) GROUP BY dispatch_id, region_id
 )
-SELECT own.code, sum(told.people)::int FROM hydrology_region own
-JOIN told ON told.region_id = ANY(string_to_array(own.path, '/'))
-WHERE own.code = ANY(%s) GROUP BY own.code
+SELECT asked.dispatch, asked.region, sum(told.people)::int FROM asked
+JOIN hydrology_region own ON own.code = asked.region
+CROSS JOIN LATERAL unnest(string_to_array(own.path, '/')) AS up(code)
+JOIN told ON told.dispatch_id = asked.dispatch AND told.region_id = up.code
+GROUP BY asked.dispatch, asked.region
 """
 
 # by region of the silent: how many staff the duty desks there or above, who see the call
@@ -103,19 +68,20 @@ ON CONFLICT (climb_id) DO NOTHING
 
 _TAKEN = """
 WITH taken AS (
-    SELECT * FROM unnest(%(climb)s::bigint[], %(number)s::int[], %(channel)s::text[], %(due_at)s::timestamptz[],
-                         %(next)s::timestamptz[], %(reached)s::int[])
-        AS t(climb, number, channel, due_at, next_due_at, reached)
+    SELECT * FROM unnest(%(climb)s::bigint[], %(number)s::int[], %(errand)s::text[], %(channel)s::text[],
+                         %(due_at)s::timestamptz[], %(next)s::timestamptz[], %(reached)s::int[])
+        AS t(climb, number, errand, channel, due_at, next_due_at, reached)
 ), rungs AS (
     INSERT INTO escalation_rung (climb_id, number, errand, channel, due_at, taken_at, reached)
-    SELECT t.climb, t.number, %(errand)s, t.channel, least(t.due_at, %(now)s), %(now)s, least(t.reached, 32767)
+    SELECT t.climb, t.number, t.errand, t.channel, least(t.due_at, %(now)s), %(now)s, least(t.reached, 32767)
     FROM taken t
 )
 UPDATE escalation_climb c SET rung = t.number + 1, due_at = t.next_due_at FROM taken t WHERE c.id = t.climb
 """
 _ENDED = """
-UPDATE escalation_climb c SET state = %(state)s, ended_at = %(now)s, why = left(t.why, 64)
-FROM unnest(%(climb)s::bigint[], %(why)s::text[]) AS t(climb, why) WHERE c.id = t.climb AND c.state <> %(state)s
+UPDATE escalation_climb c SET state = t.state, ended_at = %(now)s, why = left(t.why, 64)
+FROM unnest(%(climb)s::bigint[], %(state)s::text[], %(why)s::text[]) AS t(climb, state, why)
+WHERE c.id = t.climb AND c.state <> t.state
 """
 
 
@@ -128,6 +94,11 @@ class Due(NamedTuple):
     @property
     def channel(self) -> str:
         return self.at.channels[self.take.number] if self.at.channels else APP
+
+    @property
+    def call(self) -> tuple[int, str, str]:
+        """Who are asked together: one bulletin's silent people, by one errand and channel."""
+        return self.at.bulletin, self.take.errand, self.channel
 
 
 _LEADS = {  # said before the bulletin's own words, (zh, en)
@@ -145,136 +116,133 @@ def sweep(*, now: datetime) -> int:
 
     A bulletin whose step fails holds up no other; the first such fault is raised when all others are done.
     """
-    start_climbs(now=now)
-    taken, fault = 0, None
-    for bulletin, _ in groupby(due(now), attrgetter("bulletin")):
-        try:
-            taken += _take_due(bulletin, now)
-        except (DatabaseError, ValueError) as error:  # a broken row, or one that cannot be written
-            log.exception("climb.failed bulletin=%s", bulletin)
-            fault = fault or error
-    if fault is not None:
-        raise fault
+    faults: list[Exception] = []
+    try:
+        start_climbs(now=now)
+    except (DatabaseError, ValueError) as error:  # those that have started go on
+        log.exception("climb.start_failed")
+        faults.append(error)
+    bulletins = list(dict.fromkeys(standing.bulletin for standing in due(now)))
+    taken = 0
+    for first in range(0, len(bulletins), BULLETINS):
+        taken += _take_all(bulletins[first : first + BULLETINS], now, faults)
+    if faults:
+        raise faults[0]
     return taken
 
 
-def start_climbs(*, now: datetime) -> None:
-    """A climb for each unanswered first delivery of a chased message, when its first wait is over.
-
-    Those without a live device, and those who cannot go, start at once. The ladder is frozen into the row.
-    """
-    open_now = starting(now)
-    with connection.cursor() as cursor:
-        cursor.execute(_UNSTARTED, {"dispatches": sorted({dispatch.pk for dispatch, *_ in open_now})})
-        unstarted = {row[0] for row in cursor}
-    for dispatch, version, ladder, unreachable in open_now:
-        due_at = dispatch.created_at + timedelta(seconds=ladder.waits_s[0])
-        if due_at > now or dispatch.pk not in unstarted:
-            continue
-        with transaction.atomic(), connection.cursor() as cursor:
-            if not _locked(cursor, dispatch.bulletin_id):
-                continue
-            cursor.execute(
-                _START,
-                {
-                    "rungs": list(ladder.rungs),
-                    "waits": list(ladder.waits_s),
-                    "channels": list(ladder.channels),
-                    "of_group": ladder.of_group,
-                    "version": version,
-                    "due_at": due_at,
-                    "now": now,
-                    "dispatch": dispatch.pk,
-                    "unreachable": unreachable,
-                },
-            )
-    with connection.cursor() as cursor:
-        for reopen in (_REOPEN, _REOPEN_DEPUTY):
-            cursor.execute(reopen, {"now": now, "since": now - SAID_WITHIN})
-
-
-def starting(now: datetime) -> list[tuple[Dispatch, str, Ladder, bool]]:
-    """The open first dispatches of chased messages, each twice: (dispatch, version, ladder, unreachable)."""
-    version, table = in_force.table_at(now)
-    dispatches = Dispatch.objects.filter(
-        errand=Errand.FIRST,
-        bulletin__urgency__gte=table.chased_from,
-        bulletin__requires__in=["confirm", "report"],
-        expires_at__gt=now,
-    ).select_related("bulletin")
-    found = []
-    for dispatch in dispatches.order_by("id"):
-        told, at = dispatch.bulletin, local(dispatch.created_at)
-        for unreachable in (False, True):
-            ladder = table.ladder_for(told.kind, told.urgency, at, reachable=not unreachable)
-            if ladder is not None:
-                found.append((dispatch, version, ladder, unreachable))
-    return found
+def _take_all(bulletins: list[int], now: datetime, faults: list[Exception]) -> int:
+    """The due steps of these; one that fails is found by halving, and the others are taken. Returns rungs taken."""
+    try:
+        return _take_due(bulletins, now)
+    except (DatabaseError, ValueError) as error:  # a broken row, or one that cannot be written
+        if len(bulletins) == 1:
+            log.exception("climb.failed bulletin=%s", bulletins[0])
+            faults.append(error)
+            return 0
+    half = len(bulletins) // 2
+    return sum(_take_all(some, now, faults) for some in (bulletins[:half], bulletins[half:]))
 
 
 @transaction.atomic
 def settle(climb: int, why: str, now: datetime) -> None:
     """He has answered by another way than the ledger knows: the climb is over. Idempotent."""
-    with connection.cursor() as cursor:
-        _end(cursor, ClimbState.ANSWERED, [(climb, why)], now)
+    _end([(climb, Stop(ClimbState.ANSWERED.value, why))], now)
 
 
 @transaction.atomic
-def _take_due(bulletin: int, now: datetime) -> int:
-    """The due steps of one bulletin's climbs; none while another sweep is at them. Returns rungs taken."""
-    takes: dict[str, list[Due]] = defaultdict(list)
-    stops: dict[str, list[tuple[int, str]]] = defaultdict(list)
+def _take_due(bulletins: list[int], now: datetime) -> int:
+    """The due steps of these bulletins' climbs; none of one while another sweep is at it. Returns rungs taken."""
+    takes, stops = [], []
+    for standing in due(now, _locked(bulletins)):
+        match standing.next_step(now):
+            case Take() as take:
+                takes.append(Due(standing, take))
+            case Stop() as stop:
+                stops.append((standing.climb, stop))
+    if stops:
+        _end(stops, now)
+    if takes:
+        _take(takes, now)
+    return len(takes)
+
+
+def _locked(bulletins: list[int]) -> list[int]:
+    """Those whose climbs this transaction has to itself."""
     with connection.cursor() as cursor:
-        if not _locked(cursor, bulletin):
-            return 0
-        for standing in due(now, bulletin):
-            match standing.next_step(now):
-                case Take() as take:
-                    takes[take.errand].append(Due(standing, take))
-                case Stop(state=state, why=why):
-                    stops[state].append((standing.climb, why))
-        for state, ended in stops.items():
-            _end(cursor, ClimbState(state), ended, now)
-    told = Bulletin.objects.get(pk=bulletin) if takes else None
-    for errand, group in takes.items():
-        _take(told, errand, group, now)
-    return sum(map(len, takes.values()))
+        cursor.execute(_LOCK, [bulletins, CLIMB_LOCK])
+        return [row[0] for row in cursor]
 
 
-def _locked(cursor: CursorWrapper, bulletin: int) -> bool:
-    """Whether this transaction has the bulletin's climbs to itself."""
-    cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [CLIMB_LOCK, bulletin % 2**31])
-    return bool(cursor.fetchone()[0])
-
-
-def _end(cursor: CursorWrapper, state: ClimbState, ended: list[tuple[int, str]], now: datetime) -> None:
-    climbs, whys = zip(*ended, strict=True)
-    cursor.execute(_ENDED, {"state": state.value, "now": now, "climb": list(climbs), "why": list(whys)})
-
-
-def _take(bulletin: Bulletin, errand: str, group: list[Due], now: datetime) -> None:
-    """One rung of one bulletin for everybody who is due: a single dispatch or calls to make, rows for each climb."""
-    regions = [due.at.region for due in group]
+def _end(stops: Sequence[tuple[int, Stop]], now: datetime) -> None:
     with connection.cursor() as cursor:
-        if errand == DESK:
-            cursor.execute(_CALLS, {"climb": [due.at.climb for due in group], "region": regions, "now": now})
-            cursor.execute(_DESKS, {"regions": regions, "now": now})
-            dispatch = Dispatch.objects.get(bulletin=bulletin, errand=Errand.FIRST)
-        else:
-            unanswered = [due.at.delivery for due in group]
-            dispatch = run_errand(
-                bulletin, Errand(errand), now=now, unanswered=unanswered, lead=_LEADS[Errand(errand)]
-            )
-            cursor.execute(_REACHED, [dispatch.pk, regions])
-        reached = dict(cursor.fetchall())
+        cursor.execute(
+            _ENDED,
+            {
+                "climb": [climb for climb, _ in stops],
+                "state": [stop.state for _, stop in stops],
+                "why": [stop.why for _, stop in stops],
+                "now": now,
+            },
+        )
+
+
+def _take(takes: list[Due], now: datetime) -> None:
+    """A rung for everybody who is due: a dispatch for each call, or tasks for the desk; a row for each climb."""
+    calls: dict[tuple[int, str, str], list[Due]] = defaultdict(list)
+    by_hand = []
+    for one in takes:
+        (by_hand if one.take.errand == DESK else calls[one.call]).append(one)
+    with connection.cursor() as cursor:
+        reached = _ask(cursor, calls, now) | _list_by_hand(cursor, by_hand, now)
         taken = {
-            "climb": [due.at.climb for due in group],
-            "number": [due.take.number for due in group],
-            "channel": [due.channel for due in group],
-            "due_at": [due.at.due_at for due in group],
-            "next": [due.take.next_due_at for due in group],
-            "reached": [1 if errand == REPEAT else reached.get(region, 0) for region in regions],
+            "climb": [one.at.climb for one in takes],
+            "number": [one.take.number for one in takes],
+            "errand": [one.take.errand for one in takes],
+            "channel": [one.channel for one in takes],
+            "due_at": [one.at.due_at for one in takes],
+            "next": [one.take.next_due_at for one in takes],
+            "reached": [reached[one.at.climb] for one in takes],
         }
-        cursor.execute(_TAKEN, {**taken, "errand": errand, "now": now})
-    transaction.on_commit(partial(hint, "board", dispatch=dispatch.pk))
-    log.info("climb.rung bulletin=%s errand=%s climbs=%s", bulletin.pk, errand, len(group))
+        cursor.execute(_TAKEN, {**taken, "now": now})
+    log.info("climb.rungs n=%s calls=%s by_hand=%s", len(takes), len(calls), len(by_hand))
+
+
+def _ask(
+    cursor: CursorWrapper, calls: dict[tuple[int, str, str], list[Due]], now: datetime
+) -> dict[int, int]:
+    """A dispatch for each call; how many people it addressed, by climb."""
+    if not calls:
+        return {}
+    told = Bulletin.objects.only("drill", "valid_until").in_bulk({bulletin for bulletin, *_ in calls})
+    asks = [
+        Ask(
+            told[bulletin],
+            Errand(errand),
+            [one.at.delivery for one in group],
+            _LEADS[Errand(errand)],
+            PUSH if channel == APP else channel,
+        )
+        for (bulletin, errand, channel), group in calls.items()
+    ]
+    dispatches = zip(calls.values(), run_errands(asks, now=now), strict=True)
+    asked = [(one, dispatch.pk) for group, dispatch in dispatches for one in group]
+    others = [(dispatch, one.at.region) for one, dispatch in asked if one.take.errand != REPEAT]
+    cursor.execute(_REACHED, [[dispatch for dispatch, _ in others], [region for _, region in others]])
+    people = {(dispatch, region): count for dispatch, region, count in cursor}
+    return {
+        one.at.climb: 1 if one.take.errand == REPEAT else people.get((dispatch, one.at.region), 0)
+        for one, dispatch in asked
+    }
+
+
+def _list_by_hand(cursor: CursorWrapper, by_hand: list[Due], now: datetime) -> dict[int, int]:
+    """A task for the desk's list each; how many people staff the desks that see it, by climb."""
+    if not by_hand:
+        return {}
+    regions = [one.at.region for one in by_hand]
+    cursor.execute(_CALLS, {"climb": [one.at.climb for one in by_hand], "region": regions, "now": now})
+    cursor.execute(_DESKS, {"regions": regions, "now": now})
+    people = dict(cursor.fetchall())
+    transaction.on_commit(partial(hints, "board", "dispatch", sorted({one.at.dispatch for one in by_hand})))
+    return {one.at.climb: people.get(one.at.region, 0) for one in by_hand}

@@ -1,20 +1,34 @@
 """The ladder of 叫应 as dry functions: which rung is next, when, and why not. No Django, no clock.
 
-Each person who owes a confirmation climbs alone: the same person again, his B-post, the duty desk of the superior
-region, at last a person with a telephone (the call-out desk). Which rungs, after how long and for whom is a table
-(`Table`, ladder_table.py); its defaults are a design guess after the published five-minute wake rule (domain facts 2.1).
+Each person who owes a confirmation climbs alone: the same person again, by the app, by text message, by a call that
+asks for a key; his B-post, the duty desk of the superior region, at last a person with a telephone (the call-out desk).
+Which rungs, after how long and for whom is a table (`Table`, ladder_table.py); its defaults are a design guess after the
+published five-minute wake rule (domain facts 2.1).
 """
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 REPEAT: Final = "repeat"
 DESK: Final = "desk"
 APP: Final = "app"  # push and socket, whatever the phone has
+SMS: Final = "sms"
+VOICE: Final = "voice"  # a call that is answered by a key
 PERSON: Final = "person"  # the desk calls by hand
 ERRANDS: Final = (REPEAT, "deputy", "superior", DESK)
-CHANNELS: Final = (APP, PERSON)
+CHANNELS: Final = (APP, SMS, VOICE, PERSON)
+ALWAYS: Final = frozenset({APP, PERSON})  # the other channels are there when somebody has set them up
+
+
+class Reach(StrEnum):
+    """Whether the silent person himself can be asked again, when his climb starts."""
+
+    RINGS = "rings"  # he has a live device
+    DARK = "dark"  # he has none: the app cannot ring him, a text message or a call may
+    CANNOT = "cannot"  # he has said that he cannot go
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +53,29 @@ class Ladder:
     def channel(self, number: int) -> str:
         return self.channels[number] if self.channels else APP
 
-    def without_repeats(self) -> "Ladder":
-        """For one who cannot be rung or cannot go: the others are called, the first of them at once."""
-        kept = [n for n, errand in enumerate(self.rungs) if errand != REPEAT]
-        if not kept:
-            return Ladder((), self.waits_s[-1:], of_group=self.of_group)
+    def by(self, configured: Set[str]) -> "Ladder":
+        """What these channels can do: on another one he is not asked again, and others are asked by the app."""
+        there = ALWAYS | configured
+        kept = [n for n, errand in enumerate(self.rungs) if errand != REPEAT or self.channel(n) in there]
+        channels = tuple(self.channel(n) if self.channel(n) in there else APP for n in kept)
+        return self._only(kept, channels, self.waits_s[kept[0]] if kept else 0)
+
+    def for_one(self, reach: Reach) -> "Ladder":
+        """Without what would not reach him; who cannot be rung, or cannot go, is not waited for: first rung at once."""
+        if reach is Reach.RINGS:
+            return self
+        kept = [
+            n
+            for n, errand in enumerate(self.rungs)
+            if errand != REPEAT or (reach is Reach.DARK and self.channel(n) != APP)
+        ]
+        return self._only(kept, tuple(self.channel(n) for n in kept), 0)
+
+    def _only(self, kept: list[int], channels: tuple[str, ...], first_s: int) -> "Ladder":
+        """These rungs, each with the wait it had before; what is left out is not waited for."""
+        waits = (first_s, *(self.waits_s[n] for n in kept[1:])) if kept else ()
         return Ladder(
-            tuple(self.rungs[n] for n in kept),
-            (0, *(self.waits_s[n] for n in kept[1:]), self.waits_s[-1]),
-            tuple(self.channel(n) for n in kept),
-            of_group=self.of_group,
+            tuple(self.rungs[n] for n in kept), (*waits, self.waits_s[-1]), channels, of_group=self.of_group
         )
 
     def at_night(self, factor: float) -> "Ladder":

@@ -4,16 +4,17 @@
      "ladders": {"*": {"4": {"rungs": [{"errand": "repeat", "wait_s": 60}, …], "final_wait_s": 300, "needs": "each"}},
                  "level": {"3": {…, "needs": {"of_group": 1}}}}}
 
-A class is a bulletin's kind, `*` every other; an urgency is 0 to 4. A rung: whom it asks (`errand`), how (`channel`,
-default "app"; the desk calls in person), and how long after the rung before. Hours are Shenzhen's. Owns no rows.
+A class is a bulletin's kind, `*` every other; an urgency is 0 to 4. A rung: whom it asks (`errand`), how (`channel`:
+app, sms or voice, default "app"; the desk calls in person), and how long after the rung before. Hours are Shenzhen's.
+Owns no rows.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NoReturn
 
-from escalation.ladder import APP, CHANNELS, DESK, ERRANDS, PERSON, REPEAT, Ladder
+from escalation.ladder import APP, CHANNELS, DESK, ERRANDS, PERSON, REPEAT, SMS, VOICE, Ladder, Reach
 
 ANY: Final = "*"
 KINDS: Final = (ANY, "warning", "order", "level", "message")
@@ -44,15 +45,24 @@ class Table:
         return min(urgency for _, urgency in self.ladders)
 
     def ladder_for(
-        self, kind: str, urgency: int, sent_at_local: datetime, *, reachable: bool
+        self,
+        kind: str,
+        urgency: int,
+        sent_at_local: datetime,
+        *,
+        reach: Reach = Reach.RINGS,
+        configured: Set[str] = frozenset(),
     ) -> Ladder | None:
-        """The ladder of a message; None when it is not chased. reachable: he has a live device and can go."""
+        """The ladder of a message for one whom it reaches so; None when it is not chased.
+
+        configured: the channels that are there besides the app and the desk's own telephone.
+        """
         ladder = self.ladders.get((kind, urgency)) or self.ladders.get((ANY, urgency))
         if ladder is None:
             return None
         if sent_at_local.hour in self.night_hours:
             ladder = ladder.at_night(self.night_factor)
-        return ladder if reachable else ladder.without_repeats()
+        return ladder.by(configured).for_one(reach)
 
 
 def parse_table(rows: object) -> Table:
@@ -112,7 +122,9 @@ def _rung(rung: object, where: str) -> tuple[str, str, int]:
     if not isinstance(channel, str) or channel not in CHANNELS:
         _refuse(f"{where}.channel", channel, f"one of {', '.join(CHANNELS)}")
     if (channel == PERSON) != (errand == DESK):
-        raise BadTable(f"{where}.channel", f"the desk calls in person, the others by {APP}; not {channel}")
+        raise BadTable(
+            f"{where}.channel", f"the desk calls in person, the others by app, sms or voice; not {channel}"
+        )
     return errand, channel, _whole(given["wait_s"], f"{where}.wait_s", least=0, most=LONGEST_WAIT_S)
 
 
@@ -148,17 +160,26 @@ def _refuse(where: str, given: object, wanted: str) -> NoReturn:
     raise BadTable(where, f"{given!r:.60} is not {wanted}")
 
 
-def _asks(waits_s: tuple[int, ...], needs: object = "each") -> dict[str, object]:
+_RUNGS: Final = (
+    (REPEAT, APP), (REPEAT, SMS), (REPEAT, VOICE), ("deputy", APP), ("superior", APP), (DESK, PERSON),
+)  # fmt: skip
+# A call rings for most of a minute, so it is waited for longest. By day somebody else hears after 4 minutes and the
+# superior's duty post at 5, by night in half of that: a person is awake within the five minutes of the rule. Without
+# text messages and calls their waits fall away as well.
+_GRAVEST_S, _GRAVE_S = (60, 30, 60, 90, 60, 180, 600), (180, 90, 180, 270, 180, 540, 900)
+
+
+def _asks(waits_s: Sequence[int], needs: object = "each") -> dict[str, object]:
     return {
         "rungs": [
-            {"errand": errand, "wait_s": wait_s} for errand, wait_s in zip(ERRANDS, waits_s[:-1], strict=True)
+            {"errand": errand, "channel": channel, "wait_s": wait_s}
+            for (errand, channel), wait_s in zip(_RUNGS, waits_s[:-1], strict=True)
         ],
         "final_wait_s": waits_s[-1],
         "needs": needs,
     }
 
 
-_GRAVEST_S, _GRAVE_S = (60, 120, 120, 300, 600), (180, 360, 360, 600, 900)
 DEFAULT_ROWS: Final[dict[str, object]] = {
     "night": {"factor": 0.5, "from_hour": 22, "until_hour": 7},
     "ladders": {

@@ -1,7 +1,7 @@
 """Climbs: who has not answered, which rung he is on, when the next rung is due; calls by hand; what the audit found.
 
-Single writers: in_force.py (LadderTable), climb.py (Climb, Rung, a CallTask's first line), calls.py (the rest of it),
-audit.py (Incident).
+Single writers: in_force.py (LadderTable), starts.py (a Climb's beginning), climb.py (the rest of it, Rung, a CallTask's
+beginning), calls.py (the rest of that), audit.py (Incident).
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import BigIntegerField, Exists, ExpressionWrapper, F, OuterRef, Q, Subquery, Value
 
 from hydrology.models import Region, path_filter
-from notifications.models import Delivery, Receipt, ReceiptState, State
+from notifications.models import Delivery, Receipt, State
 from officers.models import Post
 
 
@@ -94,7 +94,7 @@ class CallTaskQuerySet(models.QuerySet["CallTask"]):
 
     def open(self, at: datetime) -> Self:
         """Still to be called: not done, not answered otherwise, and the message still stands."""
-        gone = Receipt.objects.filter(delivery=OuterRef("climb__delivery"), state=ReceiptState.CANNOT)
+        gone = Receipt.objects.refusals().filter(delivery=OuterRef("climb__delivery"))
         return self.filter(
             ~Q(climb__delivery__state=State.CONFIRMED) | Exists(gone),
             done_at=None,

@@ -4,6 +4,7 @@ Owns the connections and the names on the wire. Nothing that is stored only here
 """
 
 import contextlib
+from collections.abc import Iterable
 from functools import cache
 
 import orjson
@@ -25,3 +26,11 @@ def hint(kind: str, **fields: object) -> None:
     """Publish `{"kind": …}` to every server process; a lost hint costs seconds, so faults are swallowed."""
     with contextlib.suppress(redis.RedisError):
         wire().publish(HINTS, orjson.dumps({"kind": kind, **fields}))
+
+
+def hints(kind: str, field: str, values: Iterable[int]) -> None:
+    """A hint each, in one round trip."""
+    with contextlib.suppress(redis.RedisError), wire().pipeline(transaction=False) as together:
+        for value in values:
+            together.publish(HINTS, orjson.dumps({"kind": kind, field: value}))
+        together.execute()

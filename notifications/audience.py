@@ -2,13 +2,13 @@
 
 Alerts address posts, then collapse to persons: everyone with an addressed duty at or below an area, and the
 duty desks above it. A person with several such posts is addressed by his nearest one (the deepest region).
-Each query yields (officer_id, region_id, root_id) and is made to stand in an INSERT … SELECT.
+The first dispatch's query yields (officer_id, region_id) of one bulletin. ERRANDS yields (dispatch_id, officer_id,
+region_id, root_id) for many dispatches of an escalation at once. Both are made to stand in an INSERT … SELECT.
 """
 
 from datetime import datetime
 
 from alerts.models import Bulletin, BulletinKind
-from notifications.models import Errand
 
 Query = tuple[str, dict[str, object]]
 
@@ -18,7 +18,7 @@ _IN_FORCE = """
 """
 
 _FIRST = f"""
-    SELECT DISTINCT ON (p.officer_id) p.officer_id, p.region_id, NULL::bigint AS root_id
+    SELECT DISTINCT ON (p.officer_id) p.officer_id, p.region_id
     FROM (
         SELECT r.code, r.path, 'below' AS side
         FROM hydrology_region r JOIN hydrology_region a ON r.path LIKE a.path || '%%'
@@ -37,11 +37,11 @@ _FIRST = f"""
 
 # the holders of the stations' own posts, whatever the duty, and whom areas and duties address
 _KEEPERS = f"""
-    SELECT DISTINCT ON (a.officer_id) a.officer_id, a.region_id, a.root_id
+    SELECT DISTINCT ON (a.officer_id) a.officer_id, a.region_id
     FROM (
         SELECT first.* FROM ({_FIRST}) first
         UNION ALL
-        SELECT p.officer_id, p.region_id, NULL::bigint
+        SELECT p.officer_id, p.region_id
         FROM officers_post p WHERE p.station_id = ANY(%(stations)s) AND {_IN_FORCE}
     ) a JOIN hydrology_region r ON r.code = a.region_id
     ORDER BY a.officer_id, length(r.path) DESC, a.region_id
@@ -49,83 +49,68 @@ _KEEPERS = f"""
 
 # exactly these persons, each by his nearest post; without one he answers for nothing and is not addressed
 _NAMED = f"""
-    SELECT DISTINCT ON (p.officer_id) p.officer_id, p.region_id, NULL::bigint AS root_id
+    SELECT DISTINCT ON (p.officer_id) p.officer_id, p.region_id
     FROM officers_post p JOIN hydrology_region r ON r.code = p.region_id
     WHERE p.officer_id = ANY(%(officers)s) AND {_IN_FORCE}
     ORDER BY p.officer_id, length(r.path) DESC, p.id
 """
 
-_REPEAT = """
-    SELECT d.officer_id, d.region_id, d.id AS root_id
-    FROM notifications_delivery d WHERE d.id = ANY(%(unanswered)s)
+# Parameters: `dispatch` and `unanswered`, as long as each other: the dispatch and a delivery for which it speaks; `now`.
+# A repeat asks the same person. The deputy of a silent keeper is the B post of his own station, where it has one; else,
+# and for everybody else, that of the region. The superior is the duty desk of the nearest region above that has one.
+ERRANDS = f"""
+    WITH asked AS MATERIALIZED (
+        SELECT s.id AS dispatch_id, s.errand, b.duties, b.stations, d.id, d.officer_id, d.region_id
+        FROM unnest(%(dispatch)s::bigint[], %(unanswered)s::bigint[]) AS t(dispatch, delivery)
+        JOIN notifications_dispatch s ON s.id = t.dispatch
+        JOIN alerts_bulletin b ON b.id = s.bulletin_id
+        JOIN notifications_delivery d ON d.id = t.delivery
+    ), of_station AS MATERIALIZED (
+        SELECT a.dispatch_id, a.id, p.officer_id, a.region_id, p.id AS post
+        FROM asked a
+        JOIN officers_post own ON own.officer_id = a.officer_id AND own.station_id = ANY(a.stations)
+        JOIN officers_post p ON p.station_id = own.station_id AND p.rank = 'B' AND p.officer_id <> a.officer_id
+        WHERE a.errand = 'deputy' AND {_IN_FORCE}
+    ), of_region AS (
+        SELECT a.dispatch_id, p.officer_id, a.region_id, p.id AS post
+        FROM asked a
+        JOIN officers_post p ON p.region_id = a.region_id AND p.rank = 'B' AND p.station_id IS NULL
+            AND p.duty = ANY(a.duties) AND p.officer_id <> a.officer_id
+        WHERE a.errand = 'deputy' AND NOT EXISTS (
+            SELECT 1 FROM of_station o WHERE o.dispatch_id = a.dispatch_id AND o.id = a.id) AND {_IN_FORCE}
+    ), desks AS MATERIALIZED (
+        SELECT p.id AS post, p.officer_id, p.region_id FROM officers_post p WHERE p.duty = 'desk' AND {_IN_FORCE}
+    ), above AS (
+        SELECT DISTINCT ON (below.region_id) below.region_id, up.code
+        FROM (SELECT DISTINCT region_id FROM asked WHERE errand = 'superior') below
+        JOIN hydrology_region r ON r.code = below.region_id
+        CROSS JOIN LATERAL unnest(string_to_array(r.path, '/')) WITH ORDINALITY AS up(code, depth)
+        WHERE up.code <> below.region_id AND up.code IN (SELECT region_id FROM desks)
+        ORDER BY below.region_id, up.depth DESC
+    )
+    SELECT dispatch_id, officer_id, region_id, id AS root_id FROM asked WHERE errand = 'repeat'
+    UNION ALL
+    (SELECT DISTINCT ON (dispatch_id, officer_id) dispatch_id, officer_id, region_id, NULL::bigint
+     FROM (SELECT dispatch_id, officer_id, region_id, post, 0 AS place FROM of_station
+           UNION ALL SELECT dispatch_id, officer_id, region_id, post, 1 FROM of_region) deputy
+     ORDER BY dispatch_id, officer_id, place, post)
+    UNION ALL
+    (SELECT DISTINCT ON (a.dispatch_id, p.officer_id) a.dispatch_id, p.officer_id, p.region_id, NULL::bigint
+     FROM asked a JOIN above ON above.region_id = a.region_id JOIN desks p ON p.region_id = above.code
+     WHERE a.errand = 'superior'
+     ORDER BY a.dispatch_id, p.officer_id, p.post)
 """
 
-_DEPUTY = f"""
-    SELECT DISTINCT ON (p.officer_id) p.officer_id, p.region_id, NULL::bigint AS root_id
-    FROM notifications_delivery d
-    JOIN officers_post p ON p.region_id = d.region_id AND p.rank = 'B' AND p.station_id IS NULL
-        AND p.duty = ANY(%(duties)s)
-    WHERE d.id = ANY(%(unanswered)s) AND p.officer_id <> d.officer_id AND {_IN_FORCE}
-    ORDER BY p.officer_id, p.id
-"""
 
-# for a silent keeper the B post of his own station first; for the others, and where it has none, that of the region
-_KEEPERS_DEPUTY = f"""
-    SELECT DISTINCT ON (p.officer_id) p.officer_id, d.region_id, NULL::bigint AS root_id
-    FROM notifications_delivery d
-    CROSS JOIN LATERAL (
-        SELECT EXISTS (
-            SELECT 1 FROM officers_post own
-            JOIN officers_post p ON p.station_id = own.station_id AND p.rank = 'B' AND p.officer_id <> d.officer_id
-            WHERE own.officer_id = d.officer_id AND own.station_id = ANY(%(stations)s) AND {_IN_FORCE}
-        ) AS has_deputy
-    ) keeper
-    JOIN officers_post p ON p.rank = 'B' AND p.officer_id <> d.officer_id AND CASE WHEN keeper.has_deputy
-        THEN p.station_id = ANY(%(stations)s)
-        ELSE p.station_id IS NULL AND p.region_id = d.region_id AND p.duty = ANY(%(duties)s) END
-    WHERE d.id = ANY(%(unanswered)s) AND {_IN_FORCE}
-    ORDER BY p.officer_id, keeper.has_deputy DESC, p.id
-"""
-
-# the duty desk of the nearest region above that has one
-_SUPERIOR = f"""
-    SELECT DISTINCT ON (p.officer_id) p.officer_id, p.region_id, NULL::bigint AS root_id
-    FROM (
-        SELECT DISTINCT ON (own.code) own.code AS own_code, r.code
-        FROM notifications_delivery d
-        JOIN hydrology_region own ON own.code = d.region_id
-        JOIN hydrology_region r ON own.path LIKE r.path || '%%' AND r.code <> own.code
-        WHERE d.id = ANY(%(unanswered)s)
-          AND EXISTS (SELECT 1 FROM officers_post p WHERE p.region_id = r.code AND p.duty = 'desk' AND {_IN_FORCE})
-        ORDER BY own.code, length(r.path) DESC
-    ) above
-    JOIN officers_post p ON p.region_id = above.code AND p.duty = 'desk'
-    WHERE {_IN_FORCE}
-    ORDER BY p.officer_id, p.id
-"""
-
-_BY_ERRAND = {
-    Errand.FIRST: _FIRST,
-    Errand.REPEAT: _REPEAT,
-    Errand.DEPUTY: _DEPUTY,
-    Errand.SUPERIOR: _SUPERIOR,
-}
-
-
-def audience(bulletin: Bulletin, errand: Errand, now: datetime, unanswered: list[int] | None = None) -> Query:
-    """The query and its parameters; `unanswered` are the delivery ids an escalation errand speaks for."""
-    query = _BY_ERRAND[errand]
-    if errand is Errand.FIRST and bulletin.officers:
-        query = _NAMED
-    elif bulletin.stations:
-        query = {Errand.FIRST: _KEEPERS, Errand.DEPUTY: _KEEPERS_DEPUTY}.get(errand, query)
+def audience(bulletin: Bulletin, now: datetime) -> Query:
+    """Whom the bulletin addresses: the query and its parameters."""
+    query = _NAMED if bulletin.officers else _KEEPERS if bulletin.stations else _FIRST
     return query, {
         "areas": bulletin.areas,
         "duties": bulletin.duties,
         "stations": bulletin.stations,
         "officers": bulletin.officers,
         "now": now,
-        "unanswered": unanswered or [],
         # a silent feed is not every street desk's concern
         "desks_below": bulletin.kind != BulletinKind.MESSAGE,
     }

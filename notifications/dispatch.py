@@ -1,53 +1,97 @@
 """From a bulletin to its ledger: one Dispatch, one Delivery a person, one INSERT … SELECT.
 
-Woken by a nudge after a bulletin and by a sweep. Leaves PENDING deliveries due now. Inserts take one advisory
-lock, so delivery ids (the inbox's seq) become visible in order.
+Woken by a nudge after a bulletin and by a sweep; an escalation's errands come many at once (`run_errands`). Leaves
+PENDING deliveries due now. Inserts take one advisory lock, so delivery ids (the inbox's seq) become visible in order.
 """
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from django.db import connection, transaction
 
 from alerts.models import Bulletin
 from foundation.nudge import nudge
-from foundation.wire import hint
-from notifications.audience import Query, audience
+from foundation.wire import hint, hints
+from notifications.audience import ERRANDS, audience
 from notifications.models import Dispatch, Errand
+from notifications.threads import told
 
 log = logging.getLogger(__name__)
 
 SEQ_LOCK = 0x5E9_0001  # any constant, used nowhere else
 SENDERS = 2  # tasks started at once: one talks to the database while the other talks to the vendor
 
-# `told`: what he has already of the bulletin's thread, when the bulletin renews it and is no graver
-_INSERT = """
-INSERT INTO notifications_delivery
-    (dispatch_id, officer_id, region_id, root_id, quiet, transport, state, reason, attempts, due_at, accepted_devices)
-SELECT %(dispatch)s, a.officer_id, a.region_id, coalesce(a.root_id, told.id), told.id IS NOT NULL, 'fcm',
-       CASE WHEN live THEN 'pending' ELSE 'failed_perm' END,
-       CASE WHEN live THEN '' ELSE 'no_live_device' END,
-       0, %(now)s, '{{}}'
-FROM ({audience}) a
+PUSH = "fcm"  # the transport of what goes by the app; sms and voice need no device
+
+_LIVE = """
 CROSS JOIN LATERAL (SELECT EXISTS (
     SELECT 1 FROM officers_device v
     WHERE v.officer_id = a.officer_id AND v.retired_at IS NULL AND v.provider = 'fcm' AND v.token <> ''
 ) AS live) device
+"""
+# `told`: what he has already of the bulletin's thread, when the bulletin renews it and is no graver
+_INSERT = """
+INSERT INTO notifications_delivery
+    (dispatch_id, officer_id, region_id, root_id, quiet, transport, state, reason, attempts, due_at, accepted_devices)
+SELECT %(dispatch)s, a.officer_id, a.region_id, told.id, told.id IS NOT NULL, 'fcm',
+       CASE WHEN live THEN 'pending' ELSE 'failed_perm' END,
+       CASE WHEN live THEN '' ELSE 'no_live_device' END,
+       0, %(now)s, '{{}}'
+FROM ({audience}) a
+{live}
 LEFT JOIN LATERAL (
-    SELECT d.id FROM notifications_delivery d
-    WHERE d.officer_id = a.officer_id AND d.dispatch_id = ANY(%(thread)s) AND d.root_id IS NULL
+    SELECT coalesce(d.root_id, d.id) AS id FROM notifications_delivery d
+    WHERE d.officer_id = a.officer_id AND d.dispatch_id = ANY(%(thread)s) AND (d.state <> 'failed_perm' OR NOT live)
     ORDER BY d.id LIMIT 1
-) told ON a.root_id IS NULL
-WHERE CASE
-    WHEN %(drill_of)s::bigint IS NOT NULL  -- nobody but who takes part in the exercise
-        THEN a.officer_id = ANY(ARRAY(SELECT unnest(officers) FROM alerts_drill WHERE id = %(drill_of)s))
-    WHEN %(drill)s AND %(errand)s <> 'first'  -- nobody but who was told that it is one
-        THEN a.officer_id IN (SELECT d.officer_id FROM notifications_delivery d
-                              JOIN notifications_dispatch s ON s.id = d.dispatch_id
-                              WHERE s.bulletin_id = %(bulletin)s AND s.errand = 'first')
-    ELSE true END
+) told ON true
+WHERE %(drill_of)s::bigint IS NULL  -- nobody but who takes part in the exercise
+   OR a.officer_id = ANY(ARRAY(SELECT unnest(officers) FROM alerts_drill WHERE id = %(drill_of)s))
 ON CONFLICT (dispatch_id, officer_id) DO NOTHING
 """
+
+# Many dispatches at once. In the order of the roots: their foreign key locks them, and so do receipts, in that order.
+# A drill stays with who takes part in it, or was told at first that it is one.
+_INSERT_ERRANDS = f"""
+WITH made AS (
+    INSERT INTO notifications_delivery (dispatch_id, officer_id, region_id, root_id, quiet, transport, state, reason,
+                                        attempts, due_at, accepted_devices)
+    SELECT a.dispatch_id, a.officer_id, a.region_id, a.root_id, false, ask.transport,
+           CASE WHEN there THEN 'pending' ELSE 'failed_perm' END,
+           CASE WHEN there THEN '' ELSE 'no_live_device' END,
+           0, %(now)s, '{{}}'
+    FROM ({ERRANDS}) a
+    JOIN unnest(%(made)s::bigint[], %(transport)s::text[]) AS ask(id, transport) ON ask.id = a.dispatch_id
+    JOIN notifications_dispatch s ON s.id = a.dispatch_id
+    JOIN alerts_bulletin b ON b.id = s.bulletin_id
+    LEFT JOIN alerts_drill g ON g.id = b.drill_of_id
+    {_LIVE}
+    CROSS JOIN LATERAL (SELECT live OR ask.transport <> 'fcm' AS there) ear
+    WHERE NOT b.drill OR CASE
+        WHEN g.id IS NOT NULL THEN a.officer_id = ANY(g.officers)
+        ELSE EXISTS (
+            SELECT 1 FROM notifications_dispatch f JOIN notifications_delivery d ON d.dispatch_id = f.id
+            WHERE f.bulletin_id = b.id AND f.errand = 'first' AND d.officer_id = a.officer_id) END
+    ORDER BY a.root_id, a.dispatch_id, a.officer_id
+    RETURNING dispatch_id
+)
+UPDATE notifications_dispatch s SET recipients = counted.people
+FROM (SELECT dispatch_id, count(*) AS people FROM made GROUP BY dispatch_id) counted
+WHERE s.id = counted.dispatch_id RETURNING s.id, s.recipients
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One errand of an escalation: for whom it speaks (delivery ids), how, and what is said before the words (zh, en)."""
+
+    bulletin: Bulletin
+    errand: Errand
+    unanswered: Sequence[int]
+    lead: tuple[str, str] = ("", "")
+    transport: str = PUSH
 
 
 def take_up(*, now: datetime) -> int:
@@ -72,29 +116,67 @@ def run_errand(
     errand: Errand,
     *,
     now: datetime,
-    unanswered: list[int] | None = None,
+    unanswered: Sequence[int] = (),
     lead: tuple[str, str] = ("", ""),
+    transport: str = PUSH,
 ) -> Dispatch:
-    """One dispatch of the bulletin to the errand's audience; call inside a transaction.
-
-    `unanswered`: delivery ids for which an escalation speaks; `lead`: (zh, en) said before the bulletin's words.
-    """
-    dispatch = Dispatch.objects.create(
-        bulletin=bulletin,
-        errand=errand,
-        drill=bulletin.drill,
-        lead_zh=lead[0],
-        lead_en=lead[1],
-        created_at=now,
-        expires_at=bulletin.valid_until,
-    )
-    dispatch.recipients = _fill(dispatch, audience(bulletin, errand, now, unanswered), now)
+    """One dispatch of the bulletin to the errand's audience; call inside a transaction."""
+    if errand is not Errand.FIRST:
+        return run_errands([Ask(bulletin, errand, unanswered, lead, transport)], now=now)[0]
+    dispatch = _dispatch(Ask(bulletin, errand, ()), now)
+    dispatch.save()
+    dispatch.recipients = _fill(dispatch, now)
     dispatch.save(update_fields=["recipients"])
-    for _ in range(SENDERS):
-        nudge("delivery.send")
-    transaction.on_commit(lambda: hint("dispatch", dispatch=dispatch.pk))
+    _wake()
+    transaction.on_commit(partial(hint, "dispatch", dispatch=dispatch.pk))
     log.info("dispatch.made id=%s errand=%s recipients=%s", dispatch.pk, errand, dispatch.recipients)
     return dispatch
+
+
+def run_errands(asks: Sequence[Ask], *, now: datetime) -> list[Dispatch]:
+    """A dispatch for each, filled together whatever their number; call inside a transaction. Not for FIRST."""
+    dispatches = Dispatch.objects.bulk_create([_dispatch(ask, now) for ask in asks])
+    made = list(zip(dispatches, asks, strict=True))
+    spoken_for = [(dispatch.pk, pk) for dispatch, ask in made for pk in ask.unanswered]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEQ_LOCK])
+        cursor.execute(
+            _INSERT_ERRANDS,
+            {
+                "made": [dispatch.pk for dispatch in dispatches],
+                "transport": [ask.transport for ask in asks],
+                "dispatch": [dispatch for dispatch, _ in spoken_for],
+                "unanswered": [pk for _, pk in spoken_for],
+                "now": now,
+            },
+        )
+        recipients = dict(cursor.fetchall())
+    for dispatch in dispatches:
+        dispatch.recipients = recipients.get(dispatch.pk, 0)
+    _wake()
+    # a repeat rings again but is no new item of the inbox: only the boards want to know
+    for kind, repeats in (("board", True), ("dispatch", False)):
+        told = [dispatch.pk for dispatch, ask in made if (ask.errand is Errand.REPEAT) is repeats]
+        transaction.on_commit(partial(hints, kind, "dispatch", told))
+    log.info("dispatch.errands n=%s recipients=%s", len(dispatches), sum(recipients.values()))
+    return dispatches
+
+
+def _dispatch(ask: Ask, now: datetime) -> Dispatch:
+    return Dispatch(
+        bulletin=ask.bulletin,
+        errand=ask.errand,
+        drill=ask.bulletin.drill,
+        lead_zh=ask.lead[0],
+        lead_en=ask.lead[1],
+        created_at=now,
+        expires_at=ask.bulletin.valid_until,
+    )
+
+
+def _wake() -> None:
+    for _ in range(SENDERS):
+        nudge("delivery.send")
 
 
 @transaction.atomic
@@ -110,48 +192,30 @@ def refill(pk: int, *, now: datetime) -> int:
     lines = dispatch.deliveries.count()
     added = 0
     if dispatch.errand == Errand.FIRST:
-        added = _fill(dispatch, audience(dispatch.bulletin, Errand.FIRST, now), now)
+        added = _fill(dispatch, now)
     if lines + added != dispatch.recipients:
         dispatch.recipients = lines + added
         dispatch.save(update_fields=["recipients"])
     if added:
-        for _ in range(SENDERS):
-            nudge("delivery.send")
-        transaction.on_commit(lambda: hint("dispatch", dispatch=pk))
+        _wake()
+        transaction.on_commit(partial(hint, "dispatch", dispatch=pk))
     log.warning("dispatch.refilled id=%s lines=%s added=%s", pk, lines, added)
     return added
 
 
-def _fill(dispatch: Dispatch, query: Query, now: datetime) -> int:
-    """One line a person of the audience, under the lock that keeps ids in order; returns how many were new."""
-    text, parameters = query
+def _fill(dispatch: Dispatch, now: datetime) -> int:
+    """A first dispatch's lines, one a person, under the lock that keeps ids in order; returns how many were new."""
     bulletin = dispatch.bulletin
+    text, parameters = audience(bulletin, now)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEQ_LOCK])
         cursor.execute(
-            _INSERT.format(audience=text),
+            _INSERT.format(audience=text, live=_LIVE),
             {
                 **parameters,
                 "dispatch": dispatch.pk,
-                "errand": dispatch.errand,
-                "bulletin": bulletin.pk,
-                "drill": bulletin.drill,
                 "drill_of": bulletin.drill_of_id,
-                "thread": _told(bulletin, now) if bulletin.renews and dispatch.errand == Errand.FIRST else [],
+                "thread": told(dispatch, now),
             },
         )
         return int(cursor.rowcount)
-
-
-def _told(bulletin: Bulletin, now: datetime) -> list[int]:
-    """The first dispatches of what its thread has said before, no less grave and still valid."""
-    before = Dispatch.objects.filter(
-        errand=Errand.FIRST,
-        bulletin__thread=bulletin.thread,
-        bulletin__urgency__gte=bulletin.urgency,
-        bulletin__valid_until__gt=now,
-        bulletin__drill_of=bulletin.drill_of_id,
-        bulletin__drill=bulletin.drill,
-        bulletin__lt=bulletin.pk,
-    )
-    return list(before.values_list("pk", flat=True)) if bulletin.thread else []

@@ -46,10 +46,14 @@ WRITERS = {
     "Follow": {"alerts/follows.py"},
     "Check": {"alerts/checks.py"},
     "FeedAlarm": {"alerts/feedwatch.py"},
-    "ResponseOrder": {"alerts/orders.py"},
-    "OrderEvent": {"alerts/orders.py"},
+    "ResponseOrder": {"alerts/drafts.py", "alerts/orders.py"},  # born there, then moved here
+    "OrderEvent": {"alerts/drafts.py", "alerts/orders.py"},
+    "OrderTask": {"alerts/drafts.py"},
+    "OrderMeasure": {"alerts/drafts.py"},
+    "Attachment": {"alerts/papers.py"},
+    "PlanTable": {"alerts/plans.py"},
     "Signal": {"alerts/signals.py"},
-    "Proposal": {"alerts/signals.py"},
+    "Proposal": {"alerts/signals.py", "alerts/proposals.py"},  # made there, decided here
     "Bulletin": {"alerts/bulletins.py"},
     "Dispatch": {"notifications/dispatch.py"},
     "Delivery": {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from escalation.ladder import REPEAT, Ladder, Stop, Take, Wait, step
+from escalation.ladder import APP, PERSON, REPEAT, SMS, VOICE, Ladder, Reach, Stop, Take, Wait, step
 from escalation.ladder_table import DEFAULT, KINDS
 from foundation.clock import local
 
@@ -15,23 +15,36 @@ START = datetime(2026, 9, 7, 4, tzinfo=UTC)  # noon in Shenzhen
 RUNGS = ("repeat", "deputy", "superior")
 urgencies = st.sampled_from([3, 4])
 kinds = st.sampled_from(KINDS[1:])
-errands = st.sampled_from(["repeat", "repeat", "deputy", "superior", "desk"])
+steps = st.sampled_from(
+    [
+        *((REPEAT, channel) for channel in (APP, SMS, VOICE)),
+        ("deputy", APP),
+        ("deputy", VOICE),
+        ("superior", APP),
+        ("desk", PERSON),
+    ]
+)
 waits = st.integers(0, 900)
-ladders = st.lists(errands, min_size=1, max_size=6).flatmap(
+ladders = st.lists(steps, min_size=1, max_size=6).flatmap(
     lambda rungs: st.builds(
-        Ladder, st.just(tuple(rungs)), st.tuples(*[waits] * (len(rungs) + 1)), st.just(())
+        Ladder,
+        st.just(tuple(errand for errand, _ in rungs)),
+        st.tuples(*[waits] * (len(rungs) + 1)),
+        st.just(tuple(channel for _, channel in rungs)),
     )
 )
+gateways = st.sets(st.sampled_from([SMS, VOICE])).map(frozenset)
+reaches = st.sampled_from(Reach)
 instants = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))
 
 
 class OnePersonsClimb(RuleBasedStateMachine):
     """Looks come at any time, early, late or doubled, as sweeps do; answers and ends at any time between them."""
 
-    @initialize(ladder=ladders, reachable=st.booleans(), night=st.booleans())
-    def begin(self, ladder: Ladder, reachable: bool, night: bool) -> None:
+    @initialize(ladder=ladders, configured=gateways, reach=reaches, night=st.booleans())
+    def begin(self, ladder: Ladder, configured: frozenset[str], reach: Reach, night: bool) -> None:
         ladder = ladder.at_night(0.5) if night else ladder
-        self.ladder = ladder if reachable else ladder.without_repeats()
+        self.ladder = ladder.by(configured).for_one(reach)
         self.began_at = self.now = START
         self.due_at = START + timedelta(seconds=self.ladder.waits_s[0])
         self.stands = 0
@@ -140,38 +153,84 @@ def at_hour(hour: int) -> datetime:
 
 @pytest.mark.parametrize("urgency", [0, 1, 2, 5, -1])
 def test_what_is_not_grave_is_not_chased(urgency: int) -> None:
-    assert DEFAULT.ladder_for("warning", urgency, at_hour(12), reachable=True) is None
+    assert DEFAULT.ladder_for("warning", urgency, at_hour(12)) is None
 
 
-@given(kinds, urgencies, st.integers(0, 23), st.booleans())
-def test_night_never_lengthens_a_wait(kind: str, urgency: int, hour: int, reachable: bool) -> None:
-    day, then = (DEFAULT.ladder_for(kind, urgency, at_hour(h), reachable=reachable) for h in (12, hour))
-    assert day is not None and then is not None
+def of_default(
+    kind: str,
+    urgency: int,
+    at: datetime,
+    reach: Reach = Reach.RINGS,
+    configured: frozenset[str] = frozenset(),
+) -> Ladder:
+    ladder = DEFAULT.ladder_for(kind, urgency, at, reach=reach, configured=configured)
+    assert ladder is not None
+    return ladder
+
+
+@given(kinds, urgencies, st.integers(0, 23), reaches, gateways)
+def test_night_never_lengthens_a_wait(
+    kind: str, urgency: int, hour: int, reach: Reach, configured: frozenset[str]
+) -> None:
+    day, then = (of_default(kind, urgency, at_hour(h), reach, configured) for h in (12, hour))
     assert (then.rungs, then.channels, then.of_group) == (day.rungs, day.channels, day.of_group)
     assert all(night <= light for night, light in zip(then.waits_s, day.waits_s, strict=True))
     assert (then != day) is (hour >= 22 or hour < 7)
 
 
-@given(kinds, st.integers(0, 23), st.booleans())
-def test_the_graver_message_is_never_the_slower(kind: str, hour: int, reachable: bool) -> None:
-    grave, graver = (DEFAULT.ladder_for(kind, n, at_hour(hour), reachable=reachable) for n in (3, 4))
-    assert grave is not None and graver is not None
+@given(kinds, st.integers(0, 23), reaches, gateways)
+def test_the_graver_message_is_never_the_slower(
+    kind: str, hour: int, reach: Reach, configured: frozenset[str]
+) -> None:
+    grave, graver = (of_default(kind, n, at_hour(hour), reach, configured) for n in (3, 4))
     assert all(fast <= slow for fast, slow in zip(graver.waits_s, grave.waits_s, strict=True))
 
 
 @given(kinds, urgencies, instants)
-def test_who_cannot_be_rung_has_his_deputy_called_at_once(kind: str, urgency: int, at: datetime) -> None:
-    ladder = DEFAULT.ladder_for(kind, urgency, local(at), reachable=False)
-    assert ladder is not None
+def test_who_cannot_go_has_his_deputy_called_at_once(kind: str, urgency: int, at: datetime) -> None:
+    ladder = of_default(kind, urgency, local(at), Reach.CANNOT, frozenset({SMS, VOICE}))
     assert (ladder.rungs, ladder.waits_s[0]) == (("deputy", "superior", "desk"), 0)
 
 
-@given(urgencies, instants, st.booleans())
-def test_with_nobody_answering_every_rung_is_taken_and_then_it_ends(
-    urgency: int, at: datetime, reachable: bool
+@pytest.mark.parametrize(
+    ("configured", "asked"),
+    [((), []), ((SMS,), [SMS]), ((VOICE,), [VOICE]), ((SMS, VOICE), [SMS, VOICE])],
+)
+def test_who_has_no_live_device_is_asked_at_once_by_what_needs_none(
+    configured: tuple[str, ...], asked: list[str]
 ) -> None:
-    ladder = DEFAULT.ladder_for("order", urgency, local(at), reachable=reachable)
-    assert ladder is not None
+    ladder = of_default("order", 4, at_hour(12), Reach.DARK, frozenset(configured))
+    assert ladder.waits_s[0] == 0
+    assert ladder.rungs == (*[REPEAT] * len(asked), "deputy", "superior", "desk")
+    assert ladder.channels == (*asked, APP, APP, PERSON)
+
+
+@given(ladders, gateways)
+def test_no_rung_leads_into_the_void_and_nobody_else_is_left_out(
+    ladder: Ladder, configured: frozenset[str]
+) -> None:
+    left = ladder.by(configured)
+    assert set(left.channels) <= {APP, PERSON} | configured
+    others = [errand for errand in ladder.rungs if errand != REPEAT]
+    assert [errand for errand in left.rungs if errand != REPEAT] == others
+    assert sum(left.waits_s) <= sum(ladder.waits_s)
+    assert ladder.by(frozenset({SMS, VOICE})) == ladder
+
+
+@given(kinds, st.integers(0, 23), reaches, gateways)
+def test_somebody_else_hears_within_the_five_minutes_of_the_rule(
+    kind: str, hour: int, reach: Reach, configured: frozenset[str]
+) -> None:
+    ladder = of_default(kind, 4, at_hour(hour), reach, configured)
+    superior = ladder.rungs.index("superior")
+    assert sum(ladder.waits_s[: superior + 1]) <= 300
+
+
+@given(urgencies, instants, reaches, gateways)
+def test_with_nobody_answering_every_rung_is_taken_and_then_it_ends(
+    urgency: int, at: datetime, reach: Reach, configured: frozenset[str]
+) -> None:
+    ladder = of_default("order", urgency, local(at), reach, configured)
     taken, due_at = [], at + timedelta(seconds=ladder.waits_s[0])
     while isinstance(took := step(ladder, len(taken), due_at, due_at), Take):
         taken.append(took.errand)

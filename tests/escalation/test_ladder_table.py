@@ -57,7 +57,8 @@ BAD = [
     (RUNGS + "/0/wait_s", -1, "ladders.*.4.rungs[0].wait_s"),
     (RUNGS + "/0/wait_s", 3601, "ladders.*.4.rungs[0].wait_s"),
     (RUNGS + "/0/channel", "pigeon", "ladders.*.4.rungs[0].channel"),
-    (RUNGS + "/3/channel", "app", "ladders.*.4.rungs[3].channel"),
+    (RUNGS + "/0/channel", "person", "ladders.*.4.rungs[0].channel"),
+    (RUNGS + "/5/channel", "voice", "ladders.*.4.rungs[5].channel"),
 ]
 
 
@@ -89,11 +90,15 @@ def test_no_json_at_all_breaks_the_parser(value: object, path: str) -> None:
 
 def test_a_class_of_its_own_goes_before_the_rest() -> None:
     noon = now().replace(hour=12)
-    level = DEFAULT.ladder_for("level", 4, noon, reachable=True)
-    order = DEFAULT.ladder_for("order", 4, noon, reachable=True)
+    level, order = (DEFAULT.ladder_for(kind, 4, noon) for kind in ("level", "order"))
     assert level is not None and order is not None
     assert (level.of_group, order.of_group) == (1, None)
-    assert order.channels == ("app", "app", "app", "person")
+
+
+def test_a_rung_that_names_no_channel_goes_by_the_app_and_the_desk_calls_in_person() -> None:
+    rungs = [{"errand": errand, "wait_s": 60} for errand in ("repeat", "deputy", "desk")]
+    ladder = parse_table(changed(RUNGS, rungs)).ladders["*", 4]
+    assert ladder.channels == ("app", "app", "person")
 
 
 def run(*args: object) -> str:

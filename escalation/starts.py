@@ -1,0 +1,168 @@
+"""Who begins to climb: a row for each unanswered first delivery of a chased message. Owns a Climb's first row.
+
+Woken by climb.sweep, before it takes what is due. The ladder is frozen into the row: by the table in force, the hour,
+the channels that are set up, and whether the person himself can be asked again. All of a sweep's climbs start by one
+statement that may be repeated. Also reopens the climbs whose end was taken back.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db import connection
+
+from escalation import in_force
+from escalation.ladder import Ladder, Reach
+from foundation.clock import local
+from notifications import telephony
+from notifications.models import REFUSED, Dispatch, Errand
+
+SAID_WITHIN = timedelta(days=1)  # a "cannot" is looked for so long; messages are valid for hours
+PAUSED = ("paused", "ended")  # states of a drill in which nobody is chased
+
+# Which lines have no climb: EXCEPT is hashed or sorted whatever the planner believes of a table that has just grown;
+# NOT EXISTS walked it for each of 45,000 rows, 13 s. By id, as receipts lock them: their foreign key locks them too.
+_START = f"""
+WITH wanted AS (
+    SELECT * FROM unnest(%(dispatch)s::bigint[], %(reach)s::text[], %(ladder)s::int[], %(due_at)s::timestamptz[])
+        AS t(dispatch_id, reach, ladder, due_at)
+), ladders AS (
+    SELECT * FROM unnest(%(rungs)s::text[], %(waits)s::text[], %(channels)s::text[], %(of_group)s::int[])
+        WITH ORDINALITY AS t(rungs, waits_s, channels, of_group, number)
+), fresh AS (
+    SELECT d.id FROM notifications_delivery d
+    WHERE d.dispatch_id = ANY(%(dispatch)s) AND NOT d.quiet
+      AND (d.state <> 'confirmed' OR d.id IN (
+          SELECT n.delivery_id FROM notifications_receipt n WHERE n.state = 'cannot' AND n.received_at > %(since)s))
+    EXCEPT
+    SELECT c.delivery_id FROM escalation_climb c JOIN notifications_delivery x ON x.id = c.delivery_id
+    WHERE x.dispatch_id = ANY(%(dispatch)s)
+)
+INSERT INTO escalation_climb
+    (delivery_id, rungs, waits_s, channels, of_group, version, rung, state, due_at, started_at, why)
+SELECT d.id, l.rungs::varchar[], l.waits_s::int[], l.channels::varchar[], l.of_group, %(version)s, 0, 'climbing',
+       w.due_at, %(now)s, ''
+FROM fresh
+JOIN notifications_delivery d ON d.id = fresh.id
+CROSS JOIN LATERAL (SELECT {REFUSED.format(d="d")} AS cannot) said
+JOIN wanted w ON w.dispatch_id = d.dispatch_id
+    AND w.reach = CASE WHEN said.cannot THEN 'cannot' WHEN d.state = 'failed_perm' THEN 'dark' ELSE 'rings' END
+JOIN ladders l ON l.number = w.ladder
+WHERE d.state <> 'confirmed' OR said.cannot
+ORDER BY d.id
+ON CONFLICT (delivery_id) DO NOTHING
+"""
+
+# he had answered, and says afterwards that he cannot go
+_REOPEN = """
+UPDATE escalation_climb c SET state = 'climbing', ended_at = NULL, why = '', due_at = %(now)s
+FROM notifications_receipt n
+WHERE n.delivery_id = c.delivery_id AND n.state = 'cannot' AND n.received_at > %(since)s
+  AND c.state = 'answered' AND n.received_at > c.ended_at
+"""
+
+# the deputy whose answer had ended it says afterwards that he cannot go
+_REOPEN_DEPUTY = """
+UPDATE escalation_climb c SET state = 'climbing', ended_at = NULL, why = '', due_at = %(now)s
+FROM notifications_receipt n
+JOIN notifications_delivery nd ON nd.id = n.delivery_id
+JOIN notifications_dispatch ns ON ns.id = nd.dispatch_id AND ns.errand = 'deputy'
+JOIN notifications_dispatch s ON s.bulletin_id = ns.bulletin_id AND s.errand = 'first'
+JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.region_id = nd.region_id
+WHERE n.state = 'cannot' AND n.received_at > %(since)s AND c.delivery_id = d.id
+  AND c.state = 'answered' AND c.why = 'deputy confirmed' AND n.received_at > c.ended_at
+"""
+
+# the exercise goes on
+_REOPEN_DRILL = """
+UPDATE escalation_climb c SET state = 'climbing', ended_at = NULL, why = '', due_at = greatest(c.due_at, %(now)s)
+FROM alerts_drill g
+JOIN alerts_bulletin b ON b.drill_of_id = g.id
+JOIN notifications_dispatch s ON s.bulletin_id = b.id AND s.errand = 'first'
+JOIN notifications_delivery d ON d.dispatch_id = s.id
+WHERE g.state = 'running' AND c.delivery_id = d.id AND c.state = 'stopped' AND c.why = 'drill paused'
+  AND b.valid_until > %(now)s
+"""
+
+
+class Open(NamedTuple):
+    """One first dispatch whose silent people are chased, and the ladder of each kind of person."""
+
+    dispatch: int
+    told_at: datetime
+    version: str
+    ladders: dict[Reach, Ladder]
+
+    def due_at(self, reach: Reach) -> datetime:
+        """When the first rung is due for such a person."""
+        return self.told_at + timedelta(seconds=self.ladders[reach].waits_s[0])
+
+
+def start_climbs(*, now: datetime) -> int:
+    """A climb for each unanswered first delivery of a chased message, when its first wait is over; how many.
+
+    Those without a live device, and those who cannot go, start at once.
+    """
+    opens = open_dispatches(now)
+    due = [(one, reach) for one in opens for reach in one.ladders if one.due_at(reach) <= now]
+    numbers: dict[Ladder, int] = {}
+    for one, reach in due:
+        numbers.setdefault(one.ladders[reach], len(numbers) + 1)  # counted from 1, as ORDINALITY does
+    with connection.cursor() as cursor:
+        said = {"now": now, "since": now - SAID_WITHIN}
+        started = 0
+        if due:
+            cursor.execute(
+                _START,
+                {
+                    **said,
+                    "version": due[0][0].version,
+                    "dispatch": [one.dispatch for one, _ in due],
+                    "reach": [reach.value for _, reach in due],
+                    "ladder": [numbers[one.ladders[reach]] for one, reach in due],
+                    "due_at": [one.due_at(reach) for one, reach in due],
+                    "rungs": [_array(ladder.rungs) for ladder in numbers],
+                    "waits": [_array(ladder.waits_s) for ladder in numbers],
+                    "channels": [_array(ladder.channels) for ladder in numbers],
+                    "of_group": [ladder.of_group for ladder in numbers],
+                },
+            )
+            started = cursor.rowcount
+        for reopen in (_REOPEN, _REOPEN_DEPUTY, _REOPEN_DRILL):
+            cursor.execute(reopen, said)
+    return started
+
+
+def open_dispatches(now: datetime) -> list[Open]:
+    """The open first dispatches of chased messages, in order."""
+    version, table = in_force.table_at(now)
+    configured = telephony.configured()
+    rows = (
+        Dispatch.objects.filter(
+            errand=Errand.FIRST,
+            bulletin__urgency__gte=table.chased_from,
+            bulletin__requires__in=["confirm", "report"],
+            expires_at__gt=now,
+        )
+        .exclude(bulletin__drill_of__state__in=PAUSED)
+        .order_by("id")
+        .values_list("id", "created_at", "bulletin__kind", "bulletin__urgency")
+    )
+    known: dict[tuple[str, int, int], dict[Reach, Ladder]] = {}
+    found = []
+    for dispatch, told_at, kind, urgency in rows:
+        told_local = local(told_at)
+        key = kind, urgency, told_local.hour
+        if key not in known:
+            ladders = {
+                reach: table.ladder_for(kind, urgency, told_local, reach=reach, configured=configured)
+                for reach in Reach
+            }
+            known[key] = {reach: ladder for reach, ladder in ladders.items() if ladder is not None}
+        if known[key]:
+            found.append(Open(dispatch, told_at, version, known[key]))
+    return found
+
+
+def _array(values: tuple[object, ...]) -> str:
+    """As PostgreSQL writes it; names and numbers only."""
+    return "{" + ",".join(map(str, values)) + "}"
