@@ -73,12 +73,12 @@ def _move(
 
 def threads_of(thread: str) -> list[str]:
     """This thread and those of the storms that are one with it by now; other threads stand alone."""
-    number = thread.removeprefix(PREFIX)
-    if number == thread or not number.isdecimal():
+    head, mark, number = thread.rpartition(PREFIX)  # a drill's thread begins with the drill
+    if not mark or not number.isdecimal():
         return [thread]
     storm = Storm.objects.filter(pk=number).first()
     if storm is None:
         return [thread]
     root = storm.into_id or storm.pk
     others = Storm.objects.filter(into=root).order_by("pk").values_list("pk", flat=True)
-    return [f"{PREFIX}{pk}" for pk in (root, *others)]
+    return [f"{head}{PREFIX}{pk}" for pk in (root, *others)]

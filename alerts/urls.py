@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 
 from alerts import api
-from alerts.doors import cap, feeds, follows, signals
+from alerts.doors import cap, drills, feeds, follows, signals
 from alerts.orders import TRANSITIONS
 
 urlpatterns = [
@@ -12,6 +12,10 @@ urlpatterns = [
     path("proposals", signals.Proposals.as_view()),
     re_path(r"^proposals/(?P<pk>\d+)/(?P<verb>take|decline)$", signals.ProposalAct.as_view()),
     path("feeds", feeds.Feeds.as_view()),
+    path("ingest/drills/<int:pk>", drills.IngestDrill.as_view()),
+    path("drills", drills.Drills.as_view()),
+    path("drills/<int:pk>", drills.OneDrill.as_view()),
+    re_path(rf"^drills/(?P<pk>\d+)/(?P<verb>{drills.HERE})$", drills.DrillAct.as_view()),
     path("warnings", api.Warnings.as_view()),
     path("warnings/<int:pk>", api.OneWarning.as_view()),
     path("warnings/<int:pk>.cap", cap.WarningCap.as_view()),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from alerts import releases, storms
+from alerts import drills, releases, storms
 from alerts.assessment import lifecycle, wording
 from alerts.assessment.rules import Reason
 from alerts.assessment.wording import Words
@@ -159,6 +159,8 @@ def _record(
         )
         if step.speak:
             _speak(warning, region.name, step, streets, threads, cause, reasons, now)
+    if not warning.drill:
+        drills.give_way(now)
     log.info("warning.moved id=%s slot=%s level=%s steps=%s", warning.pk, cause.at, warning.level, len(steps))
     return warning
 

@@ -19,6 +19,7 @@ PERIODS_S = {
     "watch.assess": 10.0,
     "watch.feeds": 10.0,
     "watch.levels": 10.0,
+    "watch.drills": 5.0,
     "live.refresh": 10.0,
     "routine.poll": 5.0,
     "routine.tidy": 3600.0,

@@ -6,7 +6,7 @@ Tasks are idempotent and short; what is due stands in the tables, so a task may 
 from celery import shared_task
 from django.conf import settings
 
-from alerts import feedwatch, follows, grounds, stages, watch
+from alerts import drill_watch, feedwatch, follows, grounds, stages, watch
 from backend.doors import forget_answers
 from escalation import audit, climb
 from foundation import clock
@@ -31,6 +31,11 @@ def watch_feeds() -> None:
 def watch_levels() -> None:
     stages.assess_levels(now=clock.now())
     follows.tell_followers(now=clock.now())
+
+
+@shared_task(name="watch.drills")
+def watch_drills() -> None:
+    drill_watch.assess_due(now=clock.now())
 
 
 @shared_task(name="live.refresh")

@@ -44,6 +44,8 @@ WRITERS = {
     "Held": {"alerts/releases.py"},
     "ReleaseTable": {"alerts/releases.py"},
     "Follow": {"alerts/follows.py"},
+    "Drill": {"alerts/drills.py"},  # and the storm's part of it, saved: drill_watch.py
+    "DrillFrame": {"alerts/drill_frames.py"},
     "Check": {"alerts/checks.py"},
     "FeedAlarm": {"alerts/feedwatch.py"},
     "ResponseOrder": {"alerts/drafts.py", "alerts/orders.py"},  # born there, then moved here

@@ -94,6 +94,9 @@ class Bulletin(models.Model):
     @property
     def ref(self) -> str:
         """What it is about, as the phone shows and opens it."""
+        head = f"drill/{self.drill_of_id}"
         if self.about:
-            return self.about
-        return f"warning/{self.warning_id}" if self.warning_id else f"order/{self.order_id}"
+            said = self.about
+        else:
+            said = f"warning/{self.warning_id}" if self.warning_id else f"order/{self.order_id}"
+        return f"{head}/{said}" if self.drill_of_id and said != head else said

@@ -1,4 +1,7 @@
-"""演练: an exercise with an audience of its own; nothing of it can turn real. Single writer: drills.py."""
+"""演练: an exercise with an audience of its own; nothing of it can turn real.
+
+Single writers: drills.py (Drill), drill_watch.py (its slot_at and states), drill_frames.py (DrillFrame).
+"""
 
 from typing import Self
 

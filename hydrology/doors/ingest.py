@@ -40,11 +40,16 @@ class FeedDoor(APIView):
     permission_classes = (AllowAny,)
 
     def take(
-        self, request: Request, most_bytes: int, store: Callable[[Feed, bytes, datetime], ingest.Answer]
+        self,
+        request: Request,
+        most_bytes: int,
+        store: Callable[[Feed, bytes, datetime], ingest.Answer],
+        *,
+        drill: bool = False,
     ) -> Response:
         body = _raw(request, most_bytes)
         at = now()
-        answer = store(verify(request.headers, body, at), body, at)
+        answer = store(verify(request.headers, body, at, drill=drill), body, at)
         language = asked.language(request)
         rejected = [
             {"index": r["index"], "code": r["code"], "message": r[language]} for r in answer["rejected"]

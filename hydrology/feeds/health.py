@@ -24,13 +24,15 @@ class Standing:
 
 
 def standings(now: datetime, *, feed: str | None = None) -> list[Standing]:
-    """All feeds, or the one of this key, by rank and key. Two queries, however many there are."""
+    """All live feeds, or the one of this key, by rank and key; a drill's feed is silent by design. Two queries, however
+    many there are."""
     first_post = (
         FeedPost.objects.filter(feed=OuterRef("pk")).order_by("received_at").values("received_at")[:1]
     )
     never_good = Q(feedmark__isnull=False, feedmark__good_at=None)
     rows = (
-        Feed.objects.select_related("feedmark")
+        Feed.objects.filter(drill=False)
+        .select_related("feedmark")
         .prefetch_related(Prefetch("sources", Source.objects.order_by("key")))
         .annotate(first_at=Case(When(never_good, then=Subquery(first_post))))
         .order_by("rank", "key")

@@ -26,8 +26,8 @@ def signed_headers(feed_key: str, secret: str, body: bytes, at: datetime) -> dic
     return {KEY_HEADER: feed_key, TIME_HEADER: time, SIGNATURE_HEADER: sign(secret, time, body)}
 
 
-def verify(headers: Mapping[str, str], body: bytes, now: datetime) -> Feed:
-    """The feed that signed this body. Raises Refusal 401 `bad_signature` or `clock_skew`.
+def verify(headers: Mapping[str, str], body: bytes, now: datetime, *, drill: bool = False) -> Feed:
+    """The feed that signed this body. Raises Refusal 401 `bad_signature` or `clock_skew`, 403 as `require_kind` does.
 
     An unknown key, a disabled feed and a wrong signature answer alike. The time is looked at only once the
     signature holds, so the server's clock is told to feeds alone.
@@ -55,4 +55,25 @@ def verify(headers: Mapping[str, str], body: bytes, now: datetime) -> Feed:
             status=401,
             fields={TIME_HEADER: time[:40], "server_time": str(iso(now))},
         )
+    require_kind(feed, drill=drill)
     return feed
+
+
+def require_kind(feed: Feed, *, drill: bool) -> None:
+    """Raises Refusal 403: a drill's feed speaks to drills only, and no other feed to a drill."""
+    if feed.drill and not drill:
+        raise Refusal(
+            "drill_feed",
+            zh=f"数据源 {feed.pk} 仅用于演练，不能写入实况。请改报 ingest/drills/演练编号。",
+            en=f"Feed {feed.pk} is for drills only and reaches no live table. Post to ingest/drills/ID.",
+            status=403,
+            fields={KEY_HEADER: feed.pk},
+        )
+    if drill and not feed.drill:
+        raise Refusal(
+            "live_feed",
+            zh=f"数据源 {feed.pk} 是实况数据源，不能写入演练。请用演练专用数据源。",
+            en=f"Feed {feed.pk} is a live feed and does not speak to drills. Use a feed made for drills.",
+            status=403,
+            fields={KEY_HEADER: feed.pk},
+        )

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from foundation.errors import Refusal
+from hydrology.feeds.signing import require_kind
 from hydrology.models import Feed, FeedPost
 from hydrology.science.readings import Rejection
 
@@ -30,8 +31,9 @@ def take(
     """Decode before the transaction; then post, rows and answer in one.
 
     Answers `{accepted, duplicate, rejected: [{index, code, zh, en}]}`. Raises Refusal 400 `malformed` when nothing
-    could be looked at; the bytes are kept all the same.
+    could be looked at; the bytes are kept all the same. A drill's feed is refused here as well, however it came.
     """
+    require_kind(feed, drill=False)
     try:
         store = read(feed, body, now)
     except Refusal as refusal:
