@@ -81,7 +81,7 @@ class Switchboard:
 
     def forget(self) -> None:
         """Drop what was counted, remembered and still to be said."""
-        self.taken: list[dict[str, object]] = []  # oldest first, each with its number of times
+        self.taken: list[dict[str, object]] = []  # oldest first, each with how often it was posted
         self.answers: Counter[str] = Counter()
         self._by_id: dict[tuple[str, str], dict[str, object]] = {}
         self._attempts: Counter[str] = Counter()
@@ -90,7 +90,7 @@ class Switchboard:
 
     def counters(self) -> dict[str, object]:
         channels = Counter(str(one["channel"]) for one in self.taken)
-        repeats = sum(int(str(one["times"])) - 1 for one in self.taken)
+        repeats = sum(int(str(one["posts"])) - 1 for one in self.taken)
         return {
             "taken": {channel: channels[channel] for channel in CHANNELS},
             "repeats": repeats,
@@ -140,9 +140,9 @@ class Switchboard:
         self, channel: str, id_: str, number: str, asked: dict[str, Any], now_s: float
     ) -> dict[str, object]:
         if known := self._by_id.get((channel, id_)):
-            known["times"] = int(str(known["times"])) + 1
+            known["posts"] = int(str(known["posts"])) + 1
             return known
-        taken = {"n": len(self.taken) + 1, "channel": channel, "at": now_s, "times": 1, **asked}
+        taken = {**asked, "n": len(self.taken) + 1, "channel": channel, "at": now_s, "posts": 1}
         self.taken.append(taken)
         self._by_id[channel, id_] = taken
         if callback := str(asked.get("callback", "")):

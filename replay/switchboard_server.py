@@ -155,7 +155,7 @@ def run_switchboard(faults: Faults | None = None) -> Iterator[Running]:
         port = server.servers[0].sockets[0].getsockname()[1]
         yield Running(f"http://127.0.0.1:{port}", board)
     finally:
-        server.should_exit = server.force_exit = True
+        server.should_exit = True
         thread.join(timeout=START_TIMEOUT_S)
 
 

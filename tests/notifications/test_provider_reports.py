@@ -1,0 +1,244 @@
+"""What gateways report: signed, kept once, in any order, and an answer ends the chase."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+
+import orjson
+import pytest
+from django.test import Client
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
+
+from escalation import climb
+from escalation.models import Climb, ClimbState, Rung
+from foundation.clock import now
+from foundation.signatures import sign
+from notifications import dispatch, reports, telephony
+from notifications.models import Delivery, ProviderReport, Receipt, State
+from replay.switchboard import Switchboard
+from replay.switchboard_server import signed
+from tests.console.factories import make_bulletin, make_officer
+from tests.hydrology.factories import make_regions
+from tests.notifications.conftest import give_phone
+from tests.notifications.switchboard import first_line, rung, running_switchboard, switchboard
+
+__all__ = ["running_switchboard", "switchboard"]  # fixtures
+
+Row = dict[str, object]
+STREET = "440303001"
+
+
+def tell() -> Delivery:
+    """One officer with a phone has been told by the app of something grave; his first delivery."""
+    officer = make_officer(make_regions()[STREET])
+    give_phone(officer)
+    at = now()
+    told = make_bulletin(
+        areas=[STREET], urgency=4, issued_at=at, caused_at=at, valid_until=at + timedelta(hours=1)
+    )
+    dispatch.take_up(now=at)
+    return first_line(told)
+
+
+@pytest.fixture
+def root(db: None) -> Delivery:
+    return tell()
+
+
+def sent(root: Delivery, channel: str) -> Delivery:
+    row = rung(root, channel)
+    telephony.send_due(clock=now)
+    row.refresh_from_db()
+    assert row.state == State.SENT
+    return row
+
+
+def said(row: Delivery, state: str, after_s: float = 0, **words: str) -> Row:
+    at = now() + timedelta(seconds=after_s)
+    return {"id": telephony.message_id(row.transport, row.pk), "state": state, "at": at.isoformat(), **words}
+
+
+def post(board: Switchboard, channel: str, *rows: Row, at: datetime | None = None) -> list[Row]:
+    headers, body = signed(board, list(rows), at or now())
+    answer = Client().post(
+        f"/api/v1/providers/{channel}/reports", body, content_type="application/json", headers=headers
+    )
+    assert answer.status_code == 200, answer.content
+    return list(answer.json()["results"])
+
+
+def state_of(row: Delivery) -> tuple[str, str]:
+    row.refresh_from_db()
+    return row.state, row.reason
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_call_ends_confirmed_in_whatever_order_it_is_reported(
+    root: Delivery, switchboard: Switchboard, order: tuple[int, ...]
+) -> None:
+    call = sent(root, "voice")
+    rows = [said(call, "ringing", 1), said(call, "answered", 5), said(call, "keypress", 9, key="1")]
+    for place in order:
+        post(switchboard, "voice", rows[place], rows[place])
+    assert state_of(call)[0] == state_of(root)[0] == State.CONFIRMED
+    (receipt,) = Receipt.objects.filter(delivery=root)
+    assert (receipt.state, receipt.source) == ("confirmed", "voice")
+    assert receipt.at == datetime.fromisoformat(str(rows[2]["at"]))
+    assert ProviderReport.objects.count() == 3
+
+
+def test_key_9_says_that_he_cannot_go(root: Delivery, switchboard: Switchboard) -> None:
+    post(switchboard, "voice", said(sent(root, "voice"), "keypress", key="9"))
+    assert Receipt.objects.get(delivery=root).state == "cannot"
+
+
+@pytest.mark.parametrize("text", ["1", " 1 ", "１"])
+def test_a_reply_of_1_confirms(root: Delivery, switchboard: Switchboard, text: str) -> None:
+    post(switchboard, "sms", said(sent(root, "sms"), "reply", text=text))
+    assert state_of(root)[0] == State.CONFIRMED
+    assert Receipt.objects.get(delivery=root).source == "sms"
+
+
+def test_another_reply_is_kept_without_telephone_numbers_and_means_nothing(
+    root: Delivery, switchboard: Switchboard
+) -> None:
+    post(switchboard, "sms", said(sent(root, "sms"), "reply", text="什么事？打我13800001111"))
+    assert ProviderReport.objects.get().word == "什么事？打我***"
+    assert state_of(root)[0] == State.PENDING
+
+
+@pytest.mark.parametrize("order", list(permutations(["delivered", "failed"])))
+def test_what_has_arrived_has_not_failed(
+    root: Delivery, switchboard: Switchboard, order: tuple[str, ...]
+) -> None:
+    text = sent(root, "sms")
+    for state in order:
+        post(switchboard, "sms", said(text, state))
+    assert state_of(text)[0] == State.DELIVERED
+    assert state_of(root)[0] == State.PENDING  # of the push nothing is known by that
+
+
+@pytest.mark.parametrize("state", ["busy", "no_answer"])
+def test_a_call_nobody_took_is_failed_with_its_reason(
+    root: Delivery, switchboard: Switchboard, state: str
+) -> None:
+    call = sent(root, "voice")
+    post(switchboard, "voice", said(call, state))
+    assert state_of(call) == (State.FAILED_PERM, state)
+
+
+def test_a_report_before_the_ledger_knows_of_the_sending_is_not_lost(
+    root: Delivery, switchboard: Switchboard
+) -> None:
+    call, at = rung(root, "voice"), now()
+    claims = telephony.claim("voice", at, here=True)
+    post(switchboard, "voice", said(call, "busy"))
+    telephony._settle("voice", claims, {}, at)
+    assert state_of(call) == (State.FAILED_PERM, "busy")
+
+
+def test_each_report_has_its_own_result(root: Delivery, switchboard: Switchboard) -> None:
+    call, unsent = sent(root, "voice"), rung(root, "voice")
+    ring = said(call, "ringing")
+    rows = [
+        ring,
+        said(unsent, "ringing"),
+        {**ring, "id": "77-0123456789abcdef"},
+        {**ring, "at": "yesterday"},
+        said(call, "reply", text="1"),
+        said(call, "keypress"),
+        said(call, "ringing", 3600),
+    ]
+    results = [one["result"] for one in post(switchboard, "voice", *rows)]
+    assert results == ["accepted", "unknown", "unknown", "invalid", "invalid", "invalid", "invalid"]
+    assert [one["result"] for one in post(switchboard, "voice", ring)] == ["repeated"]
+    assert ProviderReport.objects.filter(delivery=None).count() == 2
+
+
+def test_what_was_kept_by_a_process_that_died_is_carried_on_by_the_repeat(
+    root: Delivery, switchboard: Switchboard
+) -> None:
+    call = sent(root, "voice")
+    pressed = said(call, "keypress", key="1")
+    ProviderReport.objects.create(
+        provider="voice", message=str(pressed["id"]), delivery=call, state="keypress", word="1",
+        at=datetime.fromisoformat(str(pressed["at"])), received_at=now(),
+    )  # fmt: skip
+    assert [one["result"] for one in post(switchboard, "voice", pressed)] == ["repeated"]
+    assert state_of(root)[0] == State.CONFIRMED
+
+
+@pytest.mark.parametrize("wrong", ["secret", "key", "time", "body", "channel", "nothing"])
+def test_who_does_not_sign_changes_nothing(
+    root: Delivery, switchboard: Switchboard, settings: Settings, wrong: str
+) -> None:
+    row = said(sent(root, "voice"), "keypress", key="1")
+    headers, body = signed(switchboard, [row], now() - timedelta(minutes=6 if wrong == "time" else 0))
+    if wrong == "secret":
+        headers["X-Gateway-Signature"] = sign("guess", headers["X-Gateway-Time"], body)
+    elif wrong == "key":
+        headers["X-Gateway-Key"] = "stranger"
+    elif wrong == "body":
+        body = body.replace(b'"1"', b'"9"')
+    elif wrong == "channel":
+        settings.VOICE_ENDPOINT = ""
+    elif wrong == "nothing":
+        headers = {}
+    answer = Client().post(
+        "/api/v1/providers/voice/reports", body, content_type="application/json", headers=headers
+    )
+    assert answer.status_code == 401
+    assert answer.json()["code"] == ("clock_skew" if wrong == "time" else "bad_signature")
+    assert not ProviderReport.objects.exists()
+    assert state_of(root)[0] == State.PENDING
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"reports": 1}', orjson.dumps({"reports": [{}] * 201})])
+def test_a_body_that_is_no_list_of_reports_is_refused_by_name(
+    db: None, switchboard: Switchboard, body: bytes
+) -> None:
+    stamp = now().isoformat(timespec="seconds")
+    headers = {
+        "X-Gateway-Key": switchboard.key,
+        "X-Gateway-Time": stamp,
+        "X-Gateway-Signature": sign(switchboard.secret, stamp, body),
+    }
+    answer = Client().post(
+        "/api/v1/providers/sms/reports", body, content_type="application/json", headers=headers
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+
+
+def test_a_pressed_key_ends_the_climb_at_the_next_sweep(root: Delivery, switchboard: Switchboard) -> None:
+    at = root.dispatch.created_at
+    climb.sweep(now=at + timedelta(seconds=61))
+    assert Climb.objects.get().state == ClimbState.CLIMBING
+    taken = Rung.objects.count()
+    post(switchboard, "voice", said(sent(root, "voice"), "keypress", key="1"))
+    climb.sweep(now=at + timedelta(minutes=30))
+    assert (Climb.objects.get().state, Rung.objects.count()) == (ClimbState.ANSWERED, taken)
+
+
+def test_reports_are_kept_for_their_days_and_then_go(root: Delivery, switchboard: Switchboard) -> None:
+    post(switchboard, "voice", said(sent(root, "voice"), "ringing"))
+    assert reports.forget_old(now=now() + timedelta(days=199), keep_days=200) == 0
+    assert reports.forget_old(now=now() + timedelta(days=999), keep_days=0) == 0
+    assert reports.forget_old(now=now() + timedelta(days=201), keep_days=200) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_people_answer_through_the_gateways_own_reports_twice_said_and_last_first(
+    live_server: LiveServer, switchboard: Switchboard, settings: Settings
+) -> None:
+    settings.VOICE_CALLBACK_URL = f"{live_server.url}/api/v1/providers/voice/reports"
+    switchboard.misbehave(
+        {"press_share": 1.0, "duplicate_share": 1.0, "reordered_share": 1.0, "speed": 100.0}
+    )
+    root = tell()
+    call = sent(root, "voice")
+    until_s = time.monotonic() + 20
+    while ProviderReport.objects.count() < 3 and time.monotonic() < until_s:
+        time.sleep(0.05)
+    assert state_of(root)[0] == state_of(call)[0] == State.CONFIRMED
+    assert switchboard.due(datetime(2100, 1, 1, tzinfo=UTC).timestamp()) == {}
