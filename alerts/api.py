@@ -1,17 +1,15 @@
-"""Doors of the alerts room: warnings to read, orders to write. No queries beyond a scoped QuerySet, no rules."""
+"""Doors of the alerts room: warnings to read, checks to answer. No queries beyond a scoped QuerySet, no rules."""
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, Q
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from alerts import checks, orders
+from alerts import checks
 from alerts.models import (
     Hazard,
-    OrderEvent,
-    ResponseOrder,
     Warning,
     WarningEvent,
     WarningQuerySet,
@@ -22,9 +20,6 @@ from alerts.shapes import (
     CheckAnswerIn,
     CheckOut,
     ChecksOut,
-    NoteIn,
-    OrderIn,
-    OrderOut,
     WarningOut,
     WarningWhole,
 )
@@ -105,48 +100,3 @@ class CheckAnswered(APIView):
             pk, said["answer"], said["hours"], request.user.pk, request.auth.scope, now=now()
         )
         return Response(CheckOut(check).data)
-
-
-def _orders(request: Request) -> QuerySet[ResponseOrder]:
-    return (
-        ResponseOrder.objects.filter(path_filter("authority__path", request.auth.scope.paths))
-        .select_related("authority")
-        .prefetch_related(Prefetch("events", OrderEvent.objects.select_related("actor").order_by("id")))
-    )
-
-
-class Orders(APIView):
-    @extend_schema(responses=OrderOut(many=True))
-    def get(self, request: Request) -> Response:
-        """Orders of the caller's regions, newest first."""
-        pages = Newest()
-        page = pages.paginate_queryset(_orders(request), request, view=self)
-        return pages.get_paginated_response(OrderOut(page, many=True).data)
-
-    @extend_schema(request=OrderIn, responses={201: OrderOut})
-    def post(self, request: Request) -> Response:
-        """Draft an order; nothing is sent until another person has approved it and it is issued."""
-        asked = OrderIn(data=request.data)
-        asked.is_valid(raise_exception=True)
-        order = orders.draft(request.user.pk, request.auth.scope, asked.validated_data, now=now())
-        return Response(OrderOut(_orders(request).get(pk=order.pk)).data, status=201)
-
-
-class OneOrder(APIView):
-    @extend_schema(responses=OrderOut)
-    def get(self, request: Request, pk: int) -> Response:
-        order = _orders(request).filter(pk=pk).first()
-        if order is None:
-            raise not_found("指令", "order")
-        return Response(OrderOut(order).data)
-
-
-class OrderAct(APIView):
-    @extend_schema(operation_id="order_act", request=NoteIn, responses=OrderOut)
-    def post(self, request: Request, pk: int, verb: str) -> Response:
-        """submit, approve, reject, issue, withdraw or end; approve needs a second person of the command."""
-        asked = NoteIn(data=request.data)
-        asked.is_valid(raise_exception=True)
-        note = asked.validated_data["note"]
-        orders.act(pk, verb, request.user.pk, request.auth.scope, now=now(), note=note)
-        return Response(OrderOut(_orders(request).get(pk=pk)).data)

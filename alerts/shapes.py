@@ -8,10 +8,7 @@ from alerts import checks
 from alerts.models import (
     Check,
     CheckAnswer,
-    Hazard,
-    OrderEvent,
     ResponseLevel,
-    ResponseOrder,
     Warning,
     WarningEvent,
     WarningLevel,
@@ -131,55 +128,6 @@ class WarningWhole(WarningOut):
 
     class Meta(WarningOut.Meta):
         fields = [*WarningOut.Meta.fields, "events", "bulletins"]
-
-
-class OrderIn(serializers.ModelSerializer[ResponseOrder]):
-    hazard = serializers.ChoiceField(choices=Hazard.choices, default=Hazard.FLOOD)
-    level = CodeField(LEVEL_CODES)
-    authority = serializers.CharField(max_length=32)
-    areas = serializers.ListField(child=serializers.CharField(max_length=32), min_length=1, max_length=1000)
-    duties = serializers.ListField(
-        child=serializers.ChoiceField(choices=["command", "desk", "flood", "reporter", "forest"]),
-        min_length=1,
-    )
-    title_zh = serializers.CharField(max_length=80)
-    title_en = serializers.CharField(max_length=160, default="", allow_blank=True)
-    text_zh = serializers.CharField(max_length=4000)
-    text_en = serializers.CharField(max_length=8000, default="", allow_blank=True)
-    deadline_at = At(default=None, allow_null=True)
-    valid_until = At()
-    drill = serializers.BooleanField(default=False)
-
-    class Meta:
-        model = ResponseOrder
-        fields = [
-            "hazard", "level", "authority", "areas", "duties", "title_zh", "title_en", "text_zh", "text_en",
-            "deadline_at", "valid_until", "drill",
-        ]  # fmt: skip
-
-
-class OrderEventOut(serializers.ModelSerializer[OrderEvent]):
-    at = At()
-    actor = serializers.CharField(source="actor.name")
-
-    class Meta:
-        model = OrderEvent
-        fields = ["at", "actor", "before", "after", "note"]
-
-
-class OrderOut(serializers.ModelSerializer[ResponseOrder]):
-    level = CodeField(LEVEL_CODES)
-    authority = NamedRegion()
-    deadline_at = At(allow_null=True)
-    valid_until = At()
-    created_at = At()
-    drafted_by = serializers.IntegerField(source="drafted_by_id")
-    approved_by = serializers.IntegerField(source="approved_by_id", allow_null=True)
-    events = OrderEventOut(many=True)
-
-    class Meta:
-        model = ResponseOrder
-        fields = [*OrderIn.Meta.fields, "id", "status", "drafted_by", "approved_by", "created_at", "events"]
 
 
 class CheckOut(serializers.ModelSerializer[Check]):

@@ -1,8 +1,9 @@
-"""Official signals come in, take their places, and suggest response levels: the only writer of Signal and Proposal.
+"""Official signals come in, take their places, and suggest response levels. Owns Signal, makes Proposals.
 
 Woken by a feed's signed post; leaves the signal, what it ends of earlier ones, a proposal for each authority whose
 response level no longer fits, and a message to that authority's duty desk. Exercises and tests are kept and shown,
-and change nothing. Reading is dry (assessment/signals.py, proposals.py); a proposal is never released by itself.
+and change nothing. Reading is dry (assessment/signals.py, proposals.py); a proposal is never released by itself:
+people decide it in proposals.py.
 """
 
 import logging
@@ -11,7 +12,6 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import orjson
-from django.db import transaction
 
 from alerts.assessment.proposal_words import proposal_words
 from alerts.assessment.proposals import HAZARDS, Proposed, propose
@@ -38,8 +38,6 @@ from alerts.models import (
     ResponseOrder,
     Signal,
 )
-from foundation.errors import Refusal, not_found
-from foundation.scope import Scope
 from hydrology.ingest.posts import Answer, Store, answered, malformed, mark, take
 from hydrology.models import Feed, Level, Region
 from hydrology.science.readings import AHEAD_ALLOWED
@@ -55,33 +53,6 @@ ENDS = (SignalAction.UPGRADE, SignalAction.DOWNGRADE, SignalAction.CANCEL)
 def take_signals(feed: Feed, body: bytes, now: datetime) -> Answer:
     """Store the signals of a CAP 1.2 message or of a JSON object; answers and raises like `posts.take`."""
     return take(feed, "signal", body, now, _read)
-
-
-def decide(
-    proposal_id: int, verb: str, officer_id: int, scope: Scope, *, note: str, now: datetime
-) -> Proposal:
-    """Take a proposal up (it becomes a draft order) or decline it. Raises Refusal; a decided one stays decided."""
-    with transaction.atomic():
-        proposal = (
-            Proposal.objects.select_for_update(of=("self",))
-            .select_related("authority")
-            .filter(pk=proposal_id)
-            .first()
-        )
-        if proposal is None or not scope.sees(proposal.authority.path):
-            raise not_found("建议", "proposal")
-        scope.require_desk(proposal.authority.path)
-        if proposal.state != ProposalState.OPEN:
-            raise Refusal(
-                "already_decided",
-                zh=f"该建议{proposal.get_state_display()}，请刷新。",
-                en=f"This proposal is {proposal.state} already; refresh.",
-                status=409,
-            )
-        proposal.state = ProposalState.TAKEN if verb == "take" else ProposalState.DECLINED
-        proposal.decided_at, proposal.decided_by_id, proposal.note = now, officer_id, note
-        proposal.save()
-    return proposal
 
 
 def _read(feed: Feed, body: bytes, now: datetime) -> Store:

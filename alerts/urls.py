@@ -3,8 +3,12 @@
 from django.urls import path, re_path
 
 from alerts import api
-from alerts.doors import cap, drills, feeds, follows, signals
+from alerts.doors import cap, drills, feeds, follows, orders, signals
 from alerts.orders import TRANSITIONS
+
+VERBS = "|".join(
+    verb for verb in TRANSITIONS if verb != "issue"
+)  # notifications/urls.py: it counts heads first
 
 urlpatterns = [
     path("ingest/signals", signals.IngestSignals.as_view()),
@@ -25,7 +29,11 @@ urlpatterns = [
     path("stations/<str:code>/follow", follows.FollowStation.as_view()),
     path("checks", api.Checks.as_view()),
     path("checks/<int:pk>/answer", api.CheckAnswered.as_view()),
-    path("orders", api.Orders.as_view()),
-    path("orders/<int:pk>", api.OneOrder.as_view()),
-    re_path(rf"^orders/(?P<pk>\d+)/(?P<verb>{'|'.join(TRANSITIONS)})$", api.OrderAct.as_view()),
+    path("plans", orders.Plans.as_view()),
+    path("responses", orders.Responses.as_view()),
+    path("measures", orders.Measures.as_view()),
+    path("orders", orders.Orders.as_view()),
+    path("orders/<int:pk>", orders.OneOrder.as_view()),
+    path("orders/<int:pk>/attachments", orders.OrderPapers.as_view()),
+    re_path(rf"^orders/(?P<pk>\d+)/(?P<verb>{VERBS})$", orders.OrderAct.as_view()),
 ]

@@ -12,6 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
 
 PERIODS_S = {
     "dispatch.sweep": 5.0,
+    "dispatch.release": 2.0,
     "delivery.send": 2.0,
     "delivery.telephone": 2.0,
     "escalation.sweep": 5.0,

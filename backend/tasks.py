@@ -6,7 +6,7 @@ Tasks are idempotent and short; what is due stands in the tables, so a task may 
 from celery import shared_task
 from django.conf import settings
 
-from alerts import drill_watch, feedwatch, follows, grounds, stages, watch
+from alerts import drill_watch, feedwatch, follows, grounds, orders, stages, watch
 from backend.doors import forget_answers
 from escalation import audit, climb
 from foundation import clock
@@ -46,6 +46,11 @@ def refresh_live() -> None:
 @shared_task(name="dispatch.sweep")
 def sweep_dispatch() -> None:
     dispatch.take_up(now=clock.now())
+
+
+@shared_task(name="dispatch.release")
+def release_orders() -> None:
+    orders.release_due(now=clock.now())
 
 
 @shared_task(name="delivery.send")

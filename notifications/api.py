@@ -11,7 +11,7 @@ from foundation.clock import now
 from foundation.errors import Refusal, not_found
 from hydrology.models import Region, path_filter
 from notifications import receipts
-from notifications.inbox import item
+from notifications.inbox import items
 from notifications.models import Delivery
 from notifications.preview import preview, red_list
 from notifications.reach import reach_of
@@ -37,9 +37,9 @@ class Inbox(APIView):
         """What the caller has been told after `since`, oldest first. The record; sockets are only hints."""
         since = _whole(request, "since", 0, 2**62)
         limit = _whole(request, "limit", PAGE, PAGE)
-        language = request.user.language
-        items = [item(row, language) for row in Delivery.objects.inbox(request.user.pk, since)[:limit]]
-        return Response({"items": items, "next": items[-1]["seq"] if items else since})
+        rows = Delivery.objects.inbox(request.user.pk, since)[:limit]
+        page = items(rows, request.user.language, now=now())
+        return Response({"items": page, "next": page[-1]["seq"] if page else since})
 
 
 def _whole(request: Request, name: str, default: int, most: int) -> int:

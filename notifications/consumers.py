@@ -23,7 +23,7 @@ from foundation.scope import Scope, below
 from foundation.wire import HINTS
 from hydrology.models import Region
 from notifications.api import take_receipts
-from notifications.inbox import item
+from notifications.inbox import common, items, papers_of, spoken, tasks_of
 from notifications.models import Delivery, Errand
 from officers.auth import Grant, redeem_ticket
 
@@ -295,25 +295,44 @@ def _topic_paths(topics: list[str], scope: Scope) -> tuple[str, ...] | None:
 
 def _missed(officer_id: int, since: int) -> list[dict[str, object]]:
     rows = Delivery.objects.inbox(officer_id, since).select_related("officer")[:PAGE]
-    return [item(row, row.officer.language) for row in rows]
+    return items(rows, rows[0].officer.language, now=now()) if rows else []
 
 
 def _inbox_frames(dispatch: int, officers: list[int]) -> list[tuple[int, str]]:
-    """(officer, frame) for the connected officers whom the dispatch addresses; the text is encoded once."""
+    """(officer, frame) for the connected officers whom the dispatch addresses; the text is encoded once.
+
+    An order's frames end in each one's own tasks: one query for all, each set of tasks encoded once a language.
+    """
     rows = (
         Delivery.objects.filter(dispatch_id=dispatch, officer_id__in=officers)
         .exclude(dispatch__errand=Errand.REPEAT)
         .order_by("id")
-        .values_list("id", "officer_id", "officer__language", "state")
+        .values_list("id", "officer_id", "officer__language", "state", "quiet")
     )
     if not rows:
         return []
     sample = Delivery.objects.select_related("dispatch__bulletin").get(pk=rows[0][0])
-    tails = {}
-    for language in ("zh", "en"):
-        common = {k: v for k, v in item(sample, language).items() if k not in {"seq", "id", "state"}}
-        tails[language] = orjson.dumps(common).decode()[1:]
+    order = sample.dispatch.bulletin.order_id
+    tasks = tasks_of([row[0] for row in rows], now=now()) if order else {}
+    papers = papers_of([order]).get(order or 0, [])
+    tails = {
+        language: orjson.dumps(common(sample, language) | {"attachments": papers}).decode()[1:-1]
+        for language in ("zh", "en")
+    }
+    encoded: dict[tuple[str, tuple[object, ...]], str] = {}
+
+    def own(pk: int, language: str) -> str:
+        theirs = tasks.get(pk, [])
+        key = (language, tuple((task["id"], task["state"]) for task in theirs))
+        if key not in encoded:
+            encoded[key] = orjson.dumps([spoken(task, language) for task in theirs]).decode()
+        return encoded[key]
+
     return [
-        (officer, f'{{"type":"inbox","seq":{pk},"id":{pk},"state":"{state}",{tails[language]}')
-        for pk, officer, language, state in rows
+        (
+            officer,
+            f'{{"type":"inbox","seq":{pk},"id":{pk},"state":"{state}","quiet":{"true" if quiet else "false"},'
+            f'{tails[language]},"tasks":{own(pk, language)}}}',
+        )
+        for pk, officer, language, state, quiet in rows
     ]

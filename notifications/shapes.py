@@ -13,6 +13,20 @@ from notifications.models import ReceiptState, State
 FORM_CHARS = 20_000
 
 
+class InboxTask(serializers.Serializer[object]):
+    id = serializers.IntegerField()
+    text = serializers.CharField()
+    due_at = serializers.DateTimeField(allow_null=True)
+    state = serializers.CharField(allow_null=True, help_text="what he said of it last")
+
+
+class InboxPaper(serializers.Serializer[object]):
+    id = serializers.IntegerField(help_text="GET orders/{order}/attachments/{id}")
+    name = serializers.CharField()
+    media_type = serializers.CharField()
+    size = serializers.IntegerField()
+
+
 class InboxItem(serializers.Serializer[object]):
     seq = serializers.IntegerField()
     id = serializers.IntegerField()
@@ -26,6 +40,12 @@ class InboxItem(serializers.Serializer[object]):
     sent_at = serializers.DateTimeField()
     ref = serializers.CharField()
     state = serializers.ChoiceField(choices=State.choices, help_text="where this delivery stands")
+    thread = serializers.CharField(help_text="what belongs together, e.g. order/12; empty: stands alone")
+    quiet = serializers.BooleanField(
+        help_text="renews what he has of the thread: shown in place, rings nobody"
+    )
+    tasks = InboxTask(many=True, help_text="his own, of the orders in force of the thread")
+    attachments = InboxPaper(many=True, help_text="of the order")
 
 
 class InboxPage(serializers.Serializer[object]):

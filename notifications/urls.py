@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 
 from notifications import api
-from notifications.doors import coverage, providers
+from notifications.doors import coverage, orders, providers
 
 urlpatterns = [
     path("inbox", api.Inbox.as_view()),
@@ -12,6 +12,8 @@ urlpatterns = [
     path("coverage/nights", coverage.Nights.as_view()),
     path("probes", coverage.Probes.as_view()),
     re_path(r"^providers/(?P<provider>sms|voice)/reports$", providers.Reports.as_view()),
+    path("orders/<int:pk>/issue", orders.IssueOrder.as_view()),
+    path("orders/<int:pk>/attachments/<int:paper>", orders.OrderPaper.as_view()),
     re_path(r"^(?P<kind>orders|warnings)/(?P<pk>\d+)/reach$", api.Reach.as_view()),
     re_path(r"^(?P<kind>orders|warnings)/preview$", api.Preview.as_view()),
 ]

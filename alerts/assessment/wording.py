@@ -1,4 +1,4 @@
-"""What people read: titles, pushes and bodies of warnings and response orders, in zh and en.
+"""What people read: titles, pushes and bodies of warnings, in zh and en; orders have order_words.py.
 
 Owns the sentences and their lengths. Does not own who is addressed, when, or the level codes' meaning
 (models). A push stands alone in 50 characters (vivo's limit, project domain notes 8) with the essential
@@ -114,13 +114,6 @@ _HAZARDS: Final = {  # as the push says it, short
     Action.DOWNGRADE: ("强降雨降级", "Heavy rain, level lowered"),
     Action.CANCEL: ("强降雨风险", "Heavy rain"),
 }
-_RESPONSES: Final = {
-    "watch": ("关注级", "watch"),
-    "IV": ("Ⅳ级", "level IV"),
-    "III": ("Ⅲ级", "level III"),
-    "II": ("Ⅱ级", "level II"),
-    "I": ("Ⅰ级", "level I"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +185,7 @@ def _tell_zh(story: _Story) -> tuple[str, str, str]:
     if story.push_ahead_mm is not None:
         facts.append(f"未来1小时{_mm(story.push_ahead_mm)}毫米")
     hazard = _HAZARDS[story.action][0]
-    place = _place_zh(story.district, story.streets, HEAD_ZH - len(f"【{call.zh}】{hazard}"))
+    place = place_zh(story.district, story.streets, HEAD_ZH - len(f"【{call.zh}】{hazard}"))
     head = f"{mark}【{call.zh}】{place}{hazard}"
     streets = f"（{'、'.join(story.streets)}）" if story.streets else ""
     lines = [f"{mark}{when_zh(story.slot_at)}，{story.district}{streets}{news}。"]
@@ -216,7 +209,7 @@ def _tell_en(story: _Story) -> tuple[str, str, str]:
     facts = [_rain_en(story.rain[0][1])] if story.rain else []
     if story.push_ahead_mm is not None:
         facts.append(f"{_mm(story.push_ahead_mm)} mm expected in 1 h")
-    place = f"{clip(story.district, 20)} {_first_en(story.streets, 'streets')}".rstrip()
+    place = f"{clip(story.district, 20)} {first_en(story.streets, 'streets')}".rstrip()
     head = f"{mark}[{call.en}] {_HAZARDS[story.action][1]}: {place}"
     news = f"Heavy-rain warning {_ACTIONS[story.action][1]}" + ("" if story.ends else f" ({call.en})")
     streets = f" ({', '.join(story.streets)})" if story.streets else ""
@@ -235,50 +228,6 @@ def _tell_en(story: _Story) -> tuple[str, str, str]:
     )
 
 
-def order_words(
-    level_code: str,
-    areas: Sequence[str],
-    title_zh: str,
-    text_zh: str,
-    deadline_at: datetime | None,
-    drill: bool,
-    *,
-    title_en: str = "",
-    text_en: str = "",
-    ends: bool = False,
-) -> Words:
-    """The words of a response order, issued or, with `ends`, withdrawn or over; the text is the author's.
-
-    `level_code`: watch, IV, III, II or I (else KeyError). `areas`: names of the areas it applies to. In the
-    push the list of areas and the title give way; the level and what is due by when never do.
-    """
-    level_zh, level_en = _RESPONSES[level_code]
-    mark_zh, mark_en = (DRILL_ZH, DRILL_EN) if drill else ("", "")
-    sign_zh, sign_en = "请立即签收", "Confirm receipt now."
-    if ends:
-        sign_zh, sign_en = "原指令不再执行", "Stop acting on it."
-    elif deadline_at is not None:
-        due = local(deadline_at)
-        sign_zh, sign_en = f"请{due.day}日{due:%H:%M}前签收", f"Confirm receipt by {when_en(due)}."
-    title = one_line(title_zh)
-    other = one_line(title_en) or f"Flood response {level_en}: {title}"
-    first_zh = clip(one_line(areas[0]), 7) if areas else ""
-    more_zh = f"等{len(areas)}地" if len(areas) > 1 else ""
-    over_zh, over_en = ("终止", " ENDED") if ends else ("", "")
-    head_zh = f"{mark_zh}【{level_zh}响应{over_zh}】{first_zh}{more_zh}："
-    head_en = f"{mark_en}[RESPONSE {level_en.upper()}{over_en}] {_first_en(areas, 'areas')}: "
-    lines_zh = [mark_zh + text_zh, f"范围：{'、'.join(areas)}。", f"{sign_zh}。"]
-    lines_en = [mark_en + (text_en or text_zh), f"Areas: {', '.join(areas)}.", sign_en]
-    return Words(
-        title_zh=mark_zh + clip(title, TITLE_ZH - len(mark_zh)),
-        title_en=mark_en + clip(other, TITLE_EN - len(mark_en)),
-        push_zh=f"{head_zh}{clip(title, PUSH_ZH - len(head_zh) - len(sign_zh) - 1)}，{sign_zh}",
-        push_en=f"{head_en}{clip(other, PUSH_EN - len(head_en) - len(sign_en) - 2)}. {sign_en}",
-        body_zh="\n".join([*lines_zh, *([DRILL_END_ZH] if drill else [])]),
-        body_en="\n".join([*lines_en, *([DRILL_END_EN] if drill else [])]),
-    )
-
-
 def fit(head: str, facts: Sequence[str], opener: str, joiner: str, tail: str, limit: int) -> str:
     """Head, as many facts as have room, in order, and always the tail."""
     text = head
@@ -289,7 +238,7 @@ def fit(head: str, facts: Sequence[str], opener: str, joiner: str, tail: str, li
     return text + tail
 
 
-def _place_zh(district: str, streets: Sequence[str], room: int) -> str:
+def place_zh(district: str, streets: Sequence[str], room: int) -> str:
     """As many street names as the room allows, then 等N街道; the first name is cut before the number goes."""
     if not streets:
         return clip(district, room)
@@ -304,7 +253,7 @@ def _place_zh(district: str, streets: Sequence[str], room: int) -> str:
     return short + clip(names[0], max(2, room - len(unit))) + unit
 
 
-def _first_en(names: Sequence[str], unit: str) -> str:
+def first_en(names: Sequence[str], unit: str) -> str:
     first = clip(one_line(names[0]), 20) if names else ""
     return first + (f" and {len(names) - 1} more {unit}" if len(names) > 1 else "")
 

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from alerts import signals
+from alerts import proposals, signals
 from alerts.api import Newest
 from alerts.models import Proposal, Signal
 from alerts.shapes import LEVEL_CODES, At, CodeField, NoteIn
@@ -81,11 +81,11 @@ class Proposals(APIView):
 class ProposalAct(APIView):
     @extend_schema(operation_id="proposal_act", request=NoteIn, responses=ProposalOut)
     def post(self, request: Request, pk: int, verb: str) -> Response:
-        """take (then draft the order it suggests) or decline; the authority's duty desk decides."""
+        """take, which drafts the order it suggests from its plan, or decline; the authority's duty desk decides."""
         asked = NoteIn(data=request.data)
         asked.is_valid(raise_exception=True)
         scope, note = request.auth.scope, asked.validated_data["note"]
-        proposal = signals.decide(pk, verb, request.user.pk, scope, note=note, now=now())
+        proposal = proposals.decide(pk, verb, request.user.pk, scope, note=note, now=now())
         return Response(ProposalOut(proposal).data)
 
 

@@ -37,6 +37,7 @@ from alerts.models.orders import (
     PlanTable,
     ResponseLevel,
     ResponseOrder,
+    ResponseOrderQuerySet,
     Sector,
 )
 from alerts.models.releases import Held, HeldState, ReleaseTable
@@ -70,6 +71,7 @@ __all__ = [
     "Requires",
     "ResponseLevel",
     "ResponseOrder",
+    "ResponseOrderQuerySet",
     "RuleTable",
     "Sector",
     "Signal",

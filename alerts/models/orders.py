@@ -4,15 +4,16 @@ Single writers: orders.py (ResponseOrder, OrderEvent), plans.py (PlanTable), pap
 are written with their draft by drafts.py and never change afterwards.
 """
 
+from datetime import datetime
 from typing import Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Prefetch, Q
 
 from alerts.models.dangers import Hazard
-from alerts.models.drills import Drill
+from alerts.models.drills import Drill, DrillState
 from hydrology.models import Level, Region
 
 
@@ -64,6 +65,24 @@ class ResponseOrderQuerySet(models.QuerySet["ResponseOrder"]):
     def in_force(self) -> Self:
         """Released and neither ended nor superseded."""
         return self.filter(status=OrderStatus.ISSUED, released_at__isnull=False)
+
+    def whole(self) -> Self:
+        """With everything the doors show of an order; papers without their bodies."""
+        return self.select_related("authority").prefetch_related(
+            Prefetch("events", OrderEvent.objects.select_related("actor").order_by("id")),
+            Prefetch("tasks", OrderTask.objects.order_by("number")),
+            Prefetch("measures", OrderMeasure.objects.order_by("sector")),
+            Prefetch("attachments", Attachment.objects.defer("body").order_by("id")),
+            Prefetch("replaced_by", ResponseOrder.objects.only("replaces", "released_at").order_by("id")),
+            Prefetch("adds", ResponseOrder.objects.only("under", "released_at").order_by("id")),
+        )
+
+    def to_release(self, now: datetime) -> Self:
+        """Issued, and the moment of their release has come; a drill's wait while it is paused."""
+        at_rest = Q(drill_of__isnull=False) & ~Q(drill_of__state=DrillState.RUNNING)
+        return self.filter(status=OrderStatus.ISSUED, released_at=None, release_at__lte=now).filter(
+            ~at_rest | Q(valid_until__lte=now)
+        )
 
 
 class ResponseOrder(models.Model):
@@ -153,6 +172,11 @@ class ResponseOrder(models.Model):
             ),
         ]
 
+    @property
+    def is_in_force(self) -> bool:
+        """Released and neither ended nor superseded."""
+        return self.status == OrderStatus.ISSUED and self.released_at is not None
+
 
 class OrderEvent(models.Model):
     order = models.ForeignKey(ResponseOrder, models.CASCADE, related_name="events")
@@ -200,6 +224,11 @@ class OrderMeasure(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["order", "sector"], name="order_measure_once")]
+
+    def in_force_at(self, at: datetime) -> bool:
+        """Its order is in force, and the instant lies in [starts_at, ends_at)."""
+        begun = self.starts_at is None or self.starts_at <= at
+        return self.order.is_in_force and begun and (self.ends_at is None or at < self.ends_at)
 
 
 class Attachment(models.Model):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alerts.assessment.lifecycle import Action, Step
 from alerts.assessment.rules import WINDOWS, Level, Reason
-from alerts.assessment.wording import Words, order_words, warning_words
+from alerts.assessment.wording import Words, warning_words
 from foundation.clock import local
 
 SLOT_AT = local(datetime(2023, 9, 7, 10, 20, tzinfo=UTC))
@@ -158,46 +158,7 @@ def test_the_essential_stands_in_the_first_twenty_characters(streets: list[str],
     assert push.startswith(head) and len(head) <= 20
 
 
-def test_an_order_says_level_area_title_and_when_it_is_due() -> None:
-    words = order_words(
-        "IV", ["罗湖区", "福田区"], "关于启动防汛Ⅳ级应急响应的紧急通知", "各单位……", UNTIL, False
-    )
-    assert words.push_zh == "【Ⅳ级响应】罗湖区等2地：关于启动防汛Ⅳ级应急响应的紧急通知，请7日20:20前签收"
-    assert words.push_en.endswith("Confirm receipt by 2023-09-07 20:20.")
-    assert words.body_zh.splitlines() == ["各单位……", "范围：罗湖区、福田区。", "请7日20:20前签收。"]
-
-
-def test_an_order_that_ends_asks_for_nothing_more() -> None:
-    words = order_words("III", ["罗湖区"], "防汛Ⅲ级应急响应结束", "即日起结束。", UNTIL, True, ends=True)
-    assert words.push_zh == "【演练】【Ⅲ级响应终止】罗湖区：防汛Ⅲ级应急响应结束，原指令不再执行"
-    assert "签收" not in words.body_zh and "ENDED" in words.push_en
-
-
-@given(
-    st.sampled_from(["watch", "IV", "III", "II", "I"]),
-    names, texts, texts, st.booleans(), st.booleans(), st.booleans(), st.just("") | texts,
-)  # fmt: skip
-def test_an_order_always_fits_and_keeps_level_and_deadline(
-    code: str, areas: list[str], title: str, text: str, drill: bool, due: bool, ends: bool, title_en: str
-) -> None:
-    words = order_words(
-        code, areas, title * 3, text, UNTIL if due else None, drill, title_en=title_en * 3, ends=ends
-    )
-    level = {"watch": "关注级", "IV": "Ⅳ级", "III": "Ⅲ级", "II": "Ⅱ级", "I": "Ⅰ级"}[code]
-    assert len(words.push_zh) <= 50 and len(words.push_en) <= 160
-    assert len(words.title_zh) <= 80 and len(words.title_en) <= 160
-    assert words.push_zh.startswith(f"{'【演练】' if drill else ''}【{level}响应")
-    ending = "原指令不再执行" if ends else "请7日20:20前签收" if due else "请立即签收"
-    assert words.push_zh.endswith("，" + ending)
-    assert (
-        all(text.startswith("【演练】") == drill for text in (words.title_zh, words.body_zh))
-        or "演" in title + text
-    )
-
-
 def test_an_unknown_level_is_refused() -> None:
-    with pytest.raises(KeyError):
-        order_words("V", [], "标题", "", None, False)
     with pytest.raises(KeyError):
         tell(level=0)
 

@@ -11,7 +11,7 @@ import django
 django.setup()
 
 import backend.celery  # noqa: E402, F401  nudges go through the app's broker
-from alerts import orders  # noqa: E402
+from alerts import drafts, orders  # noqa: E402
 from alerts.models import ResponseLevel  # noqa: E402
 from foundation.clock import now  # noqa: E402
 from foundation.scope import Scope  # noqa: E402
@@ -40,7 +40,7 @@ def issue(area: str) -> None:
         "text_zh": "请立即到岗。",
         "valid_until": at + timedelta(hours=6),
     }
-    order = orders.draft(desk, scope, values, now=at)
+    order = drafts.draft(desk, scope, values, now=at)
     for verb, who in (("submit", desk), ("approve", command), ("issue", desk)):
         orders.act(order.pk, verb, who, scope, now=at)
 

@@ -1,0 +1,89 @@
+"""What kind of paper these bytes are, by content and never by name: PDF, PNG, JPEG, DOCX, XLSX. Dry.
+
+Nothing is unpacked but the small table of contents of an office file. Macros, ActiveX and a table of contents that is
+too long are refused. Sources: ISO 32000-1 7.5, PNG 5.2, ITU-T T.81 B.1.1.3, ECMA-376 part 2 (Open Packaging).
+"""
+
+import io
+import zipfile
+from typing import Final
+
+PDF: Final = "application/pdf"
+PNG: Final = "image/png"
+JPEG: Final = "image/jpeg"
+DOCX: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+SUFFIXES: Final = {
+    PDF: (".pdf",),
+    PNG: (".png",),
+    JPEG: (".jpg", ".jpeg"),
+    DOCX: (".docx",),
+    XLSX: (".xlsx",),
+}
+MOST_PARTS: Final = 5000
+MOST_UNPACKED: Final = 500 * 1024 * 1024
+MOST_TYPES: Final = 1024 * 1024
+_CONTENTS: Final = "[Content_Types].xml"
+_OFFICE: Final = {"word/document.xml": DOCX, "xl/workbook.xml": XLSX}
+_ACTIVE: Final = ("vbaproject", "vbadata", "activex", "macrosheets", "dialogsheets")
+
+
+class BadPaper(ValueError):
+    """It is none of the five, or holds what may act by itself; zh and en say which."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(en)
+        self.zh = zh
+        self.en = en
+
+
+UNKNOWN: Final = (
+    "只能添加 PDF、PNG、JPEG、DOCX、XLSX 文件",
+    "only PDF, PNG, JPEG, DOCX and XLSX files can be added",
+)
+
+
+def media_type(body: bytes) -> str:
+    """One of the keys of SUFFIXES. Raises BadPaper, never anything else."""
+    if body.startswith(b"%PDF-") and b"%%EOF" in body[-2048:]:
+        return PDF
+    if body.startswith(b"\x89PNG\r\n\x1a\n") and body[12:16] == b"IHDR" and b"IEND" in body[-64:]:
+        return PNG
+    if body.startswith(b"\xff\xd8\xff") and b"\xff\xd9" in body[-64:]:
+        return JPEG
+    if body.startswith(b"PK\x03\x04"):
+        return _office(body)
+    raise BadPaper(*UNKNOWN)
+
+
+def named(name: str, kind: str) -> str:
+    """The file's name without its folders and characters that act, with a suffix that fits; at most 120 characters."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    kept = "".join(char for char in last if char.isprintable() and char not in '<>:"|?*').strip(" .")
+    suffixes = SUFFIXES[kind]
+    if kept.lower().endswith(suffixes):
+        stem, suffix = kept[: kept.rindex(".")], kept[kept.rindex(".") :]
+    else:
+        stem, suffix = kept, suffixes[0]
+    return (stem.strip(" .")[: 120 - len(suffix)] or "file") + suffix
+
+
+def _office(body: bytes) -> str:
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as package:
+            parts = package.infolist()
+            names = {part.filename for part in parts}
+            if len(parts) > MOST_PARTS or sum(part.file_size for part in parts) > MOST_UNPACKED:
+                raise BadPaper("文件内容过大或条目过多", "the file unpacks to too much or has too many parts")
+            kinds = {kind for part, kind in _OFFICE.items() if part in names}
+            if _CONTENTS not in names or len(kinds) != 1:
+                raise BadPaper(*UNKNOWN)
+            with package.open(_CONTENTS) as contents:
+                types = contents.read(MOST_TYPES)
+    except BadPaper:
+        raise
+    except Exception as error:  # the zip module raises a dozen kinds for broken archives
+        raise BadPaper("文件已损坏", f"the file is damaged ({type(error).__name__})") from None
+    if b"macroEnabled" in types or any(word in part.lower() for part in names for word in _ACTIVE):
+        raise BadPaper("文件含有宏，请另存为不含宏的文件", "the file holds macros; save it without")
+    return kinds.pop()
