@@ -2,17 +2,19 @@
 
 Owns the Warnings that have a station, their events and who is told: below ALERT the object's own keepers and the desks
 above; from ALERT on the flood officers and reporters of its street as well, and they owe a confirmation. Woken by
-stages.py only, inside its transaction. Levels are told in the station's own datum.
+stages.py, inside its transaction, and by a person's word (hand.py). Levels are told in the station's own datum.
 """
 
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+from alerts import releases
 from alerts.assessment import lifecycle, stages
+from alerts.assessment.hand_words import HandStory, hand_words
 from alerts.assessment.wording import Words
 from alerts.assessment.wording_levels import LevelStory, level_words, silence_words
-from alerts.bulletins import issue
 from alerts.models import (
     BulletinKind,
     Hazard,
@@ -61,10 +63,7 @@ def move_notice(hazard: Hazard, post: Item, move: Move, now: datetime) -> int:
                 hazard=hazard, region_id=post["region_id"], station_id=post["code"], level=move.change.after,
                 peak_level=move.change.after, raised_at=move.at,
             )  # fmt: skip
-        warning.level = move.change.after
-        warning.peak_level = max(warning.peak_level, warning.level)
-        warning.ended_at = move.at if warning.level == 0 else None
-        warning.save()
+        _set_level(warning, move.change.after, move.at)
         reasons = _reasons(post, move)
         _record(warning, WarningAction(step.action), move.at, reasons, now)
         if step.speak:
@@ -79,27 +78,41 @@ def _open_warning(hazard: Hazard, code: str) -> Warning | None:
     return Warning.objects.open().select_for_update().filter(hazard=hazard, station=code).first()
 
 
+def _set_level(warning: Warning, level: int, at: datetime) -> None:
+    warning.level = level
+    warning.peak_level = max(warning.peak_level, level)
+    warning.ended_at = at if level == 0 else None
+    warning.save()
+
+
 def _record(
-    warning: Warning, action: WarningAction, at: datetime, reasons: dict[str, object], now: datetime
+    warning: Warning,
+    action: WarningAction,
+    at: datetime,
+    reasons: dict[str, object],
+    now: datetime,
+    actor: int | None = None,
+    note: str = "",
 ) -> None:
     WarningEvent.objects.create(
         warning=warning, at=at, created_at=now, action=action, level=warning.level, areas=[warning.region_id],
-        reasons=reasons,
+        reasons=reasons, actor_id=actor, note=note,
     )  # fmt: skip
 
 
 def _speak(
     warning: Warning, post: Item, step: lifecycle.Step, move: Move, reasons: dict[str, object], now: datetime
 ) -> None:
-    ends = step.action is lifecycle.Action.CANCEL
-    chased = not ends and step.level >= CHASED_FROM
+    told = releases.overtake(warning, step, [warning.region_id], now)
+    if told is None:
+        return
     words = level_words(
         LevelStory(
             name=post["name"],
             street=_street(warning),
             object_class=move.figures.object_class,
-            action=step.action,
-            level=step.level,
+            action=told.action,
+            level=told.level,
             level_m=move.figures.level_m,
             datum=post["datum"],
             reasons=move.found.reasons,
@@ -112,19 +125,76 @@ def _speak(
     heard = Observation.objects.filter(
         station=post["code"], element=Element.STAGE, observed_at=move.at
     ).order_by("-revision")
+    caused_at = heard.values_list("received_at", flat=True)[0]
+    _tell(warning, words, told.level, told.action, reasons, caused_at, now)
+
+
+def _tell(
+    warning: Warning,
+    words: Words,
+    level: int,
+    action: lifecycle.Action | None,
+    reasons: dict[str, object],
+    caused_at: datetime,
+    now: datetime,
+    valid_until: datetime | None = None,
+) -> None:
+    """The words of a level, 0: it is over; `action` None: no release policy is asked."""
+    chased = level >= CHASED_FROM
     _issue(
         warning,
         words,
+        action,
         now,
-        urgency=0 if ends else step.level,
-        level=WarningLevel(step.level).name.lower(),
+        urgency=level,
+        level=WarningLevel(level).name.lower(),
         # who had to go out is told that it is over
-        duties=CHASED_DUTIES if chased or (ends and warning.peak_level >= CHASED_FROM) else [],
+        duties=CHASED_DUTIES if chased or (not level and warning.peak_level >= CHASED_FROM) else [],
         reasons=reasons,
         requires=Requires.CONFIRM if chased else Requires.OPEN,
-        deadline_at=now + ANSWER_WITHIN if chased else None,
-        caused_at=heard.values_list("received_at", flat=True)[0],
+        deadline_s=ANSWER_WITHIN.total_seconds() if chased else None,
+        caused_at=caused_at,
+        valid_until=valid_until or now + VALIDITY,
     )
+
+
+def act(
+    warning: Warning,
+    level: int,
+    action: lifecycle.Action,
+    words: Words | None,
+    *,
+    at: datetime,
+    reasons: dict[str, object],
+    actor: int,
+    note: str,
+    valid_until: datetime,
+    now: datetime,
+) -> None:
+    """What a person decides about an open notice, locked: its level from `at` on; None: nothing is said."""
+    _set_level(warning, level, at)
+    _record(warning, WarningAction(action), at, reasons, now, actor, note)
+    step = lifecycle.Step(action, level, (warning.region_id,), speak=words is not None)
+    if words is not None and releases.overtake(warning, step, step.streets, now) is not None:
+        _tell(warning, words, level, None, reasons, now, now, valid_until)
+    log.info("level.by_hand id=%s action=%s level=%s by=%s", warning.pk, action, level, actor)
+
+
+def expire(hazard: Hazard, post: Item, at: datetime, now: datetime) -> None:
+    """The time a person set is over and the station is silent: nobody knows how the water stands."""
+    warning = _open_warning(hazard, post["code"])
+    if warning is None:
+        return
+    _set_level(warning, 0, at)
+    reasons: dict[str, object] = {"station": _station(post), "slot_at": at.isoformat(), "expired": True}
+    _record(warning, WarningAction.EXPIRE, at, reasons, now)
+    step = lifecycle.Step(lifecycle.Action.EXPIRE, 0, (warning.region_id,), speak=True)
+    if releases.overtake(warning, step, step.streets, now) is not None:
+        story = HandStory(
+            hazard, step.action, post["name"], (), 0, at, now + VALIDITY, blind=True, drill=warning.drill
+        )
+        _tell(warning, hand_words(story), 0, None, reasons, now, now)
+    log.info("level.expired id=%s station=%s", warning.pk, post["code"])
 
 
 def tell_silence(hazard: Hazard, post: Item, now: datetime) -> None:
@@ -145,24 +215,25 @@ def tell_silence(hazard: Hazard, post: Item, now: datetime) -> None:
     )
     level = WarningLevel(warning.level).name.lower()
     _issue(
-        warning, words, now, urgency=min(warning.level, WarningLevel.ATTENTION), level=level, duties=[],
-        reasons=reasons, requires=Requires.OPEN, deadline_at=None, caused_at=now,
+        warning, words, None, now, urgency=min(warning.level, WarningLevel.ATTENTION), level=level, duties=[],
+        reasons=reasons, requires=Requires.OPEN, deadline_s=None, caused_at=now, valid_until=now + VALIDITY,
     )  # fmt: skip
     log.info("level.silent id=%s station=%s last=%s", warning.pk, post["code"], last_at)
 
 
-def _issue(warning: Warning, words: Words, now: datetime, **fields: object) -> None:
+def _issue(
+    warning: Warning, words: Words, action: lifecycle.Action | None, now: datetime, **fields: Any
+) -> None:
     """A bulletin to the station's own keepers and the desks above, and to whom `duties` names in the street."""
-    issue(
+    releases.say(
         words,
+        action,
         now=now,
         kind=BulletinKind.LEVEL,
         areas=[warning.region_id],
         stations=[warning.station_id],
-        valid_until=now + VALIDITY,
         drill=warning.drill,
         warning=warning,
-        supersedes=warning.bulletins.order_by("-id").first(),
         **fields,
     )
 

@@ -18,7 +18,7 @@ from django.db import transaction
 from alerts.assessment import lifecycle, stages
 from alerts.assessment.stages import ObjectClass
 from alerts.models import Hazard, RuleTable, WatchMark
-from alerts.notices import Move, move_notice, tell_silence
+from alerts.notices import Move, expire, move_notice, tell_silence
 from foundation.clock import local
 from hydrology.course import LOOK_BACK, RATE_LEAST, Course, courses_over
 from hydrology.feeds.clock import water_clock
@@ -65,6 +65,11 @@ class Watched:
             bool(stored.get("silent")),
         )
 
+    def lapses(self, as_of: datetime) -> bool:
+        """Whether a person's word is over that no rule stood behind, and no reading came to say what holds now."""
+        until = self.state.hand_until
+        return until is not None and not self.state.level and as_of - until > STALE
+
     def to_json(self) -> dict[str, Any]:
         """Only what is set: most stations stand still, and every pass writes them all."""
         kept = {
@@ -100,16 +105,20 @@ def _assess(hazard: Hazard, as_of: datetime, now: datetime) -> int:
         mark.slot_at = max(post["stage__observed_at"] for post in unread.values())
     silenced = [
         code for code, one in watched.items()
-        if one.state.level and not one.silent and (heard_at := posts[code]["stage__observed_at"])
+        if one.state.in_force and not one.silent and (heard_at := posts[code]["stage__observed_at"])
         and as_of - heard_at > STALE
     ]  # fmt: skip
     for code in silenced:
         tell_silence(hazard, posts[code], now)
         watched[code].silent = True
-    if unread or silenced:
+    over = [code for code, one in watched.items() if one.lapses(as_of)]
+    for code in over:
+        expire(hazard, posts[code], as_of, now)
+        watched[code] = Watched(lifecycle.PlaceState(), watched[code].read_at, watched[code].silent)
+    if unread or silenced or over:
         mark.states = {code: one.to_json() for code, one in sorted(watched.items())}
         mark.save()
-    return moved + len(silenced)
+    return moved + len(silenced) + len(over)
 
 
 def _read(

@@ -151,7 +151,7 @@ def _record(
             at=cause.at,
             created_at=now,
             action=WarningAction(step.action),
-            level=step.level,
+            level=step.level or warning.level,  # streets that a person ended while others stay
             areas=[*step.streets, *step.unsaid],
             reasons=reasons,
             actor_id=cause.actor,
@@ -202,8 +202,8 @@ def _speak(
         "drill_of_id": cause.drill_of,
         "caused_at": cause.caused_at,
         "warning": warning,
-        "thread": (thread := next((threads[street] for street in step.streets if street in threads), "")),
-        "renews": bool(thread),
+        "thread": threads.get(step.streets[0], ""),  # of its gravest street
+        "renews": True,
     }
     releases.say(
         words,

@@ -106,6 +106,11 @@ def _next_slot(mark: WatchMark, now: datetime) -> tuple[datetime, datetime, bool
     return slot_at, caused_at, water_clock(now) - slot_at <= timedelta(seconds=oldest_s)
 
 
+def waits(mark: WatchMark, now: datetime) -> bool:
+    """Whether anything has come in that is not assessed yet."""
+    return any(True for _ in _sources(mark.slot_at or _began(now), now))
+
+
 def table_in_force(at: datetime) -> rules.Table:
     """The newest rule table valid at the instant; the built-in defaults before the first row."""
     row = (
