@@ -1,0 +1,38 @@
+"""What is wrong with a gateway's settings is said at the start, all at once."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.test_house import ROOT
+
+
+def said_of(**environment: str) -> str:
+    command = [
+        sys.executable, "-c", "from django.conf import settings; print(settings.OTP_TRANSPORT)",
+    ]  # fmt: skip
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SMS_", "VOICE_", "OTP_"))
+    }
+    env = kept | {"DJANGO_SETTINGS_MODULE": "backend.settings", "SECRET_KEY": "x" * 40} | environment
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    return ran.stdout + ran.stderr
+
+
+def test_half_a_gateway_is_refused_by_name() -> None:
+    said = said_of(SMS_ENDPOINT="https://sms.example", VOICE_RATE_PER_S="0", OTP_TRANSPORT="pigeon")
+    assert "SMS_ENDPOINT, SMS_KEY and SMS_SECRET belong together" in said
+    assert "VOICE_RATE_PER_S must be at least 1" in said
+    assert "OTP_TRANSPORT must be none, console or sms" in said
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "right"),
+    [("https://sms.example/v1", True), ("http://127.0.0.1:1/sms", True), ("http://sms.example/v1", False), ("sms", False)],
+)  # fmt: skip
+def test_numbers_go_over_no_network_in_the_clear(endpoint: str, right: bool) -> None:
+    said = said_of(SMS_ENDPOINT=endpoint, SMS_KEY="k", SMS_SECRET="s")
+    assert ("SMS_ENDPOINT must be" not in said) is right
+    assert (said == "sms\n") is right  # with a gateway, one-time codes go by it
