@@ -23,6 +23,8 @@ PERIODS_S = {
     "watch.drills": 5.0,
     "live.refresh": 10.0,
     "routine.poll": 5.0,
+    "routine.forms": 10.0,
+    "routine.remind": 60.0,
     "routine.tidy": 3600.0,
     "routine.coverage": 900.0,
 }

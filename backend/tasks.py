@@ -10,6 +10,7 @@ from alerts import drill_watch, feedwatch, follows, grounds, orders, stages, wat
 from backend.doors import forget_answers
 from escalation import audit, climb
 from foundation import clock
+from hazards import feedback, reminders
 from hydrology import ingest, live, storage
 from hydrology.feeds import telegrams
 from hydrology.sources import polls
@@ -82,6 +83,16 @@ def poll_sources() -> None:
 @shared_task(name="routine.coverage")
 def prove_coverage() -> None:
     nights.prove(now=clock.now())
+
+
+@shared_task(name="routine.forms")
+def take_forms() -> None:
+    feedback.take_forms(now=clock.now())
+
+
+@shared_task(name="routine.remind")
+def remind() -> None:
+    reminders.remind(now=clock.now())
 
 
 @shared_task(name="routine.tidy")

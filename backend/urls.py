@@ -15,6 +15,7 @@ urlpatterns = [
     path("api/v1/", include("alerts.urls")),
     path("api/v1/", include("notifications.urls")),
     path("api/v1/", include("escalation.urls")),
+    path("api/v1/", include("hazards.urls")),
     path("", include("console.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
