@@ -235,6 +235,7 @@ SPECTACULAR_SETTINGS = {
         "DeliveryStateEnum": "notifications.models.State",
         "ReceiptStateEnum": "notifications.models.ReceiptState",
         "CallResultEnum": "escalation.models.CallResult",
+        "TaskStateEnum": "hazards.models.TaskState",
     },
 }
 
