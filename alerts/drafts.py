@@ -60,7 +60,7 @@ def draft(officer_id: int, scope: Scope, values: Values, *, now: datetime) -> Re
     with transaction.atomic():
         order = ResponseOrder.objects.create(
             **{name: said[name] for name in _COLUMNS if name in said},
-            **lineage.drill_of_draft(said, authority, replaced, superior),
+            **lineage.drill_of_draft(said, areas, replaced, superior),
             authority=authority,
             areas=said["areas"],
             action=lineage.action_of(replaced, said["hazard"], said["level"]),

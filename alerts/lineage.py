@@ -4,9 +4,10 @@ Answers or refuses by name; writes nothing. An order taken under a superior's st
 district's response is its own (project domain notes 2: city and district levels are independent).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from alerts.drills import require_inside
 from alerts.models import Drill, OrderAction, ResponseOrder
 from foundation.errors import Refusal, not_found
 from hydrology.models import Region
@@ -84,9 +85,12 @@ def still_in_force(replaced: ResponseOrder | None) -> ResponseOrder | None:
 
 
 def drill_of_draft(
-    said: Mapping[str, Any], authority: Region, replaced: ResponseOrder | None, superior: ResponseOrder | None
+    said: Mapping[str, Any],
+    areas: Iterable[Region],
+    replaced: ResponseOrder | None,
+    superior: ResponseOrder | None,
 ) -> dict[str, object]:
-    """{drill, drill_of}: an order under a drill's, or in the place of one, is of the same drill; never otherwise."""
+    """{drill, drill_of_id}: an order under a drill's, or in the place of one, is of the same drill; never otherwise."""
     drill_of, drill = said.get("drill_of"), bool(said.get("drill"))
     for parent in (superior, replaced):
         if parent is None:
@@ -101,13 +105,13 @@ def drill_of_draft(
             )
         drill, drill_of = drill or parent.drill, drill_of or parent.drill_of_id
     if drill_of:
-        under_way = Drill.objects.under_way().select_related("authority").filter(pk=drill_of).first()
-        if under_way is None or not authority.path.startswith(under_way.authority.path):
+        if not Drill.objects.under_way().filter(pk=drill_of).exists():
             raise Refusal(
                 "drill_not_running",
-                zh=f"演练 {drill_of} 未在进行中，或不属于本级辖区。请先开始演练。",
-                en=f"Drill {drill_of} is not under way, or not of your regions. Begin it first.",
+                zh=f"演练 {drill_of} 未在进行中。请先开始演练。",
+                en=f"Drill {drill_of} is not under way. Begin it first.",
                 status=409,
                 fields={"drill_of": str(drill_of)},
             )
+        require_inside(drill_of, areas)
     return {"drill": drill or bool(drill_of), "drill_of_id": drill_of}

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from alerts.drills import give_way
 from alerts.lineage import not_in_force
 from alerts.models import (
     DrillState,
@@ -233,6 +234,8 @@ def _release(order: ResponseOrder, now: datetime) -> None:
         supersedes=last_said(replaced) if replaced else None,
         renews=order.under_id is not None and replaced is None,
     )
+    if not order.drill:
+        give_way(now)
 
 
 def _lapse(order: ResponseOrder, now: datetime) -> None:

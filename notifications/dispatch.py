@@ -16,6 +16,7 @@ from alerts.models import Bulletin
 from foundation.nudge import nudge
 from foundation.wire import hint, hints
 from notifications.audience import ERRANDS, audience
+from notifications.leavers import call_off_leavers
 from notifications.models import Dispatch, Errand
 from notifications.threads import told
 
@@ -106,7 +107,8 @@ def take_up(*, now: datetime) -> int:
                 .first()
             )
             if bulletin is not None:
-                run_errand(bulletin, Errand.FIRST, now=now)
+                dispatch = run_errand(bulletin, Errand.FIRST, now=now)
+                call_off_leavers(dispatch, now=now)
                 done += 1
     return done
 

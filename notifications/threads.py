@@ -7,10 +7,13 @@ from datetime import datetime
 
 from django.db.models import Q
 
+from alerts.models import OrderStatus
 from alerts.storms import threads_of
 from notifications.models import Dispatch, Errand
 
-_IN_FORCE = Q(bulletin__warning=None) | Q(bulletin__warning__ended_at=None)
+_IN_FORCE = (Q(bulletin__warning=None) | Q(bulletin__warning__ended_at=None)) & (
+    Q(bulletin__order=None) | Q(bulletin__order__status=OrderStatus.ISSUED)
+)
 
 
 def told(dispatch: Dispatch, now: datetime) -> list[int]:
