@@ -155,7 +155,11 @@ def run_errands(asks: Sequence[Ask], *, now: datetime) -> list[Dispatch]:
         recipients = dict(cursor.fetchall())
     for dispatch in dispatches:
         dispatch.recipients = recipients.get(dispatch.pk, 0)
-    _wake()
+    channels = {ask.transport for ask in asks}
+    if PUSH in channels:
+        _wake()
+    for _ in channels - {PUSH}:  # a sender each
+        nudge("delivery.telephone")
     # a repeat rings again but is no new item of the inbox: only the boards want to know
     for kind, repeats in (("board", True), ("dispatch", False)):
         told = [dispatch.pk for dispatch, ask in made if (ask.errand is Errand.REPEAT) is repeats]

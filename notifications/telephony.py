@@ -102,7 +102,8 @@ def delivery_of(channel: str, named: str) -> int | None:
     """The delivery that went out under this id; None when none can have."""
     found = _ID.fullmatch(named)
     delivery = int(found[1]) if found else 0
-    return delivery if hmac.compare_digest(message_id(channel, delivery).encode(), named.encode(errors="replace")) else None
+    wanted = message_id(channel, delivery).encode()
+    return delivery if hmac.compare_digest(wanted, named.encode(errors="replace")) else None
 
 
 @cache
