@@ -99,7 +99,7 @@ def _of_those(inside: Mapping[str, int], action: Action, asked: Asked) -> dict[s
         return dict.fromkeys(chosen, 0)
     wanted = int(asked.level or 0)
     fits = {street for street, level in chosen.items() if _moves(action, level, wanted)}
-    if not fits or (asked.streets and fits != set(chosen)):
+    if not fits:  # streets that are there already stay as they are
         raise _no_move(action, max(chosen.values()) if action is Action.DOWNGRADE else min(chosen.values()))
     return dict.fromkeys(fits, wanted)
 

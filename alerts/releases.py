@@ -191,13 +191,6 @@ def decide(pk: int, verb: str, officer_id: int, scope: Scope, *, note: str, now:
             status=409,
             fields={"state": held.state},
         )
-    if verb == "drop" and not note.strip():
-        raise Refusal(
-            "note_wanted",
-            zh="不发布须说明理由，请填写备注。",
-            en="Dropping it needs a reason: fill in the note.",
-            fields={"note": ""},
-        )
     if verb == "release" and _valid_until(held) <= now:
         raise Refusal(
             "held_lapsed",

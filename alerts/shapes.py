@@ -1,13 +1,16 @@
 """What goes in and out of the alerts doors, for the OpenAPI document and the checks of what comes in."""
 
+from typing import Any
+
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from alerts import checks
+from alerts import checks, hand, hand_checks
 from alerts.models import (
     Check,
     CheckAnswer,
+    Held,
     ResponseLevel,
     Warning,
     WarningEvent,
@@ -45,6 +48,7 @@ class CodeField(serializers.ChoiceField):
 
 LEVEL_CHOICES = [(code, code) for code in LEVEL_CODES.values()]
 WARNING_CODES = {level.value: level.name.lower() for level in WarningLevel}
+GRAVE_CODES = {level: code for level, code in WARNING_CODES.items() if level}
 WARNING_CHOICES = [(code, code) for code in WARNING_CODES.values()]
 
 
@@ -63,17 +67,46 @@ class StreetOut(serializers.ModelSerializer[WarningStreet]):
         fields = ["code", "name", "level"]
 
 
+class HandOut(serializers.Serializer[object]):
+    """A person's word that holds: the watch neither lowers below it nor raises what he overrode."""
+
+    level = CodeField(WARNING_CODES)
+    until = At(help_text="data time")
+
+
+class StreetWhole(StreetOut):
+    hand = serializers.SerializerMethodField(help_text="null: the rules decide")
+
+    class Meta(StreetOut.Meta):
+        fields = [*StreetOut.Meta.fields, "hand"]
+
+    @extend_schema_field(HandOut(allow_null=True))
+    def get_hand(self, street: WarningStreet) -> object:
+        return hand_of(self.context, street.region_id)
+
+
+def hand_of(context: dict[str, Any], place: str | None) -> object:
+    """`context["holds"]`: as hand.holds."""
+    held = context.get("holds", {}).get(place)
+    return HandOut(held).data if held else None
+
+
 class WarningEventOut(serializers.ModelSerializer[WarningEvent]):
     level = CodeField(WARNING_CODES)
     at = At()
     created_at = At()
+    actor = serializers.CharField(source="actor.name", allow_null=True, help_text="null: the watch")
+    by_hand = serializers.SerializerMethodField()
     reasons = serializers.JSONField(
         help_text="rule version, fields, nowcast run, share missing, per street the rain"
     )
 
     class Meta:
         model = WarningEvent
-        fields = ["action", "level", "at", "created_at", "areas", "reasons"]
+        fields = ["id", "action", "level", "at", "created_at", "areas", "reasons", "actor", "by_hand", "note"]
+
+    def get_by_hand(self, event: WarningEvent) -> bool:
+        return event.actor_id is not None
 
 
 class BulletinOut(serializers.Serializer[object]):
@@ -86,6 +119,9 @@ class BulletinOut(serializers.Serializer[object]):
     issued_at = At()
     valid_until = At()
     areas = serializers.ListField(child=serializers.CharField())
+    supersedes = serializers.IntegerField(
+        source="supersedes_id", allow_null=True, help_text="the message of the chain it takes the place of"
+    )
 
 
 class NamedStation(serializers.Serializer[object]):
@@ -123,11 +159,69 @@ class WarningOut(serializers.ModelSerializer[Warning]):
 
 
 class WarningWhole(WarningOut):
+    streets = StreetWhole(many=True)
+    hand = serializers.SerializerMethodField(help_text="level notices: a person's word about the station")
     events = WarningEventOut(many=True)
     bulletins = BulletinOut(many=True)
 
     class Meta(WarningOut.Meta):
-        fields = [*WarningOut.Meta.fields, "events", "bulletins"]
+        fields = [*WarningOut.Meta.fields, "hand", "events", "bulletins"]
+
+    @extend_schema_field(HandOut(allow_null=True))
+    def get_hand(self, warning: Warning) -> object:
+        return hand_of(self.context, warning.station_id)
+
+
+class _Decided(serializers.Serializer[object]):
+    streets = serializers.ListField(
+        child=serializers.CharField(max_length=32), max_length=hand_checks.MOST_STREETS, default=list,
+        help_text="street codes; none: all that the verb can mean",
+    )  # fmt: skip
+    hours = serializers.IntegerField(
+        min_value=hand_checks.LEAST_H, max_value=hand_checks.MOST_H, default=hand_checks.DEFAULT_H,
+        help_text="how long his word holds; then the rules decide again, and a flood warning ends",
+    )  # fmt: skip
+    note = serializers.CharField(
+        max_length=200, default="", allow_blank=True, help_text="the grounds; needed"
+    )
+
+
+class WarningIn(_Decided):
+    hazard = serializers.ChoiceField(choices=hand.RAISED)
+    level = CodeField(GRAVE_CODES)
+    drill = serializers.IntegerField(
+        default=None, allow_null=True, help_text="a running drill's id; rain only"
+    )
+
+
+class WarningActIn(_Decided):
+    level = CodeField(GRAVE_CODES, default=None, allow_null=True, help_text="upgrade, downgrade, extend")
+
+
+class HeldOut(serializers.ModelSerializer[Held]):
+    title = serializers.CharField(source="words.title_zh")
+    title_en = serializers.CharField(source="words.title_en")
+    push = serializers.CharField(source="words.push_zh")
+    body = serializers.CharField(source="words.body_zh")
+    level = serializers.CharField(source="fields.level")
+    areas = serializers.ListField(child=serializers.CharField(), source="fields.areas")
+    drill = serializers.BooleanField(source="warning.drill")
+    held_at, decided_at = At(), At(allow_null=True)
+    release_at = At(allow_null=True, help_text="by itself then; null: only a person releases it")
+    decided_by = serializers.CharField(
+        source="decided_by.name", allow_null=True, help_text="null: the time limit, or the watch moved on"
+    )
+
+    class Meta:
+        model = Held
+        fields = [
+            "id", "warning", "title", "title_en", "push", "body", "level", "areas", "drill", "held_at", "release_at",
+            "state", "decided_at", "decided_by", "note", "bulletin",
+        ]  # fmt: skip
+
+
+class ReleasesOut(serializers.Serializer[object]):
+    items = HeldOut(many=True)
 
 
 class CheckOut(serializers.ModelSerializer[Check]):

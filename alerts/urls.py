@@ -2,8 +2,8 @@
 
 from django.urls import path, re_path
 
-from alerts import api
-from alerts.doors import cap, drills, feeds, follows, orders, signals
+from alerts import api, hand
+from alerts.doors import cap, drills, feeds, follows, orders, signals, warnings
 from alerts.orders import TRANSITIONS
 
 VERBS = "|".join(
@@ -20,8 +20,11 @@ urlpatterns = [
     path("drills", drills.Drills.as_view()),
     path("drills/<int:pk>", drills.OneDrill.as_view()),
     re_path(rf"^drills/(?P<pk>\d+)/(?P<verb>{drills.HERE})$", drills.DrillAct.as_view()),
-    path("warnings", api.Warnings.as_view()),
-    path("warnings/<int:pk>", api.OneWarning.as_view()),
+    path("warnings", warnings.Warnings.as_view()),
+    path("warnings/<int:pk>", warnings.OneWarning.as_view()),
+    re_path(rf"^warnings/(?P<pk>\d+)/(?P<verb>{'|'.join(hand.VERBS)})$", warnings.WarningAct.as_view()),
+    path("releases", warnings.Releases.as_view()),
+    re_path(r"^releases/(?P<pk>\d+)/(?P<verb>release|drop)$", warnings.ReleaseAct.as_view()),
     path("warnings/<int:pk>.cap", cap.WarningCap.as_view()),
     path("warnings.atom", cap.WarningsAtom.as_view()),
     path("orders/<int:pk>.cap", cap.OrderCap.as_view()),

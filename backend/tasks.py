@@ -6,7 +6,7 @@ Tasks are idempotent and short; what is due stands in the tables, so a task may 
 from celery import shared_task
 from django.conf import settings
 
-from alerts import drill_watch, feedwatch, follows, grounds, orders, stages, watch
+from alerts import drill_watch, endings, feedwatch, follows, grounds, orders, releases, stages, watch
 from backend.doors import forget_answers
 from escalation import audit, climb
 from foundation import clock
@@ -21,6 +21,7 @@ from officers import auth
 @shared_task(name="watch.assess")
 def assess() -> None:
     watch.assess_due(now=clock.now())
+    endings.expire_due(now=clock.now())
 
 
 @shared_task(name="watch.feeds")
@@ -50,8 +51,9 @@ def sweep_dispatch() -> None:
 
 
 @shared_task(name="dispatch.release")
-def release_orders() -> None:
+def release() -> None:
     orders.release_due(now=clock.now())
+    releases.release_due(now=clock.now())
 
 
 @shared_task(name="delivery.send")
