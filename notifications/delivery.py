@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 
@@ -49,9 +49,14 @@ WITH due AS (
     UPDATE notifications_delivery d
     SET state = 'sending', attempts = d.attempts + 1, due_at = %(lease)s
     FROM due WHERE d.id = due.id
-    RETURNING d.id, d.officer_id, d.dispatch_id, d.root_id, d.attempts, d.accepted_devices
+    RETURNING d.id, d.officer_id, d.dispatch_id, d.root_id, d.quiet, d.attempts, d.accepted_devices
 )
-SELECT t.id, t.dispatch_id, coalesce(t.root_id, t.id), t.attempts, t.accepted_devices, o.language, v.id, v.token
+SELECT t.id, t.dispatch_id, CASE WHEN t.quiet THEN t.id ELSE coalesce(t.root_id, t.id) END, t.quiet,
+       CASE WHEN t.quiet THEN (
+           SELECT b.thread FROM notifications_delivery r
+           JOIN notifications_dispatch s ON s.id = r.dispatch_id JOIN alerts_bulletin b ON b.id = s.bulletin_id
+           WHERE r.id = t.root_id) END,
+       t.attempts, t.accepted_devices, o.language, v.id, v.token
 FROM taken t
 JOIN officers_officer o ON o.id = t.officer_id
 LEFT JOIN LATERAL (SELECT * FROM officers_device WHERE officer_id = t.officer_id OFFSET 0) v
@@ -59,6 +64,8 @@ LEFT JOIN LATERAL (SELECT * FROM officers_device WHERE officer_id = t.officer_id
 ORDER BY t.id, v.id
 """  # OFFSET 0: by the officer's index, always. Right after an import the planner knows no better than to compare
 # every delivery with every device: 9 s a claim instead of 15 ms, measured with the first order to 45,000.
+# A repeat has the id of what it repeats, so the phone drops it where it has it. What renews has its own, and the place
+# on the screen of what it renews: the thread by which he was rung (of two storms that became one he knows one).
 
 _SETTLE = """
 UPDATE notifications_delivery d
@@ -73,11 +80,16 @@ WHERE d.id = r.id AND d.attempts = r.attempt AND d.state = 'sending'
 
 @dataclass(slots=True)
 class Claim:
-    """One claimed delivery: its attempt, the devices still to be tried and those settled before."""
+    """One claimed delivery: its attempt, the devices still to be tried and those settled before.
+
+    `tag`: the thread of what a quiet one renews, else empty.
+    """
 
     id: int
     dispatch: int
     message_id: str
+    quiet: bool
+    tag: str
     attempt: int
     accepted: list[int]
     language: str
@@ -171,7 +183,8 @@ class _Shift:
             out = _Out(one, len(one.devices))
             for device, token in one.devices.items():
                 self._place[self._number + len(pushes)] = out, device
-                pushes.append(Push(one.id, token, messages[one.dispatch, one.language], one.message_id))
+                message = messages[one.dispatch, one.language, one.quiet]
+                pushes.append(Push(one.id, token, message, one.message_id, one.tag or message.thread))
             if not one.devices:
                 self._done.append(out)
         self._stream.add(pushes, self._clock())
@@ -201,15 +214,15 @@ def claim(now: datetime) -> list[Claim]:
     claims: dict[int, Claim] = {}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CLAIM, {"now": now, "lease": now + LEASE, "chunk": CHUNK})
-        for id_, dispatch, root, attempt, accepted, language, device, token in cursor:
-            mine = claims.setdefault(id_, Claim(id_, dispatch, str(root), attempt, accepted, language))
+        for id_, dispatch, known_as, quiet, tag, *rest, device, token in cursor:
+            mine = claims.setdefault(id_, Claim(id_, dispatch, str(known_as), quiet, tag or "", *rest))
             if device is not None:
                 mine.devices[device] = token
     return list(claims.values())
 
 
-def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
-    """What each dispatch says, in both languages."""
+def _messages(dispatches: set[int]) -> dict[tuple[int, str, bool], Message]:
+    """What each dispatch says, in both languages: to whom it rings, and (True) to whom it only renews what he has."""
     said = {}
     for dispatch in Dispatch.objects.filter(pk__in=dispatches).select_related("bulletin"):
         bulletin = dispatch.bulletin
@@ -219,7 +232,7 @@ def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
                 if language == "zh"
                 else (dispatch.lead_en, bulletin.title_en, bulletin.push_en)
             )
-            said[dispatch.pk, language] = Message(
+            message = Message(
                 id=str(bulletin.pk),
                 title=title,
                 body=f"{lead}{push}"[:PUSH_CHARS] if language == "zh" else f"{lead}{push}"[: 2 * PUSH_CHARS],
@@ -229,8 +242,11 @@ def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
                 drill=dispatch.drill,
                 expires_at=dispatch.expires_at,
                 critical=bulletin.urgency >= 3,
+                thread=bulletin.thread,
                 data={"requires": bulletin.requires, "errand": dispatch.errand},
             )
+            said[dispatch.pk, language, False] = message
+            said[dispatch.pk, language, True] = replace(message, quiet=True)
     return said
 
 

@@ -2,7 +2,8 @@
 
 Reads only, and only below the caller's region paths. The figures count the first dispatch (one line an officer
 and bulletin); repeats ring again on the same line, and a deputy's answer covers his street without adding to its
-total. Climbs stand one room higher: escalation rungs are added by console/board.py.
+total. A line that only renews what he has (quiet) stands where that stands and is answered when that is. Climbs stand
+one room higher: escalation rungs are added by console/board.py.
 """
 
 from collections import Counter, defaultdict
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import CharField, Count, F, Func, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Case, CharField, Count, F, Func, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from alerts.models import Requires
 from hydrology.models import Region, path_filter
@@ -18,16 +19,27 @@ from notifications.models import ANSWERED, RANK, UNSENT, Delivery, Errand, Recei
 from officers.models import Post
 
 UNANSWERED_LIMIT = 200
-_ANSWERED = (
-    Q(dispatch__bulletin__requires=Requires.NONE)
-    | Q(dispatch__bulletin__requires=Requires.OPEN, state__in=ANSWERED)
-    | Q(state=State.CONFIRMED)
-)
+
+
+def _answered(line: str = "") -> Q:
+    """What the line (or the one it renews, by this prefix) asks for has been given."""
+    requires, state = f"{line}dispatch__bulletin__requires", f"{line}state"
+    return (
+        Q(**{requires: Requires.NONE})
+        | Q(**{requires: Requires.OPEN, f"{state}__in": ANSWERED})
+        | Q(**{state: State.CONFIRMED})
+    )
 
 
 def _owes_nothing() -> Q:
     """He has given what is asked; that he cannot go answers for himself, not for his place."""
-    return _ANSWERED & ~Q(pk__in=Receipt.objects.refusals().values("delivery"))
+    refused = Receipt.objects.refusals().values("delivery")
+    rung = Q(quiet=False) & _answered() & ~Q(pk__in=refused)
+    return rung | Q(quiet=True) & _answered("root__") & ~Q(root__in=refused)
+
+
+_STATE = Case(When(quiet=True, then=F("root__state")), default=F("state"), output_field=CharField())
+"""Where he stands with what he was rung for."""
 
 
 @dataclass(slots=True)
@@ -121,7 +133,7 @@ def _tallies(
     streets: dict[str, tuple[str, Tally]] = {}
     grouped = (
         lines.exclude(dispatch__errand=Errand.REPEAT)
-        .values("state", errand=F("dispatch__errand"), district=_code_at(2), street=_code_at(3))
+        .values(stands=_STATE, errand=F("dispatch__errand"), district=_code_at(2), street=_code_at(3))
         .annotate(people=Count("id"), answered=Count("id", filter=_owes_nothing()))
         .order_by()
     )
@@ -133,7 +145,7 @@ def _tallies(
             tallies.append(streets.setdefault(row["street"], (row["district"], Tally()))[1])
         for tally in tallies:
             tally.add(
-                state=row["state"],
+                state=row["stands"],
                 people=row["people"],
                 answered=row["answered"],
                 first=row["errand"] == Errand.FIRST,
@@ -150,21 +162,20 @@ def _unanswered(lines: QuerySet[Delivery], after: int, limit: int) -> list[dict[
         .annotate(duty=Subquery(duty.values("duty")[:1]), street=_code_at(3))
         .order_by("id")
     )
-    return list(
-        rows.values(
-            "id",
-            "officer",
-            "duty",
-            "region",
-            "street",
-            "state",
-            "reason",
-            bulletin=F("dispatch__bulletin"),
-            name=F("officer__name"),
-            masked_phone=F("officer__masked_phone"),
-            region_name=F("region__name"),
-        )[: limit + 1]
-    )
+    found = rows.values(
+        "id",
+        "officer",
+        "duty",
+        "region",
+        "street",
+        "reason",
+        stands=_STATE,
+        bulletin=F("dispatch__bulletin"),
+        name=F("officer__name"),
+        masked_phone=F("officer__masked_phone"),
+        region_name=F("region__name"),
+    )[: limit + 1]
+    return [{"state": row.pop("stands"), **row} for row in found]
 
 
 def _code_at(depth: int) -> Func:

@@ -2,12 +2,12 @@
 
 Owns Receipt and Delivery from DELIVERED on. Late, repeated and out-of-order receipts are accepted; none moves a
 state back. An answer also settles the repeats of the same delivery, so nothing more is sent for it, and wakes the
-escalation so that its climb ends at once.
+escalation so that its climb ends at once. Who answers what only renewed a message answers that message.
 """
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import connection, transaction
@@ -60,8 +60,14 @@ RETURNING d.dispatch_id
 
 def take(officer_id: int, answers: list[Answer], *, source: str, now: datetime) -> list[dict[str, object]]:
     """Keep the receipts and move the deliveries forward; per item `accepted`, `repeated` or `unknown`."""
-    asked = {answer.id for answer in answers}
     with transaction.atomic():
+        renewed = _renewed(officer_id, answers)
+        echoes = [answer.id for answer in answers]
+        answers = [
+            one if one.state is ReceiptState.DELIVERED else replace(one, id=renewed.get(one.id, one.id))
+            for one in answers
+        ]
+        asked = {answer.id for answer in answers}
         # locked in id order, so two requests of one phone cannot wait for each other
         own = set(
             Delivery.objects.select_for_update()
@@ -72,7 +78,7 @@ def take(officer_id: int, answers: list[Answer], *, source: str, now: datetime) 
         before = set(Receipt.objects.filter(delivery_id__in=own).values_list("delivery_id", "state"))
         fresh: dict[tuple[int, str], Answer] = {}
         results = []
-        for answer in answers:
+        for echo, answer in zip(echoes, answers, strict=True):
             key = (answer.id, answer.state.value)
             if answer.id not in own:
                 result = "unknown"
@@ -81,7 +87,7 @@ def take(officer_id: int, answers: list[Answer], *, source: str, now: datetime) 
             else:
                 fresh[key] = answer
                 result = "accepted"
-            results.append({"id": answer.id, "state": answer.state.value, "result": result})
+            results.append({"id": echo, "state": answer.state.value, "result": result})
         Receipt.objects.bulk_create(
             [
                 Receipt(
@@ -108,6 +114,13 @@ def take(officer_id: int, answers: list[Answer], *, source: str, now: datetime) 
     for dispatch in moved:
         hint("board", dispatch=dispatch)
     return results
+
+
+def _renewed(officer_id: int, answers: list[Answer]) -> dict[int, int]:
+    """By quiet line the line it renews, of those among the answers that say more than that it came."""
+    said = {answer.id for answer in answers if answer.state is not ReceiptState.DELIVERED}
+    quiet = Delivery.objects.filter(officer_id=officer_id, id__in=said, quiet=True)
+    return dict(quiet.values_list("id", "root_id"))
 
 
 def _wake_escalation(dispatches: set[int]) -> None:

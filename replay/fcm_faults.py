@@ -126,6 +126,8 @@ class Phones:
         self.versions: Counter[str] = Counter()  # HTTP versions of send requests
         self._answers: Counter[str] = Counter()
         self._bulletins: Counter[str] = Counter()
+        self._rings: Counter[str] = Counter()  # by thread
+        self._quiet: Counter[str] = Counter()
         self._ring: deque[tuple[str, str, bytes, float]] = deque(maxlen=self._ring_size)
         self._seen: set[int] = set()  # 64-bit hashes of (token, id)
         self._extra: Counter[tuple[str, str]] = Counter()  # takings after the first
@@ -223,6 +225,7 @@ class Phones:
         self.taken += 1
         self._first_at, self._last_at = self._first_at or now_s, now_s
         self._bulletins[data.get("bulletin", "")] += 1
+        (self._quiet if data.get("quiet") else self._rings)[data.get("thread", "")] += 1
         pair = hash((token, message_id))
         if pair in self._seen:
             self._extra[token, message_id] += 1
@@ -233,13 +236,18 @@ class Phones:
         self._ring.append((token, message_id, self._packed.setdefault(shared, shared), now_s))
 
     def counters(self) -> dict[str, Any]:
-        """Times in unix seconds; `repeated`: (token, id) pairs taken more than once, `extra`: the surplus."""
+        """Times in unix seconds; `repeated`: (token, id) pairs taken more than once, `extra`: the surplus.
+
+        `rings` and `quiet` count the pushes by thread (of none: ""): those that ring, those that only renew.
+        """
         return {
             "accepted": self.taken,
             "distinct": len(self._seen),
             "repeated": len(self._extra),
             "extra": self._extra.total(),
             "by_bulletin": dict(self._bulletins),
+            "rings": dict(self._rings),
+            "quiet": dict(self._quiet),
             "first_at": self._first_at,
             "last_at": self._last_at,
             "answers": dict(self._answers),

@@ -228,9 +228,9 @@ class Officers:
 
     def _plan(self, push: dict[str, Any]) -> None:
         self.tally["pushes"] += 1
-        if not push["id"].isdigit():  # not from the ledger
-            return
         words = push["data"]
+        if not push["id"].isdigit() or words.get("quiet"):  # not from the ledger; nothing rang
+            return
         errand, requires = words.get("errand", "first"), words.get("requires", "open")
         plan = answer_of(push["token"], push["id"], errand, requires)
         for step in plan.steps:

@@ -49,6 +49,8 @@ class Message:
     data: dict[str, str] = field(default_factory=dict)  # more fields for the app, opaque here
     language: str = "zh"
     asks: bool = False  # he owes an answer
+    thread: str = ""  # what belongs together, e.g. storm/7
+    quiet: bool = False  # renews what the phone shows of the thread, without a sound
 
     def __post_init__(self) -> None:
         if self.expires_at.utcoffset() is None:
@@ -69,16 +71,22 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One device to reach. `message_id` is stable, so that the phone or the gateway drops repeats by it."""
+    """One device to reach. `message_id` is stable, so that the phone or the gateway drops repeats by it.
+
+    `tag` names the place on the screen: what has the same one replaces the former there. Empty: the message_id.
+    """
 
     key: int  # the caller's own, returned in the outcome
     token: str  # its push token, or its number in E.164
     message: Message
     message_id: str  # at most 64 bytes of UTF-8
+    tag: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.message_id.encode()) <= COLLAPSE_ID_BYTES:
             raise ValueError(f"message_id must have 1 to {COLLAPSE_ID_BYTES} bytes")
+        if len(self.tag.encode()) > COLLAPSE_ID_BYTES:
+            raise ValueError(f"tag must have at most {COLLAPSE_ID_BYTES} bytes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,8 @@ _KINDS = {
     "SENDER_ID_MISMATCH": OutcomeKind.PERMANENT,
     exceptions.INVALID_ARGUMENT: OutcomeKind.PERMANENT,
 }
-_TOKEN, _ID = uuid.uuid4().hex, uuid.uuid4().hex  # place-holders nobody can have written into a bulletin
+# place-holders nobody can have written into a bulletin
+_TOKEN, _ID, _TAG = uuid.uuid4().hex, uuid.uuid4().hex, uuid.uuid4().hex
 
 
 class Template:
@@ -60,20 +61,33 @@ class Template:
     def __init__(self, message: Message, now: datetime) -> None:
         """Raises ValueError or TypeError when firebase-admin or JSON cannot express the message."""
         encoded = orjson.loads(
-            str(sdk_message(message, _TOKEN, _ID, now))
+            str(sdk_message(message, _TOKEN, _ID, now, _TAG))
         )  # str() is the SDK's public encoder
         text = orjson.dumps({"message": encoded}).replace(b"%", b"%%")
-        self._text = text.replace(b'"%b"' % _TOKEN.encode(), b"%(token)b").replace(
-            b'"%b"' % _ID.encode(), b"%(id)b"
-        )
+        for word, place in ((_TOKEN, b"%(token)b"), (_ID, b"%(id)b"), (_TAG, b"%(tag)b")):
+            text = text.replace(b'"%b"' % word.encode(), place)
+        self._text = text
 
     def body(self, push: Push) -> bytes:
         """The request body for one device; raises TypeError on a token that UTF-8 cannot carry."""
-        return self._text % {b"token": orjson.dumps(push.token), b"id": orjson.dumps(push.message_id)}
+        return self._text % {
+            b"token": orjson.dumps(push.token),
+            b"id": orjson.dumps(push.message_id),
+            b"tag": orjson.dumps(push.tag or push.message_id),
+        }
 
 
-def sdk_message(message: Message, token: str, message_id: str, now: datetime) -> messaging.Message:
-    """The bulletin in firebase-admin's words; the vendors stop trying when it expires."""
+def sdk_message(
+    message: Message, token: str, message_id: str, now: datetime, tag: str = ""
+) -> messaging.Message:
+    """The bulletin in firebase-admin's words; the vendors stop trying when it expires.
+
+    `tag` (else the message_id) is its place on the screen. On Android that and what may be dropped for a newer one while
+    the phone is away (collapse_key) are two things: a quiet one never takes the place of a ring that has not come yet.
+    Apple has one id for both; there it is the chase that sees to it that he hears.
+    """
+    place = tag or message_id
+    marks = {"thread": message.thread, "quiet": "1" if message.quiet else ""}
     left_s = min(max(math.floor((message.expires_at - now).total_seconds()), 0), TTL_MAX_S)
     fields = {
         "bulletin": message.id,
@@ -86,30 +100,36 @@ def sdk_message(message: Message, token: str, message_id: str, now: datetime) ->
     }
     encodable = messaging.Message(
         notification=messaging.Notification(title=message.headline, body=message.body),
-        data={**message.data, **fields},
+        data={**message.data, **fields, **{name: word for name, word in marks.items() if word}},
         android=messaging.AndroidConfig(
-            priority="high",
+            priority="normal" if message.quiet else "high",
             ttl=left_s,
-            collapse_key=message_id,
+            # the vendor keeps four keys a phone that is away: quiet ones share one, and push out no ring
+            collapse_key=f"quiet/{message.thread}" if message.quiet else message_id,
             notification=messaging.AndroidNotification(
-                tag=message_id,  # a repeat replaces the first on the screen instead of standing beside it
-                channel_id="critical" if message.critical else "notice",
-                priority="max" if message.critical else "high",
+                tag=place,  # what follows replaces the first on the screen instead of standing beside it
+                channel_id="quiet" if message.quiet else "critical" if message.critical else "notice",
+                priority="low" if message.quiet else "max" if message.critical else "high",
                 visibility="public",
             ),
         ),
         apns=messaging.APNSConfig(
             headers={
-                "apns-priority": "10",
+                "apns-priority": "5" if message.quiet else "10",
                 "apns-push-type": "alert",
-                "apns-collapse-id": message_id,
+                "apns-collapse-id": place,
                 "apns-expiration": str(math.floor(message.expires_at.timestamp())),
             },
             payload=messaging.APNSPayload(
-                messaging.Aps(sound="default", custom_data={"interruption-level": "time-sensitive"})
+                messaging.Aps(
+                    sound=None if message.quiet else "default",
+                    custom_data={"interruption-level": "passive" if message.quiet else "time-sensitive"},
+                )
             ),
         ),
-        webpush=messaging.WebpushConfig(headers={"TTL": str(left_s), "Urgency": "high"}),
+        webpush=messaging.WebpushConfig(
+            headers={"TTL": str(left_s), "Urgency": "normal" if message.quiet else "high"}
+        ),
     )
     encodable.token = (
         token  # phones register tokens; the constructor's argument warns that installation ids exist

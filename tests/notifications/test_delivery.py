@@ -28,7 +28,7 @@ def pushed(claims: list[delivery.Claim], at: datetime) -> dict[tuple[int, int], 
     said = delivery._messages({one.dispatch for one in claims})
     places = [(one, device) for one in claims for device in one.devices]
     pushes = [
-        Push(n, one.devices[device], said[one.dispatch, one.language], one.message_id)
+        Push(n, one.devices[device], said[one.dispatch, one.language, one.quiet], one.message_id, one.tag)
         for n, (one, device) in enumerate(places)
     ]
     outcomes = delivery._transport().send(pushes, at)
@@ -271,6 +271,6 @@ def test_push_text_of_a_deputy_carries_the_lead_and_stays_within_fifty_character
     first = Delivery.objects.exclude(officer=deputy).get()
     dispatch.run_errand(told, Errand.DEPUTY, now=now(), unanswered=[first.pk], lead=("【叫应】请接替。", ""))
     claims = [one for one in delivery.claim(now()) if one.dispatch != first.dispatch_id]
-    said = delivery._messages({claims[0].dispatch})[claims[0].dispatch, "zh"]
+    said = delivery._messages({claims[0].dispatch})[claims[0].dispatch, "zh", False]
     assert said.body.startswith("【叫应】请接替。")
     assert len(said.body) == 50
