@@ -14,7 +14,7 @@ from hazards import feedback, reminders
 from hydrology import ingest, live, storage
 from hydrology.feeds import telegrams
 from hydrology.sources import polls
-from notifications import delivery, dispatch, nights, reports, telephony
+from notifications import delivery, dispatch, drills, nights, reports, telephony
 from officers import auth
 
 
@@ -48,6 +48,7 @@ def refresh_live() -> None:
 @shared_task(name="dispatch.sweep")
 def sweep_dispatch() -> None:
     dispatch.take_up(now=clock.now())
+    drills.stop_resting(now=clock.now())  # what is real goes first
 
 
 @shared_task(name="dispatch.release")

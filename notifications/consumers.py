@@ -24,7 +24,7 @@ from foundation.wire import HINTS
 from hydrology.models import Region
 from notifications.api import take_receipts
 from notifications.inbox import common, items, papers_of, spoken, tasks_of
-from notifications.models import Delivery, Errand
+from notifications.models import STOPPED_REASONS, Delivery, Errand
 from officers.auth import Grant, redeem_ticket
 
 log = logging.getLogger(__name__)
@@ -306,6 +306,7 @@ def _inbox_frames(dispatch: int, officers: list[int]) -> list[tuple[int, str]]:
     rows = (
         Delivery.objects.filter(dispatch_id=dispatch, officer_id__in=officers)
         .exclude(dispatch__errand=Errand.REPEAT)
+        .exclude(reason__in=STOPPED_REASONS)
         .order_by("id")
         .values_list("id", "officer_id", "officer__language", "state", "quiet")
     )

@@ -16,6 +16,7 @@ from alerts.models import Bulletin
 from foundation.nudge import nudge
 from foundation.wire import hint, hints
 from notifications.audience import ERRANDS, audience
+from notifications.drills import stop_reason
 from notifications.leavers import call_off_leavers
 from notifications.models import Dispatch, Errand
 from notifications.threads import told
@@ -38,8 +39,8 @@ _INSERT = """
 INSERT INTO notifications_delivery
     (dispatch_id, officer_id, region_id, root_id, quiet, transport, state, reason, attempts, due_at, accepted_devices)
 SELECT %(dispatch)s, a.officer_id, a.region_id, told.id, told.id IS NOT NULL, 'fcm',
-       CASE WHEN live THEN 'pending' ELSE 'failed_perm' END,
-       CASE WHEN live THEN '' ELSE 'no_live_device' END,
+       CASE WHEN live AND %(stopped)s = '' THEN 'pending' ELSE 'failed_perm' END,
+       CASE WHEN %(stopped)s <> '' THEN %(stopped)s WHEN live THEN '' ELSE 'no_live_device' END,
        0, %(now)s, '{{}}'
 FROM ({audience}) a
 {live}
@@ -221,6 +222,7 @@ def _fill(dispatch: Dispatch, now: datetime) -> int:
                 **parameters,
                 "dispatch": dispatch.pk,
                 "drill_of": bulletin.drill_of_id,
+                "stopped": stop_reason(bulletin),
                 "thread": told(dispatch, now),
             },
         )

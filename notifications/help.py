@@ -80,6 +80,7 @@ def call_for_help(officer: int, asked: dict[int, tuple[str, datetime]], *, now: 
             deadline_at=now + CONFIRM_WITHIN,
             valid_until=now + VALIDITY,
             drill=told.drill,
+            drill_of_id=told.drill_of_id,
             caused_at=now,
         )
 

@@ -63,6 +63,7 @@ class State(models.TextChoices):
 RANK = {state: rank for rank, state in enumerate(State)}
 UNSENT = (State.PENDING, State.SENDING, State.FAILED_TEMP)
 ANSWERED = (State.OPENED, State.CONFIRMED)
+STOPPED_REASONS = ("drill_paused", "drill_ended")  # of a drill that rests or is over: nobody is told any more
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -71,6 +72,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return (
             self.filter(officer_id=officer_id, id__gt=since)
             .exclude(dispatch__errand=Errand.REPEAT)
+            .exclude(reason__in=STOPPED_REASONS)
             .select_related("dispatch__bulletin")
             .order_by("id")
         )

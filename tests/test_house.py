@@ -60,6 +60,7 @@ WRITERS = {
     "Dispatch": {"notifications/dispatch.py"},
     "Delivery": {
         "notifications/dispatch.py",
+        "notifications/drills.py",
         "notifications/delivery.py",
         "notifications/telephony.py",
         "notifications/receipts.py",

@@ -98,6 +98,7 @@ def sdk_message(
         "expires_at": iso(message.expires_at) or "",
         "id": message_id,
     }
+    ring = "critical" if message.critical else "notice"
     encodable = messaging.Message(
         notification=messaging.Notification(title=message.headline, body=message.body),
         data={**message.data, **fields, **{name: word for name, word in marks.items() if word}},
@@ -108,7 +109,7 @@ def sdk_message(
             collapse_key=f"quiet/{message.thread}" if message.quiet else message_id,
             notification=messaging.AndroidNotification(
                 tag=place,  # what follows replaces the first on the screen instead of standing beside it
-                channel_id="quiet" if message.quiet else "critical" if message.critical else "notice",
+                channel_id="quiet" if message.quiet else "drill" if message.drill else ring,
                 priority="low" if message.quiet else "max" if message.critical else "high",
                 visibility="public",
             ),
@@ -122,7 +123,7 @@ def sdk_message(
             },
             payload=messaging.APNSPayload(
                 messaging.Aps(
-                    sound=None if message.quiet else "default",
+                    sound=None if message.quiet else "drill.caf" if message.drill else "default",
                     custom_data={"interruption-level": "passive" if message.quiet else "time-sensitive"},
                 )
             ),
