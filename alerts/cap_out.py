@@ -33,7 +33,7 @@ from alerts.cap.values import (
     identifier,
 )
 from alerts.cap.xml import write
-from alerts.models import Bulletin, BulletinKind, Requires
+from alerts.models import Bulletin, BulletinKind, Hazard, Requires
 from foundation.clock import local
 from foundation.errors import Refusal
 from hydrology.models import Region
@@ -52,6 +52,7 @@ _EVENT: Final = {
     BulletinKind.LEVEL: ("水情提示", "Water level notice for officers"),
     BulletinKind.ORDER: ("防汛应急响应防御部署指令", "Flood response order"),
 }
+_FLOOD: Final = ("内涝洪水风险提示", "Flood notice for officers")
 ABOUT_ONE: Final = Q(warning__isnull=False) | Q(order__isnull=False)
 FOR_WHOM: Final = "深圳市三防责任人 Shenzhen flood-control officers"
 
@@ -62,7 +63,8 @@ def message_of(bulletin: Bulletin) -> Alert:
     if bulletin.supersedes_id is None:
         msg_type = MsgType.ALERT
     else:
-        msg_type = MsgType.CANCEL if ends else MsgType.UPDATE
+        # streets that a person ended while others stay in it cancel nothing
+        msg_type = MsgType.CANCEL if ends and not bulletin.reasons.get("goes_on") else MsgType.UPDATE
     return Alert(
         identifier=identifier_of(bulletin),
         sender=settings.CAP_UNIT,
@@ -152,14 +154,17 @@ def _references(bulletin: Bulletin) -> Iterable[Reference]:
 
 def _info(bulletin: Bulletin, language: str, ends: bool) -> Info:
     zh = language == "zh-CN"
-    event = _EVENT[BulletinKind(bulletin.kind)][0 if zh else 1]
+    by_name = (
+        _FLOOD if bulletin.reasons.get("hazard") == Hazard.FLOOD else _EVENT[BulletinKind(bulletin.kind)]
+    )
+    event = by_name[0 if zh else 1]
     ordered = bulletin.order_id is not None
     body = bulletin.body_zh if zh else bulletin.body_en
     return Info(
         language=language,
         categories=(Category.MET,) if bulletin.kind == BulletinKind.WARNING else (Category.SAFETY,),
         event=event,
-        response_types=(ResponseType.ALL_CLEAR if ends else ResponseType.EXECUTE,),
+        response_types=(_response(bulletin, ends),),
         urgency=Urgency.PAST if ends else Urgency.IMMEDIATE if bulletin.urgency >= 3 else Urgency.EXPECTED,
         severity=Severity.MINOR if ends else _SEVERITY[bulletin.urgency],
         certainty=Certainty.OBSERVED if ordered or _observed(bulletin) else Certainty.LIKELY,
@@ -173,6 +178,12 @@ def _info(bulletin: Bulletin, language: str, ends: bool) -> Info:
         parameters=(("level", bulletin.level), ("bulletin", str(bulletin.pk))),
         areas=tuple(_areas(bulletin.areas)),
     )
+
+
+def _response(bulletin: Bulletin, ends: bool) -> ResponseType:
+    if bulletin.reasons.get("expired"):
+        return ResponseType.MONITOR  # nobody knows that it is over
+    return ResponseType.ALL_CLEAR if ends else ResponseType.EXECUTE
 
 
 def _observed(bulletin: Bulletin) -> bool:

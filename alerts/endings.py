@@ -93,7 +93,12 @@ def _tell(changes: Iterable[Change], hazard: Hazard, as_of: datetime, now: datet
     cause = Cause(
         at=as_of,
         caused_at=now,
-        reasons=lambda streets: {"expired": True, "blind": blind, "slot_at": as_of.isoformat()},
+        reasons=lambda streets: {
+            "expired": True,
+            "blind": blind,
+            "hazard": hazard.value,
+            "slot_at": as_of.isoformat(),
+        },  # fmt: skip
         hazard=hazard,
         tell=tell,
     )

@@ -243,6 +243,7 @@ def _reasons(decision: Decision, ruled: Mapping[str, int], *, left: bool = False
     """`ruled`: what the rules gave where he decided; `left`: others of the district stay in the warning."""
     return {
         "by_hand": True,
+        "hazard": decision.hazard,
         "slot_at": decision.at.isoformat(),
         "until": decision.until.isoformat(),
         "ruled": dict(ruled),

@@ -49,6 +49,7 @@ class CodeField(serializers.ChoiceField):
 LEVEL_CHOICES = [(code, code) for code in LEVEL_CODES.values()]
 WARNING_CODES = {level.value: level.name.lower() for level in WarningLevel}
 GRAVE_CODES = {level: code for level, code in WARNING_CODES.items() if level}
+GRAVE_CHOICES = [(code, code) for code in GRAVE_CODES.values()]
 WARNING_CHOICES = [(code, code) for code in WARNING_CODES.values()]
 
 

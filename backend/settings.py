@@ -236,6 +236,9 @@ SPECTACULAR_SETTINGS = {
         "ReceiptStateEnum": "notifications.models.ReceiptState",
         "CallResultEnum": "escalation.models.CallResult",
         "TaskStateEnum": "hazards.models.TaskState",
+        "HeldStateEnum": "alerts.models.HeldState",
+        "HandHazardEnum": "alerts.hand.RAISED",
+        "HandLevelEnum": "alerts.shapes.GRAVE_CHOICES",
     },
 }
 
