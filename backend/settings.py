@@ -41,7 +41,7 @@ def _gateway(name: str) -> None:
             _faults.append(f"{name}_{part} must be an https:// address.")
         elif url.scheme == "http" and url.hostname not in LOOPBACK:
             _faults.append(f"{name}_{part} must be https:// (http:// only on this machine itself).")
-    if not _number(f"{name}_RATE_PER_S", 10):
+    if not _number(f"{name}_RATE_PER_S", 1):
         _faults.append(f"{name}_RATE_PER_S must be at least 1.")
 
 
@@ -118,7 +118,7 @@ SMS_KEY, VOICE_KEY = _text("SMS_KEY"), _text("VOICE_KEY")  # our name there
 SMS_SECRET, VOICE_SECRET = _text("SMS_SECRET"), _text("VOICE_SECRET")  # signs both directions
 SMS_CA_FILE, VOICE_CA_FILE = _text("SMS_CA_FILE") or None, _text("VOICE_CA_FILE") or None
 SMS_CALLBACK_URL, VOICE_CALLBACK_URL = _text("SMS_CALLBACK_URL"), _text("VOICE_CALLBACK_URL")
-SMS_RATE_PER_S, VOICE_RATE_PER_S = _number("SMS_RATE_PER_S", 10), _number("VOICE_RATE_PER_S", 10)
+SMS_RATE_PER_S, VOICE_RATE_PER_S = _number("SMS_RATE_PER_S", 50), _number("VOICE_RATE_PER_S", 10)
 for _channel in ("SMS", "VOICE"):
     _gateway(_channel)
 
@@ -237,6 +237,7 @@ SPECTACULAR_SETTINGS = {
         "CallResultEnum": "escalation.models.CallResult",
         "TaskStateEnum": "hazards.models.TaskState",
         "HeldStateEnum": "alerts.models.HeldState",
+        "HazardEnum": "alerts.models.Hazard",
         "HandHazardEnum": "alerts.hand.RAISED",
         "HandLevelEnum": "alerts.shapes.GRAVE_CHOICES",
     },

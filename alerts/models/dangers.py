@@ -167,4 +167,8 @@ class WarningEvent(models.Model):
     note = models.CharField(max_length=200, blank=True, help_text="of who did it by hand")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["warning", "at", "action"], name="warning_event_once")]
+        constraints = [
+            models.UniqueConstraint(  # a person may do the same twice within a slot of a replayed storm
+                fields=["warning", "at", "action"], condition=Q(actor=None), name="warning_event_once"
+            )
+        ]

@@ -37,7 +37,7 @@ class Held(models.Model):
     warning = models.ForeignKey(Warning, models.PROTECT, related_name="held")
     words = models.JSONField(help_text="title, push and body, zh and en")
     fields = models.JSONField(
-        help_text="the other columns the bulletin will have; times as seconds from its release"
+        help_text="the other columns the bulletin will have; deadline_s counts from its release"
     )
     held_at = models.DateTimeField()
     release_at = models.DateTimeField(null=True, help_text="by itself then; null: only a person releases it")
