@@ -71,7 +71,8 @@ SELECT split_part(r.path, '/', %(depth)s) AS child, count(DISTINCT d.officer_id)
        count(DISTINCT d.officer_id) FILTER (WHERE n.lon IS NOT NULL AND n.lat IS NOT NULL)
 FROM notifications_delivery d
 JOIN hydrology_region r ON r.code = d.region_id
-JOIN notifications_receipt n ON n.delivery_id = d.id AND n.state = 'arrived'
+JOIN notifications_receipt n ON n.state = 'arrived'
+    AND n.delivery_id = CASE WHEN d.quiet THEN d.root_id ELSE d.id END  -- who has arrived there has arrived here
 WHERE d.dispatch_id = ANY(%(dispatches)s) AND starts_with(r.path, %(path)s)
 GROUP BY child
 """

@@ -64,10 +64,9 @@ def take(officer_id: int, answers: list[Answer], *, source: str, now: datetime) 
         renewed = _renewed(officer_id, answers)
         echoes = [answer.id for answer in answers]
         answers = [
-            one if one.state is ReceiptState.DELIVERED else replace(one, id=renewed.get(one.id, one.id))
-            for one in answers
+            one if _of_its_own(one) else replace(one, id=renewed.get(one.id, one.id)) for one in answers
         ]
-        asked = {answer.id for answer in answers}
+        asked = {answer.id for answer in answers} | set(renewed.values())
         # locked in id order, so two requests of one phone cannot wait for each other
         own = set(
             Delivery.objects.select_for_update()
@@ -104,7 +103,11 @@ def take(officer_id: int, answers: list[Answer], *, source: str, now: datetime) 
                 for answer in fresh.values()
             ]
         )
-        moved = _move(officer_id, fresh.values(), now)
+        forms = [answer for answer in fresh.values() if answer.form is not None]
+        for_both = [replace(one, id=renewed[one.id]) for one in forms if one.id in renewed]
+        moved = _move(officer_id, [*fresh.values(), *for_both], now)
+        if forms:
+            nudge("routine.forms")
         if asked_help := {a.id: (a.note, a.at) for a in fresh.values() if a.state is ReceiptState.HELP}:
             call_for_help(officer_id, asked_help, now=now)
         if any(answer.state is ReceiptState.CANNOT for answer in fresh.values()):
@@ -114,6 +117,11 @@ def take(officer_id: int, answers: list[Answer], *, source: str, now: datetime) 
     for dispatch in moved:
         hint("board", dispatch=dispatch)
     return results
+
+
+def _of_its_own(answer: Answer) -> bool:
+    """It says that the line came, or brings a form about the very order of the line: it is not the renewed one's."""
+    return answer.state is ReceiptState.DELIVERED or answer.form is not None
 
 
 def _renewed(officer_id: int, answers: list[Answer]) -> dict[int, int]:

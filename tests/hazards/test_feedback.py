@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ from hazards import feedback
 from hazards.models import Feedback, UnreadForm
 from hydrology.models import Region
 from notifications import dispatch, receipts
-from notifications.models import Delivery, Receipt, ReceiptState
+from notifications.models import Delivery, Receipt, ReceiptState, State
 from officers.models import Duty, Officer
-from tests.console.factories import HOUR
+from tests.console.factories import HOUR, make_bulletin
 from tests.hazards.conftest import (
     A1,
     A2,
@@ -167,7 +168,7 @@ def test_a_receipt_wakes_the_job(regions: Regions, django_capture_on_commit_call
     order = released()
     with django_capture_on_commit_callbacks() as woken:
         reported(officer, order, FORM, NOW + MINUTE)
-    assert "routine.forms" in [call.args[0] for call in woken if hasattr(call, "args") and call.args]
+    assert "routine.forms" in [call.args[0] for call in woken if isinstance(call, partial)]
 
 
 def test_a_form_that_cannot_be_read_is_kept_and_its_officer_told_which_field(regions: Regions) -> None:
@@ -195,6 +196,35 @@ def test_a_form_for_an_order_long_over_is_told_to_be_late(regions: Regions) -> N
     assert not Feedback.objects.exists()
 
 
+def test_a_form_on_what_renewed_a_message_counts_for_its_own_order(regions: Regions) -> None:
+    officer = person(regions[A1])
+    city = released()
+    district = released(EAST, at=NOW + MINUTE, thread=city.thread)
+    quiet = line(officer, district)
+    Delivery.objects.filter(pk=quiet.pk).update(quiet=True, root=line(officer, city))
+    for order in (district, city):
+        said = receipts.Answer(line(officer, order).pk, ReceiptState.REPORTED, NOW + HOUR, form=FORM)
+        receipts.take(officer.pk, [said], source="http", now=NOW + HOUR)
+        assert set(Delivery.objects.values_list("state", flat=True)) == {State.CONFIRMED}
+    feedback.take_forms(now=NOW + HOUR)
+    assert set(Feedback.objects.values_list("order", flat=True)) == {city.pk, district.pk}
+
+
+def test_a_reminder_may_be_answered_with_the_form(regions: Regions) -> None:
+    officer = person(regions[A1])
+    order = released()
+    about = f"feedback/{order.pk}/1"
+    told = make_bulletin(
+        kind="message", about=about, officers=[officer.pk], issued_at=NOW, valid_until=NOW + HOUR
+    )
+    dispatch.take_up(now=NOW)
+    reminder = Delivery.objects.get(dispatch__bulletin=told)
+    said = receipts.Answer(reminder.pk, ReceiptState.REPORTED, NOW + MINUTE, form=FORM)
+    receipts.take(officer.pk, [said], source="http", now=NOW + MINUTE)
+    feedback.take_forms(now=NOW + MINUTE)
+    assert Feedback.objects.get().order == order
+
+
 def test_one_bad_form_holds_up_no_other(regions: Regions) -> None:
     good, bad = person(regions[A1]), person(regions[B1])
     order = released()
@@ -207,9 +237,7 @@ def test_one_bad_form_holds_up_no_other(regions: Regions) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_take_a_form_up_once() -> None:
     street = make_regions()[A]
-    order = released(at=NOW)
     people = [person(street) for _ in range(20)]
-    Bulletin.objects.filter(order=order).update()  # the bulletin stands; its audience is written anew
     order = released(at=NOW)
     for officer in people:
         reported(officer, order, FORM, NOW + MINUTE)
