@@ -28,8 +28,8 @@ def _number(name: str, default: int) -> int:
     return default
 
 
-def _gateway(name: str) -> None:
-    """SMS or VOICE: endpoint, key and secret belong together, and nothing goes over a network in the clear."""
+def _gateway(name: str, rate_per_s: int) -> int:
+    """Its rate a second. Endpoint, key and secret belong together; numbers go over no network in the clear."""
     given = [_text(f"{name}_{part}") for part in ("ENDPOINT", "KEY", "SECRET")]
     if any(given) and not all(given):
         _faults.append(
@@ -41,8 +41,10 @@ def _gateway(name: str) -> None:
             _faults.append(f"{name}_{part} must be an https:// address.")
         elif url.scheme == "http" and url.hostname not in LOOPBACK:
             _faults.append(f"{name}_{part} must be https:// (http:// only on this machine itself).")
-    if not _number(f"{name}_RATE_PER_S", 1):
+    rate_per_s = _number(f"{name}_RATE_PER_S", rate_per_s)
+    if not rate_per_s:
         _faults.append(f"{name}_RATE_PER_S must be at least 1.")
+    return rate_per_s
 
 
 def _flag(name: str) -> bool:
@@ -118,9 +120,7 @@ SMS_KEY, VOICE_KEY = _text("SMS_KEY"), _text("VOICE_KEY")  # our name there
 SMS_SECRET, VOICE_SECRET = _text("SMS_SECRET"), _text("VOICE_SECRET")  # signs both directions
 SMS_CA_FILE, VOICE_CA_FILE = _text("SMS_CA_FILE") or None, _text("VOICE_CA_FILE") or None
 SMS_CALLBACK_URL, VOICE_CALLBACK_URL = _text("SMS_CALLBACK_URL"), _text("VOICE_CALLBACK_URL")
-SMS_RATE_PER_S, VOICE_RATE_PER_S = _number("SMS_RATE_PER_S", 50), _number("VOICE_RATE_PER_S", 10)
-for _channel in ("SMS", "VOICE"):
-    _gateway(_channel)
+SMS_RATE_PER_S, VOICE_RATE_PER_S = _gateway("SMS", 50), _gateway("VOICE", 10)
 
 # CAP: who we are among alerting units (6 digits of region, 3 of agency, 3 of unit, 2 of extension), and our signature
 CAP_UNIT = _text("CAP_UNIT", "44030099900000")
