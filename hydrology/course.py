@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from hydrology.known import EVERYTHING, Known
 from hydrology.science.quality import Quality
 from hydrology.science.readings import Element, Reading
 
@@ -86,7 +87,7 @@ def courses_of(readings: Iterable[Reading]) -> defaultdict[tuple[str, Element], 
 
 
 def courses_over(
-    spans: Iterable[tuple[str, Element, datetime, datetime]],
+    spans: Iterable[tuple[str, Element, datetime, datetime]], known: Known = EVERYTHING
 ) -> defaultdict[tuple[str, Element], Course]:
     """What is stored in these spans (station, element, since, until), both ends included. One query."""
     courses: defaultdict[tuple[str, Element], Course] = defaultdict(Course)
@@ -96,7 +97,9 @@ def courses_over(
     keys = list(zip(*columns[:2], strict=True))
     instants: dict[float, datetime] = {}  # most stations report the same ones
     with connection.cursor() as cursor:
-        cursor.execute(_STORED, [*columns, min(columns[2]), max(columns[3])])
+        names = ("stations", "elements", "since", "until")
+        asked = dict(zip(names, columns, strict=True)) | {"first": min(columns[2]), "last": max(columns[3])}
+        cursor.execute(_STORED.format(known=known.sql), {**asked, **known.parameters})
         for nth, at_s, *row in cursor.fetchall():
             at = instants.get(at_s)
             if at is None:
@@ -121,13 +124,13 @@ def _spans(times: list[datetime]) -> list[tuple[datetime, datetime]]:
 # The last two bounds are those of all spans: literals, by which the planner leaves the other months alone.
 _STORED = """
 SELECT span.nth, o.*
-FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+FROM unnest(%(stations)s::text[], %(elements)s::text[], %(since)s::timestamptz[], %(until)s::timestamptz[])
      WITH ORDINALITY AS span(station, element, since, until, nth)
 CROSS JOIN LATERAL (
     SELECT extract(epoch FROM observed_at)::float8, revision, value, duration_s, quality, post_id
     FROM hydrology_observation
     WHERE station_id = span.station AND element = span.element AND observed_at BETWEEN span.since AND span.until
-      AND observed_at BETWEEN %s AND %s
+      AND observed_at BETWEEN %(first)s AND %(last)s AND {known}
     ORDER BY observed_at, revision OFFSET 0
 ) o
 """

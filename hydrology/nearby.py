@@ -14,6 +14,7 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from hydrology.fields import field_of
+from hydrology.known import EVERYTHING, Known
 from hydrology.models import GridRun
 from hydrology.science.consistency import LEAST_NEIGHBOURS, REACH_KM, Field, doubted_rain
 from hydrology.science.grids import KM_PER_DEGREE
@@ -53,9 +54,15 @@ class Said:
 class Surroundings:
     """The rain up to `at`, with what the batch itself says of it (`said`, nothing WRONG)."""
 
-    def __init__(self, at: datetime, said: Iterable[Said], places: Mapping[str, tuple[float, float]]) -> None:
+    def __init__(
+        self,
+        at: datetime,
+        said: Iterable[Said],
+        places: Mapping[str, tuple[float, float]],
+        known: Known = EVERYTHING,
+    ) -> None:
         self._at = at
-        gauges = _stored(at)
+        gauges = _stored(at, known)
         for one in said:
             if not at - THREE_HOURS < one.at <= at or one.duration_s > HOUR.total_seconds():
                 continue
@@ -120,15 +127,16 @@ def field_on(cells: NDArray[np.floating], lat: NDArray[np.float64], lon: NDArray
     return Field(cells.reshape(len(cells), lat.size, lon.size), lat, lon)
 
 
-def _stored(at: datetime) -> dict[str, Gauge]:
+def _stored(at: datetime, known: Known) -> dict[str, Gauge]:
     with connection.cursor() as cursor:
         asked = {
             "at": at,
             "since": at - THREE_HOURS,
             "rain": Element.RAIN.value,
             "wrong": Quality.WRONG.value,
+            **known.parameters,
         }
-        cursor.execute(_GAUGES, asked)
+        cursor.execute(_GAUGES.format(known=known.sql), asked)
         rows = cursor.fetchall()
     return {
         code: Gauge(
@@ -147,7 +155,7 @@ FROM (
     SELECT DISTINCT ON (station_id, observed_at) station_id, observed_at, value, quality, duration_s
     FROM hydrology_observation
     WHERE element = %(rain)s AND observed_at > %(since)s AND observed_at <= %(at)s
-      AND duration_s <= 3600
+      AND duration_s <= 3600 AND {known}
     ORDER BY station_id, observed_at, revision DESC
 ) o JOIN hydrology_station s ON s.code = o.station_id
 WHERE o.quality < %(wrong)s
