@@ -1,0 +1,362 @@
+"""Orders and their people: heads counted before, nobody told twice, each his own tasks, papers for whom it was delivered to."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from rest_framework.test import APIClient
+
+from alerts import orders
+from alerts.assessment.paper import PDF
+from alerts.models import Bulletin, Drill, DrillState, OrderEvent, ResponseOrder
+from foundation.clock import now
+from hydrology.models import Region
+from notifications import dispatch
+from notifications.consumers import _inbox_frames
+from notifications.inbox import _states, tell_states
+from notifications.models import Delivery, Dispatch
+from officers.models import Duty, Officer, Post
+from tests.alerts.conftest import DISTRICT, A, B, C, signed_in
+from tests.notifications.conftest import give_phone
+
+CITY = "4403"
+Regions = dict[str, Region]
+PAPER = b"%PDF-1.7\n1 0 obj\n%%EOF\n"
+
+
+class Desks:
+    """Desk and command of every authority, through their doors."""
+
+    def __init__(self, regions: Regions) -> None:
+        self.desk = signed_in((regions[CITY], Duty.DESK))
+        self.head = signed_in((regions[CITY], Duty.COMMAND))
+
+    def draft(self, authority: str, *areas: str, **said: Any) -> int:
+        body = {
+            "authority": authority, "areas": areas, "level": "II", "duties": ["flood"], "title_zh": "巡查",
+            "text_zh": "请巡查。", "valid_until": (now() + timedelta(hours=3)).isoformat(),
+        } | said  # fmt: skip
+        answer = self.desk.post("/api/v1/orders", body, format="json")
+        assert answer.status_code == 201, answer.content
+        return int(answer.json()["id"])
+
+    def act(self, pk: int, verb: str, **said: Any) -> Any:
+        who = self.head if verb == "approve" else self.desk
+        return who.post(f"/api/v1/orders/{pk}/{verb}", said, format="json")
+
+    def ready(self, authority: str, *areas: str, **said: Any) -> int:
+        pk = self.draft(authority, *areas, **said)
+        for verb in ("submit", "approve"):
+            assert self.act(pk, verb).status_code == 200
+        return pk
+
+    def issued(self, authority: str, *areas: str, **said: Any) -> int:
+        pk = self.ready(authority, *areas, **said)
+        assert self.act(pk, "issue").status_code == 200
+        dispatch.take_up(now=now())
+        return pk
+
+
+@pytest.fixture
+def desks(regions: Regions) -> Desks:
+    return Desks(regions)
+
+
+def rows() -> list[Any]:
+    return [list(model.objects.order_by("pk").values()) for model in (ResponseOrder, OrderEvent, Bulletin)]
+
+
+def heads(regions: Regions, person: Callable[..., Officer], *codes: str) -> list[Officer]:
+    return [person(regions[code]) for code in codes]
+
+
+def test_the_typed_count_must_be_the_present_one(
+    desks: Desks, regions: Regions, person: Callable[..., Officer]
+) -> None:
+    heads(regions, person, A, A, B)
+    pk = desks.ready(DISTRICT, A, B)
+    shown = desks.desk.post(
+        "/api/v1/orders/preview", {"areas": [A, B], "duties": ["flood"], "level": "II"}, format="json"
+    ).json()["officers"]
+    assert shown == 4  # and the city's desk
+    before = rows()
+    wrong = desks.act(pk, "issue", officers=3)
+    assert (wrong.status_code, wrong.json()["code"], wrong.json()["fields"]) == (
+        409, "head_count", {"officers": "4"}
+    )  # fmt: skip
+    assert rows() == before
+    right = desks.act(pk, "issue", officers=shown)
+    assert (right.status_code, right.json()["head_count"], right.json()["status"]) == (200, 4, "issued")
+    assert right.json()["undo_until"] is None and right.json()["released_at"]
+
+
+def test_an_order_nobody_would_hear_is_not_issued(regions: Regions, desks: Desks) -> None:
+    pk = desks.ready(DISTRICT, A)
+    Post.objects.filter(duty=Duty.DESK).update(valid_to=now() - timedelta(hours=1))
+    desks.desk = signed_in((regions[CITY], Duty.DESK))
+    Post.objects.filter(officer=desks.desk.officer).update(station=None)
+    stranger = signed_in((regions[CITY], Duty.DESK))
+    Drill.objects.create(
+        name="d", authority=regions[CITY], areas=[CITY], duties=["flood"], state=DrillState.RUNNING,
+        officers=[], created_at=now(), created_by=stranger.officer,
+    )  # fmt: skip
+    inside = desks.ready(DISTRICT, A, drill_of=Drill.objects.get().pk)
+    before = rows()
+    for said in ({}, {"officers": 0}, {"officers": 5}):
+        answer = desks.act(inside, "issue", **said)
+        assert (answer.status_code, answer.json()["code"]) == (409, "nobody")
+    assert rows() == before
+    assert desks.act(pk, "issue").status_code == 200, "outside the drill there is the desk"
+
+
+def test_a_drills_count_is_of_who_takes_part(
+    desks: Desks, regions: Regions, person: Callable[..., Officer]
+) -> None:
+    one, _ = heads(regions, person, A, A)
+    drill = Drill.objects.create(
+        name="d", authority=regions[CITY], areas=[CITY], duties=["flood"], state=DrillState.RUNNING,
+        officers=[one.pk], created_at=now(), created_by=one,
+    )  # fmt: skip
+    pk = desks.ready(DISTRICT, A, drill_of=drill.pk)
+    assert desks.act(pk, "issue", officers=1).status_code == 200
+
+
+def test_an_undo_window_is_shown_and_used_through_the_door(desks: Desks) -> None:
+    pk = desks.ready(DISTRICT, A)
+    waiting = desks.act(pk, "issue", undo_s=10).json()
+    assert (waiting["status"], waiting["released_at"]) == ("issued", None)
+    assert waiting["undo_until"] == waiting["release_at"]
+    taken_back = desks.act(pk, "undo", note="范围有误").json()
+    assert (taken_back["status"], taken_back["undo_until"]) == ("approved", None)
+    assert desks.act(pk, "issue", undo_s=61).status_code == 400
+    assert desks.act(pk, "issue").json()["released_at"]
+    late = desks.act(pk, "undo")
+    assert (late.status_code, late.json()["code"]) == (409, "already_released")
+
+
+def said_to(officer: Officer) -> list[tuple[str, bool]]:
+    """What he was told, oldest first: (title, quiet)."""
+    lines = Delivery.objects.filter(officer=officer).order_by("id")
+    return list(lines.values_list("dispatch__bulletin__requires", "quiet"))
+
+
+def test_who_the_new_order_leaves_out_is_called_off_and_nobody_hears_both(
+    desks: Desks, regions: Regions, person: Callable[..., Officer]
+) -> None:
+    stays, leaves, reporter = person(regions[A]), person(regions[B]), person(regions[A], duty=Duty.REPORTER)
+    moved = person(regions[B])  # holds a post in both
+    Post.objects.create(
+        officer=moved, duty=Duty.FLOOD, region=regions[A], valid_from=now() - timedelta(days=1)
+    )
+    first = desks.issued(DISTRICT, A, B, duties=["flood", "reporter"])
+    second = desks.issued(DISTRICT, A, level="III", replaces=first)
+    dispatch.take_up(now=now())
+    for gone in (leaves, reporter):
+        assert said_to(gone) == [("confirm", False), ("open", False)]
+    for kept in (stays, moved, desks.desk.officer):
+        assert said_to(kept) == [("confirm", False), ("confirm", False)]
+    off = Bulletin.objects.get(requires="open")
+    assert (off.order_id, sorted(off.officers)) == (first, sorted([leaves.pk, reporter.pk]))
+    assert off.body_zh.startswith("新指令不再包含您的责任区或岗位。")
+    told = desks.desk.get(f"/api/v1/orders/{first}").json()
+    assert (told["status"], told["replaced_by"], told["ended_at"]) == (
+        "superseded", second, desks.desk.get(f"/api/v1/orders/{second}").json()["released_at"]
+    )  # fmt: skip
+    assert "Update" in desks.desk.get(f"/api/v1/orders/{second}.cap").content.decode()
+
+
+def test_a_districts_order_reaches_anew_only_who_has_not_the_citys(
+    desks: Desks, regions: Regions, person: Callable[..., Officer]
+) -> None:
+    both, new = person(regions[A]), person(regions[B])
+    city = desks.issued(CITY, A, level="II", tasks=[{"text_zh": "市任务"}])
+    desks.issued(DISTRICT, A, B, level="II", under=city, tasks=[{"text_zh": "区任务", "due_min": 30}])
+    assert said_to(both) == [("confirm", False), ("confirm", True)]
+    assert said_to(new) == [("confirm", False)]
+    quiet = Delivery.objects.get(officer=both, quiet=True)
+    assert quiet.root == Delivery.objects.get(officer=both, quiet=False)
+
+
+def test_a_graver_order_of_the_district_rings_again(
+    desks: Desks, regions: Regions, person: Callable[..., Officer]
+) -> None:
+    officer = person(regions[A])
+    city = desks.issued(CITY, A, level="IV")
+    desks.issued(DISTRICT, A, level="II", under=city)
+    assert said_to(officer) == [("confirm", False)] * 2
+
+
+def test_what_was_called_off_since_renews_nothing(
+    desks: Desks, regions: Regions, person: Callable[..., Officer]
+) -> None:
+    officer = person(regions[A])
+    city = desks.issued(CITY, A, level="II")
+    added = desks.ready(DISTRICT, A, level="II", under=city)
+    desks.act(city, "end")
+    dispatch.take_up(now=now())
+    desks.act(added, "issue")
+    dispatch.take_up(now=now())
+    assert said_to(officer) == [("confirm", False), ("open", False), ("confirm", False)]
+
+
+def inbox(api: APIClient) -> list[dict[str, Any]]:
+    return list(api.get("/api/v1/inbox").json()["items"])
+
+
+def phone(region: Region, *more: tuple[Region, Duty], duty: Duty = Duty.FLOOD) -> APIClient:
+    api = signed_in((region, duty), *more)
+    give_phone(api.officer)
+    return api
+
+
+TASKS = [
+    {"text_zh": "人人", "text_en": "everybody"},
+    {"duty": "flood", "level": "street", "text_zh": "街道三防", "text_en": "street flood", "due_min": 30},
+    {"duty": "flood", "level": "district", "text_zh": "区三防", "text_en": "district flood"},
+    {"duty": "reporter", "text_zh": "信息员", "text_en": "reporter"},
+    {"duty": "desk", "text_zh": "值班", "text_en": "desk"},
+]
+
+
+def test_each_sees_his_own_tasks_by_duty_and_level_of_his_post(desks: Desks, regions: Regions) -> None:
+    street, district = phone(regions[A]), phone(regions[DISTRICT])
+    reporter = phone(regions[A], duty=Duty.REPORTER)
+    both = phone(regions[A], (regions[A], Duty.REPORTER))
+    pk = desks.issued(CITY, DISTRICT, duties=["flood", "reporter"], tasks=TASKS)
+    seen = {
+        name: [task["text"] for task in inbox(api)[0]["tasks"]]
+        for name, api in {
+            "street": street, "district": district, "reporter": reporter, "both": both, "desk": desks.desk
+        }.items()
+    }  # fmt: skip
+    assert seen == {
+        "street": ["人人", "街道三防"],
+        "district": ["人人", "区三防"],
+        "reporter": ["人人", "信息员"],
+        "both": ["人人", "街道三防", "信息员"],
+        "desk": ["人人", "值班"],
+    }
+    item = inbox(street)[0]
+    assert (item["thread"], item["quiet"], item["ref"]) == (f"order/{pk}", False, f"order/{pk}")
+    released_at = ResponseOrder.objects.get(pk=pk).released_at
+    assert released_at is not None
+    due = [task["due_at"] for task in item["tasks"]]
+    assert due[0] is None and due[1].endswith("+08:00")
+    assert item["tasks"][0]["state"] is None
+
+
+def test_added_tasks_stand_beside_the_citys_in_the_first_message_and_leave_with_their_order(
+    desks: Desks, regions: Regions
+) -> None:
+    here, there = phone(regions[A]), phone(regions[C])
+    city = desks.issued(CITY, DISTRICT, "440304", tasks=[{"text_zh": "市"}])
+    added = desks.issued(DISTRICT, A, under=city, tasks=[{"text_zh": "区"}])
+    street = desks.issued(A, A, under=added, tasks=[{"text_zh": "街道"}])
+    assert [[task["text"] for task in item["tasks"]] for item in inbox(here)] == [["市", "区", "街道"]] * 3
+    assert [item["quiet"] for item in inbox(here)] == [False, True, True]
+    assert [[task["text"] for task in item["tasks"]] for item in inbox(there)] == [["市"]]
+    desks.act(added, "end")
+    assert [task["text"] for task in inbox(here)[0]["tasks"]] == ["市", "街道"]
+    desks.act(street, "withdraw")
+    desks.act(city, "end")
+    dispatch.take_up(now=now())
+    assert {len(item["tasks"]) for item in inbox(here)} == {0}
+
+
+def test_a_page_of_items_costs_the_same_queries_however_many_orders_it_has(
+    desks: Desks, regions: Regions, django_assert_num_queries: Any
+) -> None:
+    api = phone(regions[A])
+    desks.issued(DISTRICT, A, duties=["flood", "reporter"], tasks=TASKS)
+    inbox(api)
+    with django_assert_num_queries(4):  # who he is, the page, the tasks, the papers
+        assert len(inbox(api)) == 1
+    for _ in range(4):
+        desks.issued(DISTRICT, A, duties=["flood", "reporter"], tasks=TASKS)
+    with django_assert_num_queries(4):
+        assert len(inbox(api)) == 5
+
+
+def test_the_socket_says_what_the_inbox_says_in_two_queries_more_than_without_tasks(
+    desks: Desks, regions: Regions, django_assert_num_queries: Any
+) -> None:
+    apis = [phone(regions[A]) for _ in range(3)] + [phone(regions[B], duty=Duty.REPORTER)]
+    apis[1].officer.language = "en"
+    apis[1].officer.save()
+    desks.issued(DISTRICT, A, B, duties=["flood", "reporter"], tasks=TASKS)
+    one = Dispatch.objects.get()
+    with django_assert_num_queries(4):
+        frames = dict(_inbox_frames(one.pk, [api.officer.pk for api in apis]))
+    for api in apis:
+        frame = json.loads(frames[api.officer.pk])
+        assert frame.pop("type") == "inbox"
+        assert frame == inbox(api)[0]
+
+
+def test_a_room_above_may_say_what_was_reported_of_a_task(desks: Desks, regions: Regions) -> None:
+    api = phone(regions[A])
+    desks.issued(DISTRICT, A, duties=["flood", "reporter"], tasks=TASKS)
+    item = inbox(api)[0]["tasks"]
+    said = {(api.officer.pk, item[1]["id"]): "done"}
+    tell_states(lambda asked: {key: said[key] for key in asked if key in said})
+    try:
+        assert [task["state"] for task in inbox(api)[0]["tasks"]] == [None, "done"]
+    finally:
+        _states.pop()
+
+
+def attach(api: APIClient, pk: int, body: bytes = PAPER, name: str = "通知.pdf") -> Any:
+    return api.post(f"/api/v1/orders/{pk}/attachments", {"file": SimpleUploadedFile(name, body)})
+
+
+def test_a_paper_is_given_to_whom_the_order_was_delivered_to_and_to_nobody_else(
+    desks: Desks, regions: Regions
+) -> None:
+    here, there = phone(regions[A]), phone(regions[C])
+    pk = desks.draft(DISTRICT, A)
+    made = attach(desks.desk, pk)
+    assert made.status_code == 201
+    path = f"/api/v1/orders/{pk}/attachments/{made.json()['id']}"
+    assert here.get(path).status_code == 404, "nothing was delivered yet"
+    for verb in ("submit", "approve", "issue"):
+        desks.act(pk, verb)
+    dispatch.take_up(now=now())
+    shown = inbox(here)[0]["attachments"]
+    assert shown == [{"id": made.json()["id"], "name": "通知.pdf", "media_type": PDF, "size": len(PAPER)}]
+    got = here.get(path)
+    assert (got.status_code, got.content, got["Content-Type"]) == (200, PAPER, PDF)
+    assert got["X-Content-Type-Options"] == "nosniff"
+    assert got["Content-Disposition"].startswith("attachment; filename*=utf-8''")
+    again = here.get(path, HTTP_IF_NONE_MATCH=got["ETag"])
+    assert (again.status_code, again.content) == (304, b"")
+    assert there.get(path).status_code == 404
+    assert there.get(f"/api/v1/orders/{pk + 1}/attachments/{made.json()['id']}").status_code == 404
+    assert desks.desk.get(path).status_code == 200
+
+
+def test_papers_are_frozen_with_the_order(desks: Desks) -> None:
+    pk = desks.draft(DISTRICT, A)
+    paper = attach(desks.desk, pk).json()
+    assert attach(desks.desk, pk, name="same.pdf").status_code == 200, "the same content is one paper"
+    other = attach(desks.desk, pk, PAPER + b" ", "b.pdf").json()
+    path = f"/api/v1/orders/{pk}/attachments"
+    assert desks.desk.delete(f"{path}/{other['id']}").status_code == 204
+    assert desks.desk.delete(f"{path}/{other['id']}").status_code == 404
+    desks.act(pk, "submit")
+    for refused in (attach(desks.desk, pk, PAPER + b"x%%EOF"), desks.desk.delete(f"{path}/{paper['id']}")):
+        assert (refused.status_code, refused.json()["code"]) == (409, "order_closed")
+    order = desks.desk.get(f"/api/v1/orders/{pk}").json()
+    assert [one["id"] for one in order["attachments"]] == [paper["id"]]
+
+
+def test_release_tells_the_paper_count(desks: Desks, regions: Regions) -> None:
+    pk = desks.draft(DISTRICT, A)
+    attach(desks.desk, pk)
+    for verb in ("submit", "approve"):
+        desks.act(pk, verb)
+    desks.act(pk, "issue", undo_s=1)
+    assert orders.release_due(now=now() + timedelta(seconds=2)) == 1
+    assert "附件1份。" in Bulletin.objects.get().body_zh
