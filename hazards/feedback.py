@@ -197,6 +197,6 @@ def _unread(receipt: Receipt, refusal: Refusal, now: datetime) -> None:
         requires=Requires.OPEN,
         valid_until=now + UNREAD_VALIDITY,
         drill=told.drill,
-        drill_of=told.drill_of,
+        drill_of_id=told.drill_of_id,
         caused_at=receipt.received_at,
     )

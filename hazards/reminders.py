@@ -278,6 +278,6 @@ def _say(
         deadline_at=deadline_at,
         valid_until=now + VALIDITY,
         drill=order.drill,
-        drill_of=order.drill_of,
+        drill_of_id=order.drill_of_id,
         caused_at=now,
     )
