@@ -88,30 +88,32 @@ def _gravity(faults: list[str]) -> int:
     return sum(weights[fault] for fault in faults)
 
 
+# a place and a post meet by one key: nested loops over CASE took 10 s for 1,100 places and 48,000 posts
 _COVERAGE = """
 WITH tapped AS (
     SELECT officer_id, max(opened_at) AS at FROM notifications_delivery WHERE opened_at > %(since)s GROUP BY officer_id
-), people AS (
-    SELECT p.region_id, p.station_id, p.officer_id, p.rank, p.duty, t.at AS tapped_at,
-           EXISTS (SELECT 1 FROM officers_device v
-                   WHERE v.officer_id = p.officer_id AND v.retired_at IS NULL AND v.token <> '') AS live
-    FROM officers_post p JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
-    LEFT JOIN tapped t ON t.officer_id = p.officer_id
-    WHERE p.duty = ANY(%(duties)s) AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
 ), places AS (
-    SELECT 'street' AS kind, r.code, r.name, r.code AS region, r.path, NULL AS station
+    SELECT 'street' AS kind, r.code, r.name, r.code AS region, r.path, 'region ' || r.code AS key
     FROM hydrology_region r WHERE r.level = 'street'
     UNION ALL
-    SELECT s.kind, s.code, s.name, s.region_id, r.path, s.code
+    SELECT s.kind, s.code, s.name, s.region_id, r.path, 'station ' || s.code
     FROM hydrology_station s JOIN hydrology_region r ON r.code = s.region_id WHERE s.kind = ANY(%(kinds)s)
+), posts AS (
+    SELECT coalesce('station ' || p.station_id, 'region ' || p.region_id) AS key, p.officer_id, p.rank, p.duty
+    FROM officers_post p JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
+    WHERE p.duty = ANY(%(duties)s) AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
+), people AS (
+    SELECT l.kind, l.code, l.name, l.region, p.officer_id, p.rank
+    FROM places l LEFT JOIN posts p ON p.key = l.key
+        AND (p.duty = 'flood' OR l.kind = 'HP')  -- a hazard point may be a reporter's
+    WHERE l.path LIKE ANY(%(paths)s)
 )
-SELECT l.kind, l.code, l.name, l.region,
+SELECT p.kind, p.code, p.name, p.region,
        count(DISTINCT p.officer_id) FILTER (WHERE p.rank = 'A'), count(DISTINCT p.officer_id) FILTER (WHERE p.rank = 'B'),
-       count(DISTINCT p.officer_id) FILTER (WHERE p.live), max(p.tapped_at)
-FROM places l
-LEFT JOIN people p ON CASE WHEN l.station IS NULL THEN p.region_id = l.region AND p.station_id IS NULL
-                      ELSE p.station_id = l.station END
-    AND (p.duty = 'flood' OR l.kind = 'HP')  -- a hazard point may be a reporter's
-WHERE l.path LIKE ANY(%(paths)s)
-GROUP BY l.kind, l.code, l.name, l.region
+       count(DISTINCT p.officer_id) FILTER (WHERE EXISTS (
+           SELECT 1 FROM officers_device v
+           WHERE v.officer_id = p.officer_id AND v.retired_at IS NULL AND v.token <> '')),
+       max(t.at)
+FROM people p LEFT JOIN tapped t ON t.officer_id = p.officer_id
+GROUP BY p.kind, p.code, p.name, p.region
 """
