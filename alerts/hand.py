@@ -21,7 +21,15 @@ from alerts.assessment import lifecycle
 from alerts.assessment.hand_words import HandStory, hand_words
 from alerts.assessment.lifecycle import Action, Change, PlaceState, Step
 from alerts.assessment.wording import Words
-from alerts.hand_checks import Asked, check_drill, district_of, require_note, targets
+from alerts.hand_checks import (
+    Asked,
+    check_drill,
+    district_of,
+    require_level,
+    require_note,
+    require_running,
+    targets,
+)
 from alerts.models import Drill, Hazard, Warning, WatchMark
 from alerts.warnings import VALIDITY, Cause
 from foundation.errors import Refusal, not_found
@@ -74,9 +82,10 @@ def begin(
     Raises Refusal for a stranger's or no street, no note, a warning that is open already; then nothing is changed.
     """
     require_note(asked.note)
+    level = require_level(asked)
     district, streets = district_of(asked.streets, scope)
     if drill is not None:
-        check_drill(drill, hazard, district, streets)
+        check_drill(drill, hazard, scope, streets)
     mark = _mark(hazard, drill)
     decision = Decision(officer_id, Action.RAISE, asked, hazard, drill, _clock(hazard, mark, now), now)
     opened = (
@@ -90,9 +99,7 @@ def begin(
             status=409,
             fields={"warning": str(opened.pk)},
         )
-    if asked.level is None:
-        raise Refusal("level_wanted", zh="请选择级别。", en="Say which level.", fields={"level": ""})
-    levels = {street.code: asked.level for street in streets}
+    levels = dict.fromkeys((street.code for street in streets), level)
     return _in_district(None, district, mark, levels, decision)
 
 
@@ -140,7 +147,9 @@ def holds(warning: Warning) -> dict[str, dict[str, Any]]:
 def _mark(hazard: str, drill: int | None) -> Any:
     """The mark of the hazard or of the exercise, locked as its watch locks it."""
     if drill is not None:
-        return Drill.objects.select_for_update(of=("self",), no_key=True).get(pk=drill)
+        exercise = Drill.objects.select_for_update(of=("self",), no_key=True).get(pk=drill)
+        require_running(exercise)
+        return exercise
     WatchMark.objects.get_or_create(hazard=hazard)
     return WatchMark.objects.select_for_update().get(hazard=hazard)
 
@@ -204,14 +213,12 @@ def _at_station(warning: Warning, mark: Mark, level: int, decision: Decision) ->
     assert warning.station is not None
     _, ruled = _decide(mark, {warning.station.pk: level}, decision)
     speaks = decision.action is not Action.HOLD
-    words = _words(
-        decision, Step(decision.action, level, (), speaks), warning.station.name, [], warning.drill
-    )
+    step = Step(decision.action, level, (), speaks)
     notices.act(
         warning,
         level,
         decision.action,
-        words if speaks else None,
+        _words(decision, step, warning.station.name, [], warning.drill) if speaks else None,
         at=decision.at,
         reasons=_reasons(decision, ruled),
         actor=decision.officer,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from alerts import drills
 from alerts.assessment.lifecycle import Action
-from alerts.models import Hazard, Warning, WarningLevel
-from foundation.errors import Refusal
-from foundation.scope import Scope
+from alerts.models import Drill, DrillState, Hazard, Warning, WarningLevel
+from foundation.errors import Refusal, not_found
+from foundation.scope import Scope, below
 from hydrology.models import Level, Region
 
 MOST_STREETS = 100
@@ -39,6 +39,12 @@ def require_note(note: str) -> None:
         )
 
 
+def require_level(asked: Asked) -> int:
+    if asked.level is None:
+        raise Refusal("level_wanted", zh="请选择级别。", en="Say which level.", fields={"level": ""})
+    return asked.level
+
+
 def district_of(codes: Sequence[str], scope: Scope) -> tuple[Region, list[Region]]:
     """(the district, its streets) of these codes, for a desk of that district or above."""
     if not codes:
@@ -60,8 +66,22 @@ def district_of(codes: Sequence[str], scope: Scope) -> tuple[Region, list[Region
     return district, [found[code] for code in dict.fromkeys(codes)]
 
 
-def check_drill(drill_id: int, hazard: str, district: Region, streets: Sequence[Region]) -> None:
-    """A warning inside an exercise: its storm is rain, it is running, and the streets are in its areas."""
+def require_running(drill: Drill) -> None:
+    if drill.state != DrillState.RUNNING:
+        raise Refusal(
+            "drill_not_running",
+            zh=f"演练“{drill.name}”当前为“{drill.get_state_display()}”，只有进行中的演练可以操作预警。",
+            en=f"The drill is {drill.state}: its warnings are moved while it runs.",
+            status=409,
+            fields={"state": drill.state},
+        )
+
+
+def check_drill(drill_id: int, hazard: str, scope: Scope, streets: Sequence[Region]) -> None:
+    """A warning inside an exercise: its storm is rain, and the streets are in its areas."""
+    drill = Drill.objects.select_related("authority").filter(pk=drill_id).first()
+    if drill is None or not below(drill.authority.path, scope.water_paths):
+        raise not_found("演练", "drill")
     if hazard != Hazard.RAINSTORM:
         raise Refusal(
             "drill_rain_only",
@@ -69,7 +89,7 @@ def check_drill(drill_id: int, hazard: str, district: Region, streets: Sequence[
             en="Inside a drill only rain is warned of.",
             fields={"hazard": hazard},
         )
-    drills.require_running(drill_id, streets, district)
+    drills.require_inside(drill_id, streets)
 
 
 def targets(warning: Warning, action: Action, asked: Asked) -> dict[str, int]:
@@ -152,13 +172,8 @@ def _extended(warning: Warning, asked: Asked, inside: Mapping[str, int]) -> dict
 
 
 def _check_level(action: Action, asked: Asked) -> None:
-    if action in NEEDS_LEVEL and asked.level is None:
-        raise Refusal(
-            "level_wanted",
-            zh="请选择级别。",
-            en="Say which level.",
-            fields={"level": ""},
-        )
+    if action in NEEDS_LEVEL:
+        require_level(asked)
     if action not in TAKES_LEVEL and asked.level is not None:
         raise Refusal(
             "level_not_wanted",
