@@ -47,7 +47,7 @@ SELECT count(*) FROM (
     FROM unnest(%(dispatch)s::bigint[], %(waited)s::bool[], %(dark)s::bool[]) AS t(dispatch, waited, dark)
     JOIN notifications_delivery d ON d.dispatch_id = t.dispatch AND NOT d.quiet
     WHERE d.state <> 'confirmed' AND (t.waited OR t.dark AND d.state = 'failed_perm' AND d.reason = 'no_live_device')
-       OR {REFUSED.format(d="d")} AND EXISTS (
+       OR d.id IN ({REFUSED}) AND EXISTS (
            SELECT 1 FROM notifications_receipt r
            WHERE r.delivery_id = d.id AND r.state = 'cannot' AND r.received_at < %(late)s)
     EXCEPT

@@ -12,60 +12,89 @@ from django.db import connection
 from escalation.ladder import Ladder, Step, step
 from notifications.models import REFUSED
 
-_STEPS = f"""
-    SELECT s.bulletin_id AS bulletin, s.id AS dispatch, c.id AS climb, c.delivery_id, d.region_id, c.state, c.rungs, c.waits_s,
-           c.channels, c.rung, c.due_at, said.cannot,
-           CASE WHEN d.state = 'confirmed' AND NOT said.cannot THEN 'confirmed'
-                WHEN EXISTS (
-                    SELECT 1 FROM notifications_dispatch ds
-                    JOIN notifications_delivery dd ON dd.dispatch_id = ds.id
-                    WHERE ds.bulletin_id = s.bulletin_id AND ds.errand = 'deputy'
-                      AND dd.region_id = d.region_id AND dd.state = 'confirmed' AND NOT {REFUSED.format(d="dd")}
-                ) THEN 'deputy confirmed'
-                WHEN c.of_group <= kept.enough THEN 'enough of the group' ELSE '' END AS answered,
-           -- a later message of the same warning or thread, no less grave, to the same person is chased instead
+# Everything is asked once for all of them, in sets: asked for each climb it took 0.25 ms, of 45,000 ten seconds.
+_DUE = f"""
+WITH at AS MATERIALIZED (
+    SELECT c.*, d.officer_id, d.region_id, d.state = 'confirmed' AS confirmed, d.dispatch_id, s.bulletin_id
+    FROM (
+        SELECT * FROM escalation_climb WHERE state = 'climbing'
+        UNION ALL
+        SELECT x.* FROM escalation_calltask t JOIN escalation_climb x ON x.id = t.climb_id
+        WHERE t.done_at IS NULL AND x.state = 'exhausted'
+    ) c
+    JOIN notifications_delivery d ON d.id = c.delivery_id
+    JOIN notifications_dispatch s ON s.id = d.dispatch_id
+    WHERE %(bulletins)s::bigint[] IS NULL OR s.bulletin_id = ANY(%(bulletins)s)
+), told AS MATERIALIZED (
+    SELECT b.id, b.warning_id, b.thread, b.urgency, b.drill, b.stations,
            CASE WHEN b.valid_until <= %(now)s THEN 'no longer valid'
                 WHEN w.ended_at IS NOT NULL THEN 'warning cancelled'
                 WHEN o.status IN ('withdrawn', 'ended', 'superseded') THEN 'order ' || o.status
                 WHEN g.state IN ('paused', 'ended') THEN 'drill ' || g.state
                 WHEN b.about <> '' AND EXISTS (SELECT 1 FROM alerts_bulletin sb WHERE sb.supersedes_id = b.id)
-                    THEN 'all clear'
-                WHEN EXISTS (
-                    SELECT 1 FROM notifications_delivery nd
-                    JOIN notifications_dispatch ns ON ns.id = nd.dispatch_id AND ns.errand = 'first'
-                    JOIN alerts_bulletin nb ON nb.id = ns.bulletin_id
-                    WHERE nd.officer_id = d.officer_id AND nd.id > d.id AND NOT nd.quiet
-                      AND (nb.warning_id = b.warning_id OR b.thread <> '' AND nb.thread = b.thread)
-                      AND nb.urgency >= b.urgency AND nb.requires IN ('confirm', 'report') AND nb.drill = b.drill
-                ) THEN 'told anew' ELSE '' END AS ended
-    FROM escalation_climb c
-    JOIN notifications_delivery d ON d.id = c.delivery_id
-    JOIN notifications_dispatch s ON s.id = d.dispatch_id
-    JOIN alerts_bulletin b ON b.id = s.bulletin_id
+                    THEN 'all clear' ELSE '' END AS ended
+    FROM alerts_bulletin b
     LEFT JOIN alerts_warning w ON w.id = b.warning_id
     LEFT JOIN alerts_responseorder o ON o.id = b.order_id
     LEFT JOIN alerts_drill g ON g.id = b.drill_of_id
-    CROSS JOIN LATERAL (SELECT {REFUSED.format(d="d")} AS cannot) said
-    LEFT JOIN LATERAL (  -- of the stations he keeps, the one with the fewest answers decides
-        SELECT min(answers.people) AS enough FROM officers_post own
-        CROSS JOIN LATERAL (
-            SELECT count(DISTINCT p.officer_id) AS people FROM officers_post p
-            JOIN notifications_dispatch ds ON ds.bulletin_id = s.bulletin_id
-            JOIN notifications_delivery dd ON dd.dispatch_id = ds.id AND dd.officer_id = p.officer_id
-            -- a repeat follows its first delivery's state, but what was said hangs on the first
-            WHERE p.station_id = own.station_id AND dd.root_id IS NULL AND dd.state = 'confirmed' AND NOT {REFUSED.format(d="dd")}
-              AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
-        ) answers
-        WHERE c.of_group IS NOT NULL AND own.officer_id = d.officer_id AND own.station_id = ANY(b.stations)
-          AND own.valid_from <= %(now)s AND (own.valid_to IS NULL OR own.valid_to > %(now)s)
-    ) kept ON true
-    WHERE (c.state = 'climbing'
-        OR c.state = 'exhausted' AND EXISTS (SELECT 1 FROM escalation_calltask t
-                                             WHERE t.climb_id = c.id AND t.done_at IS NULL))
-"""
-# an exhausted climb whose call is still open can only end otherwise
-_DUE = f"""
-SELECT * FROM ({_STEPS} AND (%(bulletins)s::bigint[] IS NULL OR s.bulletin_id = ANY(%(bulletins)s))) steps
+    WHERE b.id IN (SELECT bulletin_id FROM at)
+), refused AS MATERIALIZED ({REFUSED}
+), deputies AS MATERIALIZED (
+    SELECT DISTINCT s.bulletin_id, d.region_id
+    FROM notifications_dispatch s JOIN notifications_delivery d ON d.dispatch_id = s.id
+    WHERE s.errand = 'deputy' AND s.bulletin_id IN (SELECT id FROM told)
+      AND d.state = 'confirmed' AND d.id NOT IN (SELECT delivery_id FROM refused)
+), later AS MATERIALIZED (  -- of the same warning or thread, no less grave
+    SELECT told.id, s.id AS dispatch_id
+    FROM told
+    CROSS JOIN LATERAL (
+        SELECT id, urgency, requires, drill FROM alerts_bulletin WHERE warning_id = told.warning_id
+        UNION
+        SELECT id, urgency, requires, drill FROM alerts_bulletin WHERE thread <> '' AND thread = told.thread
+    ) b
+    JOIN notifications_dispatch s ON s.bulletin_id = b.id AND s.errand = 'first'
+    WHERE b.id <> told.id AND b.urgency >= told.urgency AND b.requires IN ('confirm', 'report') AND b.drill = told.drill
+), anew AS MATERIALIZED (  -- he is chased for that message instead
+    SELECT DISTINCT at.id FROM at
+    JOIN later ON later.id = at.bulletin_id
+    JOIN notifications_delivery d ON d.dispatch_id = later.dispatch_id AND d.officer_id = at.officer_id
+    WHERE d.id > at.delivery_id AND NOT d.quiet
+), posts AS (
+    SELECT * FROM officers_post WHERE valid_from <= %(now)s AND (valid_to IS NULL OR valid_to > %(now)s)
+), answers AS MATERIALIZED (
+    SELECT told.id AS bulletin_id, p.station_id, count(DISTINCT p.officer_id) AS people
+    FROM told
+    JOIN notifications_dispatch s ON s.bulletin_id = told.id
+    -- a repeat follows its first delivery's state, but what was said hangs on the first
+    JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.root_id IS NULL AND d.state = 'confirmed'
+    JOIN posts p ON p.officer_id = d.officer_id AND p.station_id = ANY(told.stations)
+    WHERE told.id IN (SELECT bulletin_id FROM at WHERE of_group IS NOT NULL)
+      AND d.id NOT IN (SELECT delivery_id FROM refused)
+    GROUP BY told.id, p.station_id
+), kept AS MATERIALIZED (  -- of the stations he keeps, the one with the fewest answers decides
+    SELECT at.id, min(coalesce(answers.people, 0)) AS enough
+    FROM at JOIN told ON told.id = at.bulletin_id
+    JOIN posts p ON p.officer_id = at.officer_id AND p.station_id = ANY(told.stations)
+    LEFT JOIN answers ON answers.bulletin_id = told.id AND answers.station_id = p.station_id
+    WHERE at.of_group IS NOT NULL
+    GROUP BY at.id
+)
+SELECT * FROM (
+    SELECT at.bulletin_id AS bulletin, at.dispatch_id, at.id AS climb, at.delivery_id, at.region_id, at.state,
+           at.rungs, at.waits_s, at.channels, at.rung, at.due_at, said.cannot,
+           CASE WHEN at.confirmed AND NOT said.cannot THEN 'confirmed'
+                WHEN deputies.region_id IS NOT NULL THEN 'deputy confirmed'
+                WHEN at.of_group <= kept.enough THEN 'enough of the group' ELSE '' END AS answered,
+           CASE WHEN told.ended <> '' THEN told.ended
+                WHEN anew.id IS NOT NULL THEN 'told anew' ELSE '' END AS ended
+    FROM at
+    JOIN told ON told.id = at.bulletin_id
+    CROSS JOIN LATERAL (SELECT at.delivery_id IN (SELECT delivery_id FROM refused) AS cannot) said
+    LEFT JOIN deputies ON deputies.bulletin_id = at.bulletin_id AND deputies.region_id = at.region_id
+    LEFT JOIN kept ON kept.id = at.id
+    LEFT JOIN anew ON anew.id = at.id
+) standing
+-- an exhausted climb whose call is still open can only end otherwise
 WHERE answered <> '' OR ended <> '' OR state = 'climbing' AND (due_at <= %(now)s OR cannot)
 ORDER BY bulletin, due_at, climb
 """

@@ -31,8 +31,7 @@ WITH wanted AS (
 ), fresh AS (
     SELECT d.id FROM notifications_delivery d
     WHERE d.dispatch_id = ANY(%(dispatch)s) AND NOT d.quiet
-      AND (d.state <> 'confirmed' OR d.id IN (
-          SELECT n.delivery_id FROM notifications_receipt n WHERE n.state = 'cannot' AND n.received_at > %(since)s))
+      AND (d.state <> 'confirmed' OR d.id IN ({REFUSED}))
     EXCEPT
     SELECT c.delivery_id FROM escalation_climb c JOIN notifications_delivery x ON x.id = c.delivery_id
     WHERE x.dispatch_id = ANY(%(dispatch)s)
@@ -43,11 +42,10 @@ SELECT d.id, l.rungs::varchar[], l.waits_s::int[], l.channels::varchar[], l.of_g
        w.due_at, %(now)s, ''
 FROM fresh
 JOIN notifications_delivery d ON d.id = fresh.id
-CROSS JOIN LATERAL (SELECT {REFUSED.format(d="d")} AS cannot) said
+CROSS JOIN LATERAL (SELECT d.id IN ({REFUSED}) AS cannot) said
 JOIN wanted w ON w.dispatch_id = d.dispatch_id
     AND w.reach = CASE WHEN said.cannot THEN 'cannot' WHEN d.state = 'failed_perm' THEN 'dark' ELSE 'rings' END
 JOIN ladders l ON l.number = w.ladder
-WHERE d.state <> 'confirmed' OR said.cannot
 ORDER BY d.id
 ON CONFLICT (delivery_id) DO NOTHING
 """

@@ -145,11 +145,12 @@ class ReceiptState(models.TextChoices):
 
 GOES = (ReceiptState.CONFIRMED, ReceiptState.ARRIVED, ReceiptState.REPORTED)
 
-# ReceiptQuerySet.refusals of one delivery, {d}, for a query in SQL
-REFUSED = f"""EXISTS (
-    SELECT 1 FROM notifications_receipt n WHERE n.delivery_id = {{d}}.id AND n.state = 'cannot' AND NOT EXISTS (
+# ReceiptQuerySet.refusals for a query in SQL: the deliveries
+REFUSED = f"""
+    SELECT n.delivery_id FROM notifications_receipt n WHERE n.state = 'cannot' AND NOT EXISTS (
         SELECT 1 FROM notifications_receipt y
-        WHERE y.delivery_id = n.delivery_id AND y.state IN {tuple(map(str, GOES))} AND y.at > n.at))"""
+        WHERE y.delivery_id = n.delivery_id AND y.state IN {tuple(map(str, GOES))} AND y.at > n.at)
+"""
 
 
 class ReceiptQuerySet(models.QuerySet["Receipt"]):

@@ -70,19 +70,22 @@ FROM pg_inherits WHERE inhparent = 'hydrology_observation'::regclass
 
 
 @contextmanager
-def servers() -> Iterator[None]:
-    """PostgreSQL and Valkey of their own with the demo city; gone afterwards."""
+def servers(officers: int = 300, **given: str) -> Iterator[None]:
+    """PostgreSQL (with these settings) and Valkey of their own with the demo city; gone afterwards."""
     run_dir = Path(settings.RUN_DIR)
     run_dir.mkdir(mode=0o711)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     as_in_make_run = {"shared_buffers": "128MB"}
-    started = [Postgres(run_dir / "pg", **THROW_AWAY_SETTINGS | as_in_make_run), Valkey(run_dir / "valkey")]
+    started = [
+        Postgres(run_dir / "pg", **THROW_AWAY_SETTINGS | as_in_make_run | given),
+        Valkey(run_dir / "valkey"),
+    ]
     try:
         for server in started:
             server.start()
         call_command("migrate", verbosity=0)
         with transaction.atomic():
-            city.build(UNTIL, say=lambda line: None, officers=300)
+            city.build(UNTIL, say=lambda line: None, officers=officers)
         Feed.objects.update(replayed=False)
         yield
     finally:
