@@ -10,13 +10,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, Min, OuterRef, Q
+from django.db.models import Q
 
 from alerts.models import (
     BulletinKind,
     Hazard,
-    OrderEvent,
-    OrderStatus,
     ResponseLevel,
     ResponseOrder,
     Warning,
@@ -118,15 +116,13 @@ def _warnings(since: datetime, until: datetime, paths: tuple[str, ...]) -> list[
 
 
 def _orders(since: datetime, until: datetime, paths: tuple[str, ...], told: list[Row]) -> list[Row]:
-    """Orders issued in the span by an authority in scope or to people in scope."""
-    issues = OrderEvent.objects.filter(order=OuterRef("pk"), after=OrderStatus.ISSUED)
+    """Orders that went out in the span by an authority in scope or to people in scope; one taken back in time is none."""
     people = {line["order"]: line["people"] for line in told if line["order"]}
     issued = (
         ResponseOrder.objects.filter(path_filter("authority__path", paths) | Q(pk__in=people))
-        .filter(Exists(issues.filter(at__gt=since, at__lte=until)))
-        .annotate(issued_at=Min("events__at", filter=Q(events__after=OrderStatus.ISSUED)))
+        .filter(released_at__gt=since, released_at__lte=until)
         .select_related("authority")
-        .order_by("issued_at", "id")
+        .order_by("released_at", "id")
     )
     return [
         {
@@ -139,7 +135,7 @@ def _orders(since: datetime, until: datetime, paths: tuple[str, ...], told: list
             "title_en": order.title_en,
             "status": order.status,
             "drill": order.drill,
-            "issued_at": iso(order.issued_at),
+            "issued_at": iso(order.released_at),
             "people": people.get(order.pk, 0),
         }
         for order in issued

@@ -1,7 +1,7 @@
 """How deliveries look to the officer: the same words over HTTP and socket, and his own tasks of an order.
 
-A task is his when one of his posts in the delivery's region has its duty and the region its level. Shown are the tasks of
-every order in force of the message's thread that addresses him: what a district or street added under the city's order
+A task is his when one of his posts in its order's areas has its duty and that post's region its level. Shown are the tasks
+of every order in force of the message's thread: what a district or street added under the city's order
 stands beside the city's own, without a second message. Two queries for a page with orders in it, none for one without.
 """
 
@@ -24,17 +24,14 @@ SELECT d.id, d.officer_id, t.id, t.text_zh, t.text_en, o.released_at, t.due_min
 FROM notifications_delivery d
 JOIN notifications_dispatch s ON s.id = d.dispatch_id
 JOIN alerts_bulletin b ON b.id = s.bulletin_id AND b.requires IN ('confirm', 'report')
-JOIN hydrology_region r ON r.code = d.region_id
 JOIN alerts_responseorder said ON said.id = b.order_id
 JOIN alerts_responseorder o ON o.thread = said.thread AND o.status = 'issued' AND o.released_at IS NOT NULL
-JOIN alerts_ordertask t ON t.order_id = o.id AND t.level IN ('', r.level)
+JOIN alerts_ordertask t ON t.order_id = o.id
 WHERE d.id = ANY(%(deliveries)s) AND EXISTS (
-    SELECT 1 FROM officers_post p JOIN hydrology_region a ON a.code = ANY(o.areas)
-    WHERE p.officer_id = d.officer_id AND p.region_id = d.region_id
+    SELECT 1 FROM officers_post p JOIN hydrology_region r ON r.code = p.region_id
+    WHERE p.officer_id = d.officer_id AND string_to_array(r.path, '/') && o.areas::text[]
       AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
-      AND t.duty IN ('', p.duty)
-      AND (r.path LIKE a.path || '%%' AND (p.duty = ANY(o.duties) OR p.duty = 'desk')
-        OR a.path LIKE r.path || '%%' AND p.duty = 'desk'))
+      AND t.level IN ('', r.level) AND (t.duty = p.duty OR t.duty = '' AND p.duty = ANY(o.duties)))
 ORDER BY d.id, o.under_id NULLS FIRST, o.id, t.number
 """
 

@@ -69,7 +69,7 @@ def order(authority: Region, *, drill: bool = False) -> Bulletin:
     made = ResponseOrder.objects.create(
         level=ResponseLevel.III, authority=authority, areas=[authority.code], duties=["flood"], title_zh="令",
         title_en="order", text_zh="令", valid_until=UNTIL, drill=drill, status=OrderStatus.ISSUED,
-        drafted_by=drafter, approved_by=approver, created_at=NOW,
+        drafted_by=drafter, approved_by=approver, created_at=NOW, released_at=NOW,
     )  # fmt: skip
     OrderEvent.objects.create(order=made, at=NOW, actor=approver, before="approved", after="issued")
     return make_bulletin(kind=BulletinKind.ORDER, level="III", order=made, drill=drill)

@@ -224,12 +224,13 @@ TASKS = [
 def test_each_sees_his_own_tasks_by_duty_and_level_of_his_post(desks: Desks, regions: Regions) -> None:
     street, district = phone(regions[A]), phone(regions[DISTRICT])
     reporter = phone(regions[A], duty=Duty.REPORTER)
-    both = phone(regions[A], (regions[A], Duty.REPORTER))
+    both = phone(regions[A], (regions[B], Duty.REPORTER))
+    desk, above = phone(regions[DISTRICT], duty=Duty.DESK), desks.desk
     pk = desks.issued(CITY, DISTRICT, duties=["flood", "reporter"], tasks=TASKS)
     seen = {
         name: [task["text"] for task in inbox(api)[0]["tasks"]]
         for name, api in {
-            "street": street, "district": district, "reporter": reporter, "both": both, "desk": desks.desk
+            "street": street, "district": district, "reporter": reporter, "both": both, "desk": desk, "above": above
         }.items()
     }  # fmt: skip
     assert seen == {
@@ -237,7 +238,8 @@ def test_each_sees_his_own_tasks_by_duty_and_level_of_his_post(desks: Desks, reg
         "district": ["人人", "区三防"],
         "reporter": ["人人", "信息员"],
         "both": ["人人", "街道三防", "信息员"],
-        "desk": ["人人", "值班"],
+        "desk": ["值班"],
+        "above": [],  # the desk above hears of it; nothing in it is his to do
     }
     item = inbox(street)[0]
     assert (item["thread"], item["quiet"], item["ref"]) == (f"order/{pk}", False, f"order/{pk}")
