@@ -38,13 +38,16 @@ _ID = re.compile(r"([1-9][0-9]{0,17})-[0-9a-f]{16}")
 
 _turns = {channel: threading.Lock() for channel in CHANNELS}  # one that hangs does not hold up the other
 
-# `why`: what speaks against sending; an order that is over may not call people to it
+# Lines are few when many are silent: the gravest first. `why`: what speaks against sending; an order that is over may
+# not call people to it
 _CLAIM = """
 WITH due AS (
-    SELECT id FROM notifications_delivery
-    WHERE state IN ('pending', 'sending', 'failed_temp') AND due_at <= %(now)s
-      AND transport = %(channel)s AND transport IN ('sms', 'voice')
-    ORDER BY due_at, id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
+    SELECT d.id FROM notifications_delivery d
+    JOIN notifications_dispatch s ON s.id = d.dispatch_id
+    JOIN alerts_bulletin b ON b.id = s.bulletin_id
+    WHERE d.state IN ('pending', 'sending', 'failed_temp') AND d.due_at <= %(now)s
+      AND d.transport = %(channel)s AND d.transport IN ('sms', 'voice')
+    ORDER BY b.urgency DESC, d.due_at, d.id LIMIT %(chunk)s FOR UPDATE OF d SKIP LOCKED
 ), taken AS (
     UPDATE notifications_delivery d
     SET state = 'sending', attempts = d.attempts + 1, due_at = %(lease)s
@@ -125,12 +128,12 @@ def send_due(*, clock: Callable[[], datetime]) -> int:
 
 
 def _shift(channel: str, clock: Callable[[], datetime]) -> int:
-    there = account(channel)
-    sender = _sender(channel, there, getattr(settings, f"{channel.upper()}_RATE_PER_S")) if there else None
+    there, rate_per_s = account(channel), getattr(settings, f"{channel.upper()}_RATE_PER_S")
+    sender = _sender(channel, there, rate_per_s) if there else None
+    # no more than may go out within a second: who answers meanwhile is not called
+    claim_some = partial(claim, channel, here=there is None or there.here, most=min(CHUNK, rate_per_s))
     tried, until_s = 0, time.monotonic() + SHIFT_S
-    while time.monotonic() < until_s and (
-        claims := claim(channel, clock(), here=there is None or there.here)
-    ):
+    while time.monotonic() < until_s and (claims := claim_some(clock())):
         outcomes = _send(channel, sender, [one for one in claims if not one.why], clock())
         though_restarted(partial(_settle, channel, claims, outcomes), clock, len(claims))
         tried += len(claims)
@@ -139,12 +142,12 @@ def _shift(channel: str, clock: Callable[[], datetime]) -> int:
     return tried
 
 
-def claim(channel: str, now: datetime, *, here: bool) -> list[Claim]:
-    """Lease up to CHUNK due deliveries of the channel; other claimers skip them.
+def claim(channel: str, now: datetime, *, here: bool, most: int = CHUNK) -> list[Claim]:
+    """Lease up to `most` due deliveries of the channel, the gravest first; other claimers skip them.
 
     `here`: the gateway is a stand-in on this machine. Invented people's numbers may belong to somebody.
     """
-    asked = {"now": now, "lease": now + LEASE, "chunk": CHUNK, "channel": channel, "here": here}
+    asked = {"now": now, "lease": now + LEASE, "chunk": most, "channel": channel, "here": here}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CLAIM, asked)
         return [Claim(*row) for row in cursor]

@@ -138,6 +138,17 @@ def test_an_answer_lost_on_the_way_is_no_second_call(root: Delivery, switchboard
     assert [one["posts"] for one in switchboard.taken] == [2]
 
 
+def test_the_gravest_is_called_first(
+    root: Delivery, switchboard: Switchboard, regions: dict[str, Region], bulletin: Bulletins, person: Person
+) -> None:
+    grave = bulletin("440303002", urgency=4)
+    person(regions["440303002"])
+    dispatch.take_up(now=now())
+    earlier, graver = rung(root, "voice"), rung(first_line(grave), "voice")
+    claimed = [telephony.claim("voice", now(), here=True, most=1)[0].id for _ in range(2)]
+    assert claimed == [graver.pk, earlier.pk]
+
+
 def test_every_rung_is_a_call_of_its_own(root: Delivery, switchboard: Switchboard) -> None:
     rung(root, "voice")
     send()
