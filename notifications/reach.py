@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Case, CharField, Count, F, Func, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import JSONObject
 
 from alerts.models import Requires
 from hydrology.models import Region, path_filter
@@ -156,10 +158,18 @@ def _tallies(
 def _unanswered(lines: QuerySet[Delivery], after: int, limit: int) -> list[dict[str, Any]]:
     """At most limit + 1 lines beyond `after`, oldest first; the extra one says that there is more."""
     duty = Post.objects.filter(officer=OuterRef("officer"), region=OuterRef("region")).order_by("rank", "id")
+    # by the officer's index: there is none on the root
+    rings = (
+        Delivery.objects.filter(
+            officer=OuterRef("officer"), root=OuterRef("pk"), transport__in=["sms", "voice"]
+        )
+        .order_by("id")
+        .values(ring=JSONObject(channel="transport", state="state", reason="reason"))
+    )
     rows = (
         lines.filter(dispatch__errand=Errand.FIRST, id__gt=after)
         .exclude(_owes_nothing())
-        .annotate(duty=Subquery(duty.values("duty")[:1]), street=_code_at(3))
+        .annotate(duty=Subquery(duty.values("duty")[:1]), street=_code_at(3), rings=ArraySubquery(rings))
         .order_by("id")
     )
     found = rows.values(
@@ -169,6 +179,7 @@ def _unanswered(lines: QuerySet[Delivery], after: int, limit: int) -> list[dict[
         "region",
         "street",
         "reason",
+        "rings",
         stands=_STATE,
         bulletin=F("dispatch__bulletin"),
         name=F("officer__name"),

@@ -135,6 +135,12 @@ class StreetReachOut(DistrictReachOut):
     district = serializers.CharField()
 
 
+class RingOut(serializers.Serializer[object]):
+    channel = serializers.ChoiceField(choices=["sms", "voice"])
+    state = serializers.ChoiceField(choices=State.choices)
+    reason = serializers.CharField(help_text="busy, no_answer, …")
+
+
 class UnansweredOut(serializers.Serializer[object]):
     id = serializers.IntegerField(help_text="the delivery")
     officer = serializers.IntegerField()
@@ -146,6 +152,7 @@ class UnansweredOut(serializers.Serializer[object]):
     street = serializers.CharField()
     state = serializers.ChoiceField(choices=State.choices)
     reason = serializers.CharField()
+    rings = RingOut(many=True, help_text="what else was tried for him, oldest first")
     bulletin = serializers.IntegerField()
 
 

@@ -16,6 +16,7 @@ from foundation.clock import now
 from foundation.signatures import sign
 from notifications import dispatch, reports, telephony
 from notifications.models import Delivery, ProviderReport, Receipt, State
+from notifications.reach import reach_of
 from replay.switchboard import Switchboard
 from replay.switchboard_server import signed
 from tests.console.factories import make_bulletin, make_officer
@@ -218,6 +219,16 @@ def test_a_pressed_key_ends_the_climb_at_the_next_sweep(root: Delivery, switchbo
     post(switchboard, "voice", said(sent(root, "voice"), "keypress", key="1"))
     climb.sweep(now=at + timedelta(minutes=30))
     assert (Climb.objects.get().state, Rung.objects.count()) == (ClimbState.ANSWERED, taken)
+
+
+def test_reach_shows_what_else_was_tried(root: Delivery, switchboard: Switchboard) -> None:
+    post(switchboard, "voice", said(sent(root, "voice"), "busy"))
+    rung(root, "sms")
+    (line,) = reach_of(root.dispatch.bulletin_id, ["4403/"])["unanswered"]
+    assert [(ring["channel"], ring["state"], ring["reason"]) for ring in line["rings"]] == [
+        ("voice", "failed_perm", "busy"),
+        ("sms", "pending", ""),
+    ]
 
 
 def test_reports_are_kept_for_their_days_and_then_go(root: Delivery, switchboard: Switchboard) -> None:
