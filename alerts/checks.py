@@ -90,12 +90,12 @@ def raise_checks(seen: RainPicture, table: rules.Table, caused_at: datetime, now
 
 def _would_warn(suspect: Suspect, seen: RainPicture, table: rules.Table) -> bool:
     """Whether it would reach a level that nothing confirms."""
-    street = () if suspect.impossible else seen.figures.get(suspect.street, ())
-    ahead = [figure for figure in street if not figure.observed]
-    confirmed = rules.assess(suspect.street, [*suspect.figures, *ahead], table)
+    here = () if suspect.impossible else seen.figures.get(suspect.place, ())
+    ahead = [figure for figure in here if not figure.observed]
+    confirmed = rules.assess(suspect.place, [*suspect.figures, *ahead], table)
     own = max((reason.level for reason in confirmed.reasons if reason.doubted), default=rules.Level.NONE)
     believed = [rules.Figure(f.window, f.value_mm, f.source, f.share, f.agree_mm) for f in suspect.figures]
-    return rules.assess(suspect.street, believed, table).level > own
+    return rules.assess(suspect.place, believed, table).level > own
 
 
 def _tell(checks: Sequence[Check], slot_at: datetime, caused_at: datetime, now: datetime) -> None:

@@ -12,12 +12,13 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from hydrology.models import Observation, Station
+from hydrology.known import EVERYTHING, Known
+from hydrology.models import Level, Observation, Station
 from hydrology.science.consistency import AGAINST_OTHERS, Field, check_of, doubted_rain
 from hydrology.science.quality import Quality
 from hydrology.science.rainfall import SLOT, SLOT_S
 from hydrology.science.readings import Element
-from hydrology.zones import street_members
+from hydrology.zones import members_of
 
 Floats = NDArray[np.float64]
 
@@ -25,12 +26,13 @@ Floats = NDArray[np.float64]
 @dataclass(slots=True, eq=False)
 class Gauges:
     """`mm` is (slot, gauge), oldest first, NaN missing, without what is impossible; `whys` says what is doubted.
+    `places`: the street or community each counts for.
 
     `impossible`: the WRONG values of the newest slot by station, with the reason; `excluded`: stations left out.
     """
 
     codes: list[str]
-    streets: list[str]
+    places: list[str]
     lat: Floats
     lon: Floats
     mm: Floats
@@ -52,26 +54,28 @@ def gauges_of(
     slots: int,
     broken: AbstractSet[str] = frozenset(),
     believed: AbstractSet[str] = frozenset(),
+    level: Level = Level.STREET,
+    known: Known = EVERYTHING,
 ) -> Gauges:
-    """The gauges of all streets over the `slots` slots up to `slot_at`, with the doubts they came in with.
+    """The gauges of all places of the level over the `slots` slots up to `slot_at`, with the doubts they came in with.
 
     `broken`: stations a person has found out of order, left out whole; `believed`: whose values a person has
-    confirmed, not doubted. Three queries.
+    confirmed, not doubted; `known`: only what these posts brought.
     """
-    street_of = {code: street for street, codes in street_members().items() for code in codes}
-    places = {
-        code: place
-        for code, *place in Station.objects.filter(pk__in=street_of).values_list("code", "lat", "lon")
+    place_of = {code: place for place, codes in members_of(level).items() for code in codes}
+    stands = {
+        code: at for code, *at in Station.objects.filter(pk__in=place_of).values_list("code", "lat", "lon")
     }
-    codes = [code for code in street_of if code in places]
+    codes = [code for code in place_of if code in stands]
     column = {code: n for n, code in enumerate(codes)}
-    at = np.array([places[code] for code in codes], dtype=np.float64).reshape(-1, 2)
+    at = np.array([stands[code] for code in codes], dtype=np.float64).reshape(-1, 2)
     found = Gauges(
-        codes, [street_of[code] for code in codes], at[:, 0], at[:, 1], np.full((slots, len(codes)), np.nan)
+        codes, [place_of[code] for code in codes], at[:, 0], at[:, 1], np.full((slots, len(codes)), np.nan)
     )
     rows = (
         Observation.objects.latest_revision()
         .filter(
+            known.rows,
             element=Element.RAIN,
             duration_s=SLOT_S,
             observed_at__gt=slot_at - SLOT * slots,

@@ -7,8 +7,9 @@ frames give the same warnings, posted twice, late within the grace, or in revers
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from django.db import transaction
@@ -23,14 +24,17 @@ from alerts.models import (
     WatchMark,
 )
 from alerts.rain import RainPicture, picture
+from alerts.reasons import reasons_of
+from alerts.verdicts import Verdicts
 from alerts.warnings import Cause
 from hydrology.feeds.clock import water_clock
-from hydrology.models import Feed, GridRun, Observation
+from hydrology.models import Feed, GridRun, Level, Observation
 from hydrology.science.rainfall import SLOT, slot_end
 from hydrology.science.readings import Element
 
 log = logging.getLogger(__name__)
 
+BUILT_IN = "default-1"  # the version of the table before the first row
 GRACE = timedelta(seconds=20)  # how long a slot waits for what is missing before it
 POLICY = lifecycle.Policy()
 
@@ -116,17 +120,25 @@ def table_in_force(at: datetime) -> rules.Table:
     row = (
         RuleTable.objects.filter(hazard=Hazard.RAINSTORM, valid_from__lte=at).order_by("-valid_from").first()
     )
-    return rules.Table(row.version, row.rows) if row else rules.Table("default-1", rules.DEFAULT_ROWS)
+    return table_of(row)
+
+
+def table_of(row: RuleTable | None) -> rules.Table:
+    if row is None:
+        return rules.Table(BUILT_IN, rules.DEFAULT_ROWS)
+    return rules.Table(row.version, row.rows, row.watch_level)
 
 
 def _assess(mark: WatchMark, slot_at: datetime, caused_at: datetime, now: datetime) -> None:
     answers = answers_in_force(now)
-    seen = picture(slot_at, answers.broken, answers.believed)
     table = table_in_force(slot_at)
+    seen = picture(slot_at, answers.broken, answers.believed, level=Level(table.watch_level))
     raise_checks(seen, table, caused_at, now)
     streets = warnings.streets_of_districts()
+    before = dict(mark.states)
     found, changes = judge(seen, table, mark.states, streets)
-    warnings.move(changes, streets, cause_of(seen, found, table.version, caused_at), now)
+    cause = cause_of(seen, found, table.version, caused_at, before=before)
+    warnings.move(changes, streets, cause, now)
 
 
 def judge(
@@ -135,11 +147,12 @@ def judge(
     """(what was found by street, the changes of level); `states` (PlaceState by street) moves on in place."""
     assessments: dict[str, rules.Assessment] = {}
     changes = []
+    verdicts = Verdicts(seen, table)
     for street in streets:
-        figures = seen.figures.get(street)
         before = states.get(street)
-        found = rules.assess(street, figures, table) if figures else None
-        held = rules.low_water(figures, table) if figures else 0
+        if before is None and not verdicts.may_warn(street):
+            continue
+        found, held = verdicts.of(street)
         if before is None and (found is None or found.level == 0):
             continue
         state, change = lifecycle.advance(
@@ -162,17 +175,19 @@ def cause_of(
     version: str,
     caused_at: datetime,
     drill_of: int | None = None,
+    before: Mapping[str, dict[str, Any]] = MappingProxyType({}),
 ) -> Cause:
-    """An assessed slot as what moves the warnings."""
+    """An assessed slot as what moves the warnings; `before`: where the streets stood."""
 
     def ahead_mm(streets: tuple[str, ...]) -> float | None:
-        ahead = [f.value_mm for s in streets for f in seen.figures.get(s, ()) if f.window == "nowcast_60min"]
+        places = [place for street in streets for place in seen.places_of(street)]
+        ahead = [f.value_mm for p in places for f in seen.figures.get(p, ()) if f.window == "nowcast_60min"]
         return max(ahead, default=None)
 
     return Cause(
         at=seen.slot_at,
         caused_at=caused_at,
-        reasons=lambda streets: _reasons(seen, assessments, version, streets),
+        reasons=lambda streets: reasons_of(seen, assessments, version, streets, before),
         gravest=lambda streets: [
             found.reasons[0] for s in streets if (found := assessments.get(s)) and found.reasons
         ],
@@ -180,46 +195,3 @@ def cause_of(
         drill=drill_of is not None,
         drill_of=drill_of,
     )
-
-
-def _reasons(
-    seen: RainPicture, assessments: dict[str, rules.Assessment], version: str, streets: tuple[str, ...]
-) -> dict[str, object]:
-    """What a reader needs to check the decision: rule version, fields, nowcast run, the 5-minute values."""
-    explained: dict[str, object] = {}
-    for street in streets:
-        if found := assessments.get(street):
-            source = next((r.source for r in found.reasons if r.window.startswith("rain")), "")
-            explained[street] = {
-                "level": int(found.level),
-                "corroborated": found.corroborated,
-                "reasons": [
-                    {
-                        "window": r.window,
-                        "level": int(r.level),
-                        "value_mm": r.value_mm,
-                        "threshold_mm": r.threshold_mm,
-                        "source": r.source,
-                        "share": r.share,
-                        "agree_mm": r.agree_mm,
-                        "doubted": r.doubted,
-                    }
-                    for r in found.reasons
-                ],
-                "values_mm": {"source": source, "slots": seen.series(source)},
-            }
-    run = seen.nowcast
-    return {
-        "rule_version": version,
-        "slot_at": seen.slot_at.isoformat(),
-        "grids": seen.grids,
-        "spread": seen.spread,
-        "nowcast": {"id": run.pk, "issued_at": run.issued_at.isoformat()} if run else None,
-        "missing_share": seen.missing_share,
-        "excluded": seen.excluded,
-        "doubted": {
-            code: {"why": why, "slots": [end.isoformat() for end in ends]}
-            for code, (why, ends) in seen.doubted.items()
-        },
-        "streets": explained,
-    }

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 from django.db import connection
+from django.db.models import Exists, OuterRef, Q
 from numpy.typing import NDArray
 
 from hydrology.models import Level, Region, Station, StationKind
@@ -23,13 +24,15 @@ BORDER_DEG = (
 DEPTHS = {Level.STREET: 2, Level.COMMUNITY: 3}  # where a place of the level stands in a path
 Axis = NDArray[np.float64]
 Version = tuple[int, int]
-_COS_LAT = np.cos(np.radians(22.6))  # one city: to tell which of a street's communities is nearer
 _AXIS = re.compile(r"(-?\d+\.\d+)([+-]\d+\.\d+)x(\d+)")
 
 
 def zones_of(level: Level, lat: Axis, lon: Axis) -> Zones:
-    """Zones of all places of a level, in order of code, on the grid with these cell centres (degrees). One cheap query."""
-    return _zones(level, lat.astype(np.float64).tobytes(), lon.astype(np.float64).tobytes(), _version(level))
+    """Zones of all places of a level, in order of code, on the grid with these cell centres (degrees). One cheap query.
+
+    Among the communities stand the streets that have none: no street is without a place.
+    """
+    return _zones(level, lat.astype(np.float64).tobytes(), lon.astype(np.float64).tobytes(), _version())
 
 
 def street_zones(lat: Axis, lon: Axis) -> Zones:
@@ -54,31 +57,43 @@ def members_of(level: Level) -> dict[str, tuple[str, ...]]:
     A gauge of a street that names no community counts for the community of the street that is nearest.
     """
     depth = DEPTHS[level]
-    centres = _centres() if level == Level.COMMUNITY else {}
+    near: Mapping[str, tuple[str, ...]] = {}
+    centres: dict[str, tuple[float, float]] = {}
+    if level == Level.COMMUNITY:
+        near = places_in_streets(level)
+        centres = {code: (lon, lat) for code, _, lon, lat in _places(level, _version())}
     members: dict[str, list[str]] = defaultdict(list)
     rows = Station.objects.filter(kind=StationKind.RAIN).order_by("code")
     for code, path, lon, lat in rows.values_list("code", "region__path", "lon", "lat"):
         parts = path.split("/")  # city/district/street/…, ended by /
         if len(parts) > depth + 1:
             members[parts[depth]].append(code)
-        elif len(parts) == depth + 1 and (near := centres.get(parts[depth - 1])):
-            nearest = min(near, key=lambda at: (np.hypot(at[2] - lat, (at[1] - lon) * _COS_LAT), at[0]))
-            members[nearest[0]].append(code)
+        elif len(parts) > 3 and (its := near.get(parts[2])):
+            away = {place: _away(centres[place], lon, lat) for place in its}
+            members[min(its, key=lambda place: (away[place], place))].append(code)
     return {place: tuple(codes) for place, codes in members.items()}
 
 
-def _centres() -> dict[str, list[tuple[str, float, float]]]:
-    """(code, lon, lat) of its communities by street."""
-    found: dict[str, list[tuple[str, float, float]]] = defaultdict(list)
-    rows = Region.objects.filter(level=Level.COMMUNITY).order_by("code")
-    for code, street, lon, lat in rows.values_list("code", "parent_id", "lon", "lat"):
-        found[str(street)].append((code, lon, lat))
-    return found
+def places_in_streets(level: Level) -> Mapping[str, tuple[str, ...]]:
+    """The places of the level in each street, in order of code; of the streets themselves each its own."""
+    return _in_streets(level, _version())
+
+
+@lru_cache(maxsize=4)
+def _in_streets(level: Level, version: Version) -> Mapping[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for code, street, *_ in _places(level, version):
+        found[street].append(code)
+    return {street: tuple(codes) for street, codes in found.items()}
+
+
+def _away(centre: tuple[float, float], lon: float, lat: float) -> float:
+    return float(np.hypot(centre[1] - lat, (centre[0] - lon) * np.cos(np.radians(lat))))
 
 
 def touching_streets() -> Mapping[str, frozenset[str]]:
     """Which streets touch: their zones have a border in common. One cheap query; the same whatever grids come in."""
-    return _touching(_version(Level.STREET))
+    return _touching(_version())
 
 
 @lru_cache(maxsize=2)
@@ -116,21 +131,37 @@ def _axis(match: re.Match[str]) -> Axis:
     return np.round(first + spacing * np.arange(count), 5)
 
 
-def _version(level: Level) -> Version:
-    """Changes when a place of the level is added, moved or renamed."""
+def _version() -> Version:
+    """Changes when a street or a community is added, moved or renamed."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*), coalesce(sum(hashtext(code || lon || lat || path)::bigint), 0)::bigint"
-            " FROM hydrology_region WHERE level = %s",
-            [level.value],
+            " FROM hydrology_region WHERE level IN ('street', 'community')"
         )
         count, digest = cursor.fetchone()
     return count, digest
 
 
+@lru_cache(maxsize=4)
+def _places(level: Level, version: Version) -> list[tuple[str, str, float, float]]:
+    """(code, its street, lon, lat) of the places of a level, in order of code."""
+    rows = Region.objects.filter(level=level)
+    if level == Level.COMMUNITY:
+        childless = Q(level=Level.STREET) & ~Exists(
+            Region.objects.filter(parent=OuterRef("pk"), level=Level.COMMUNITY)
+        )
+        rows = Region.objects.filter(Q(level=level) | childless)
+    return [
+        (code, code if its == Level.STREET else path.split("/")[2], lon, lat)
+        for code, its, path, lon, lat in rows.order_by("code").values_list(
+            "code", "level", "path", "lon", "lat"
+        )
+    ]
+
+
 @lru_cache(maxsize=8)
 def _zones(level: Level, lat: bytes, lon: bytes, version: Version) -> Zones:
-    places = list(Region.objects.filter(level=level).order_by("code").values_list("code", "lon", "lat"))
-    codes = [code for code, _, _ in places]
-    centres = np.array([place for _, *place in places], dtype=np.float64).reshape(-1, 2)
+    places = _places(level, version)
+    centres = np.array([place for _, _, *place in places], dtype=np.float64).reshape(-1, 2)
+    codes = [code for code, *_ in places]
     return Zones.nearest(np.frombuffer(lat), np.frombuffer(lon), codes, centres, REACH_KM)

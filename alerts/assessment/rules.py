@@ -29,7 +29,7 @@ AGREES_FROM: Final = 0.7  # a second source this near to the threshold agrees
 WET_MM: Final = 5.0  # observed in 30 min: it is raining, so a nowcast may be believed at once
 PRESENT_MIN: Final = ("rain_5min", "rain_10min", "rain_30min")  # what can show that the rain has gone
 PRESENT_SHARE: Final = 0.5
-_NOISE_MM: Final = 1e-6  # float noise must not decide whether 20 mm were reached
+NOISE_MM: Final = 1e-6  # float noise must not decide whether 20 mm were reached
 
 
 class Level(IntEnum):
@@ -51,12 +51,15 @@ class Level(IntEnum):
 class Table:
     """Thresholds in mm by window, one for each level 1..4. A window without a row is not judged.
 
+    `watch_level`: whose figures are held against them, those of a street or of each of its communities.
+
     Raises ValueError, naming the version and the window, for an unknown window or a row that is not four
     finite, positive, strictly ascending numbers.
     """
 
     version: str
     rows: Mapping[str, tuple[float, ...]]
+    watch_level: str = "street"
 
     def __post_init__(self) -> None:
         if not self.version or not self.rows:
@@ -124,7 +127,8 @@ class Assessment:
     """The level of a street, its reasons (gravest first), and how far they can be believed at once.
 
     `corroborated` speaks of `level`; `sure` is the highest corroborated level, so that a lone spike to a
-    higher level does not hold up the lower one that everything agrees on.
+    higher level does not hold up the lower one that everything agrees on. `at`: the community it was found in, where
+    the street is watched by communities.
     """
 
     street: str
@@ -132,6 +136,7 @@ class Assessment:
     corroborated: bool
     reasons: tuple[Reason, ...]
     sure: Level = Level.NONE
+    at: str = ""
 
     @property
     def place(self) -> str:
@@ -185,7 +190,7 @@ def low_water(figures: Iterable[Figure], table: Table, fraction: float = AGREES_
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction {fraction} is not in (0, 1]")
     known = [f for f in figures if isfinite(f.value_mm)]
-    if not any(f.window in PRESENT_MIN and f.share >= PRESENT_SHARE and not f.doubted for f in known):
+    if not present(known):
         return Level.EMERGENCY
     judged = [(f, table.rows[f.window]) for f in known if f.window in table.rows]
     ahead = _ahead([f for f, _ in judged], table)
@@ -195,8 +200,16 @@ def low_water(figures: Iterable[Figure], table: Table, fraction: float = AGREES_
     )
 
 
+def present(figures: Iterable[Figure]) -> bool:
+    """Whether enough is known of the last half hour to say that the rain has gone."""
+    return any(
+        f.window in PRESENT_MIN and f.share >= PRESENT_SHARE and not f.doubted and isfinite(f.value_mm)
+        for f in figures
+    )
+
+
 def _level(value_mm: float, row: tuple[float, ...], fraction: float = 1.0) -> Level:
-    return Level(sum(value_mm + _NOISE_MM >= fraction * threshold_mm for threshold_mm in row))
+    return Level(sum(value_mm + NOISE_MM >= fraction * threshold_mm for threshold_mm in row))
 
 
 def _ahead(figures: Iterable[Figure], table: Table) -> Level:
@@ -243,7 +256,7 @@ def _corroborated(reached: list[Reason], at: Level, table: Table, wet: bool) -> 
     observed = [r for r in reached if r.window.startswith("rain_")]
     forecast = len(observed) < len(reached)
     agreed = any(
-        r.agree_mm is not None and r.agree_mm + _NOISE_MM >= AGREES_FROM * table.rows[r.window][at - 1]
+        r.agree_mm is not None and r.agree_mm + NOISE_MM >= AGREES_FROM * table.rows[r.window][at - 1]
         for r in observed
     )
     return agreed or len({r.source for r in observed}) > 1 or (forecast and (wet or bool(observed)))
