@@ -62,6 +62,26 @@ def test_a_storm_over_two_streets_is_one_warning_from_raise_to_cancel(
     assert set(told.values()) == {1}  # nobody hears twice about one slot
 
 
+def test_several_actions_of_one_slot_are_one_message_with_an_event_each(feed: Feed) -> None:
+    end = play(feed, [DRY, {A: LEVEL_3, B: LEVEL_1}, *[DRY] * 6])
+    play(feed, [{B: LEVEL_3}], end + SLOT)  # A falls to what its longer sums hold, B rises
+    warning = Warning.objects.get()
+    newest = list(warning.events.filter(at=end + SLOT).order_by("id").values_list("action", flat=True))
+    assert newest == ["extend", "downgrade"]
+    assert len(said(warning)) == len(set(said(warning)))
+    assert [sorted(b.areas) for b in warning.bulletins.order_by("id")][-1] == [B]
+
+
+def test_a_street_that_jumps_to_the_top_gets_one_message_of_the_top(
+    feed: Feed, regions: dict[str, Region]
+) -> None:
+    officer = make_officer(regions[A])
+    at = play(feed, [DRY, {A: 16.0}, {A: 16.0}, {A: 6.0}])
+    assert actions(Warning.objects.get()) == [("raise", 4, [A])]
+    dispatch.take_up(now=at + MINUTE)
+    assert Delivery.objects.get(officer=officer).dispatch.bulletin.level == "emergency"
+
+
 def test_two_districts_have_a_warning_each(feed: Feed) -> None:
     play(feed, [DRY, {A: LEVEL_1, C: LEVEL_3}])
     assert sorted(Warning.objects.values_list("region_id", "level")) == [(DISTRICT, 1), ("440304", 3)]
