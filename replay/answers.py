@@ -59,9 +59,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A receipt whose time has come; `at` is the phone's clock, aware."""
+    """A receipt whose time has come, or a chore (fieldwork.py) about an order; `at` is the phone's clock, aware."""
 
-    message_id: int
+    message_id: int  # of a chore the order's
     state: str
     at: datetime
 

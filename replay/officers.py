@@ -1,10 +1,11 @@
 """Simulated officers who answer pushes: SYNTHETIC, for the demo and for nothing else.
 
 Follows the stand-in's feed of accepted pushes (phones.py) from its present end and gives the answers planned by
-answers.py through the front door: receipts over HTTP, and for some officers over a socket of their own. It acts
-for officers marked synthetic only. Signing in is the one thing it does inside (officers.auth.admit), since it can
-read no one-time codes. Nothing is kept over a restart: what was planned before is not answered any more. A server,
-database or stand-in that is away is waited for. Does not own what is answered, nor the ledger.
+answers.py through the front door: receipts over HTTP, and for some officers over a socket of their own; a few file
+forms and say how their tasks stand (fieldwork.py). It acts for officers marked synthetic only. Signing in is the one
+thing it does inside (officers.auth.admit), since it can read no one-time codes. Nothing is kept over a restart: what was
+planned before is not answered any more. A server, database or stand-in that is away is waited for. Does not own what is
+answered, nor the ledger.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from websockets.exceptions import WebSocketException
 from foundation.clock import now
 from officers import auth
 from officers.models import Device
+from replay import fieldwork
 from replay.answers import Agenda, Answer, answer_of
 from replay.phones import Standin
 
@@ -64,13 +66,16 @@ class Door:
         await asyncio.sleep(self._next_s - clock_s)
 
     async def post(self, token: str, path: str, body: object) -> httpx.Response | None:
-        """The answer to one POST; None when the phone cannot be signed in. Raises ServerAway or one of AWAY."""
+        return await self.ask(token, "POST", path, body)
+
+    async def ask(self, token: str, method: str, path: str, body: object = None) -> httpx.Response | None:
+        """The answer to one request; None when the phone cannot be signed in. Raises ServerAway or one of AWAY."""
         for _ in range(2):  # a bearer lives 15 minutes
             bearer = self._bearers.get(token) or await self._sign_in(token)
             if bearer is None:
                 return None
-            answer = await self._client.post(
-                urljoin(self._server, path), json=body, headers={"Authorization": f"Bearer {bearer}"}
+            answer = await self._client.request(
+                method, urljoin(self._server, path), json=body, headers={"Authorization": f"Bearer {bearer}"}
             )
             if answer.status_code == 429 or answer.status_code >= 500:
                 raise ServerAway(answer.status_code)
@@ -236,6 +241,9 @@ class Officers:
         for step in plan.steps:
             due_s = push["at"] + step.after_s / self._speed
             self._agenda.expect(push["token"], int(push["id"]), step.state, due_s)
+        for chore in fieldwork.chores_of(push["token"], words.get("ref", "")) if plan.steps else ():
+            due_s = push["at"] + (plan.steps[-1].after_s + chore.after_s) / self._speed
+            self._agenda.expect(push["token"], chore.order, chore.kind, due_s)
 
     async def _carry(self) -> None:
         """One of the carriers: the phone that has waited longest, again and again."""
@@ -256,6 +264,11 @@ class Officers:
                 await asyncio.sleep(PAUSE_S)
 
     async def _give(self, token: str, answers: list[Answer]) -> None:
+        for chore in (answer for answer in answers if answer.state in fieldwork.CHORES):
+            await fieldwork.carry_out(self._door, token, chore.message_id, chore.state, self.tally)
+        answers = [answer for answer in answers if answer.state not in fieldwork.CHORES]
+        if not answers:
+            return
         phone = self.phones.get(token)
         if phone and await phone.tell(answers):
             return

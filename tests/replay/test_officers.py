@@ -19,6 +19,7 @@ from alerts.models import Requires
 from backend.asgi import application
 from foundation import clock
 from foundation.errors import Refusal
+from hazards.models import Feedback
 from notifications.consumers import Hub
 from notifications.models import Delivery, Errand, Receipt, State
 from notifications.transports.base import Message, OutcomeKind, Push
@@ -35,9 +36,11 @@ from replay.answers import (
     Habit,
     answer_of,
 )
+from replay.fieldwork import FORM, chores_of
 from replay.officers import Officers
 from replay.phones import Standin, start_standin
 from tests.console.factories import make_dispatch
+from tests.hazards.conftest import person, released
 from tests.hydrology.factories import make_regions
 
 TOKENS = [f"demo-{i:05d}" for i in range(10_000)]
@@ -159,14 +162,14 @@ def prompt_token(message_id: int) -> str:
     return next(t for t in tokens if answer_of(t, str(message_id), "first", "confirm").habit is Habit.PROMPT)
 
 
-def ring(standin: Standin, deliveries: list[Delivery]) -> None:
+def ring(standin: Standin, deliveries: list[Delivery], *, ref: str = "", token: str = "") -> None:
     """Push these deliveries to their officers' phones through the real transport."""
     now = clock.now()
     message = Message(
-        id="1", title="暴雨", body="暴雨", level="alert", kind="warning", ref="", drill=False, critical=True,
+        id="1", title="暴雨", body="暴雨", level="alert", kind="warning", ref=ref, drill=False, critical=True,
         expires_at=now + timedelta(hours=1), data={"requires": "confirm", "errand": "first"},
     )  # fmt: skip
-    pushes = [Push(one.pk, prompt_token(one.pk), message, str(one.pk)) for one in deliveries]
+    pushes = [Push(one.pk, token or prompt_token(one.pk), message, str(one.pk)) for one in deliveries]
     transport = FcmTransport(standin.credentials, endpoint=standin.endpoint, ca_file=standin.ca_file)
     try:
         assert {outcome.kind for outcome in transport.send(pushes, now)} == {OutcomeKind.SENT}
@@ -257,3 +260,41 @@ async def test_a_server_that_is_away_is_waited_for_and_a_lost_session_opened_aga
             await until(lambda: confirmed(deliveries[0]))
     sessions = await database_sync_to_async(Session.objects.count)()
     assert sessions == 2
+
+
+async def test_some_who_confirm_an_order_file_a_form(
+    standin: tuple[Standin, Path],
+    port: socket.socket,
+    transactional_db: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Hub, "_here", None)
+    line, token = await database_sync_to_async(_told_of_an_order)()
+    running, directory = standin
+    officers = Officers(directory, f"http://127.0.0.1:{port.getsockname()[1]}", speed=100_000, sockets=0)
+    async with serving(port), at_work(officers):
+        await until(lambda: officers.seen is not None)
+        ref = f"order/{line.dispatch.bulletin.order_id}"
+        await asyncio.to_thread(lambda: ring(running, [line], ref=ref, token=token))
+        await until(lambda: officers.tally["form_201"] == 1 and confirmed(line))
+    form = await Feedback.objects.aget()
+    assert (form.officer_id, form.order_id) == (line.officer_id, line.dispatch.bulletin.order_id)
+
+
+def _told_of_an_order() -> tuple[Delivery, str]:
+    """A synthetic officer's line in an order's ledger, and the token of a phone that answers it and files a form."""
+    officer = person(make_regions()["440303001"])
+    Officer.objects.filter(pk=officer.pk).update(synthetic=True)
+    order = released(at=clock.now() - timedelta(hours=1))
+    line = Delivery.objects.select_related("dispatch__bulletin").get(officer=officer)
+    tokens = (f"phone-{line.pk}-{i}" for i in count())
+    token = next(
+        t
+        for t in tokens
+        if answer_of(t, str(line.pk), "first", "confirm").habit is Habit.PROMPT
+        and [chore.kind for chore in chores_of(t, f"order/{order.pk}")] == [FORM]
+    )
+    Device.objects.create(
+        officer=officer, platform=Platform.ANDROID, provider="fcm", token=token, registered_at=NOW
+    )
+    return line, token

@@ -1,0 +1,91 @@
+"""What simulated officers do about an order: always the same, readable, said to be made up, and through the front doors."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from channels.db import database_sync_to_async
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.models import ResponseOrder
+from foundation.clock import now
+from hazards.forms import read_form
+from hazards.models import Feedback, TaskReport
+from officers.models import Officer
+from replay.fieldwork import CHORES, FORM, SHARES, TASKS, carry_out, chores_of, form_of, word_on
+from tests.console.factories import HOUR
+from tests.hazards.conftest import A, person, phone, released
+from tests.hydrology.factories import make_regions
+
+TOKENS = [f"demo-{i:05d}" for i in range(10_000)]
+
+
+def test_few_do_anything_about_an_order() -> None:
+    kinds = Counter(chore.kind for token in TOKENS for chore in chores_of(token, "order/7"))
+    for kind, share in SHARES.items():
+        assert kinds[kind] / len(TOKENS) == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("ref", "kinds"),
+    [("feedback/7/2", {FORM}), ("zero/7/1", {FORM}), ("tasks/7", {TASKS}), ("warning/7", set()), ("", set())],
+)
+def test_a_reminder_moves_them_to_what_it_asks_for(ref: str, kinds: set[str]) -> None:
+    chores = [chore for token in TOKENS for chore in chores_of(token, ref)]
+    assert {chore.kind for chore in chores} == kinds
+    assert {chore.order for chore in chores} <= {7}
+
+
+@given(token=st.text(max_size=20), ref=st.text(max_size=20), number=st.integers(0, 10**9))
+def test_what_they_file_can_be_read_and_says_that_it_is_made_up(token: str, ref: str, number: int) -> None:
+    form, word = form_of(token, number), word_on(token, number)
+    assert (form, word) == (form_of(token, number), word_on(token, number))
+    assert "synthetic" in read_form(form).note
+    assert "synthetic" in word["note"]
+    assert chores_of(token, ref) == chores_of(token, ref)
+
+
+class Handed:
+    """Requests of one officer, handed to the doors without a network."""
+
+    def __init__(self, officer: Officer) -> None:
+        self._phone = phone(officer)
+
+    async def turn(self) -> None:
+        pass
+
+    async def ask(self, token: str, method: str, path: str, body: object = None) -> Any:
+        return await database_sync_to_async(self._phone.generic)(
+            method,
+            path,
+            "" if body is None else self._phone._encode_data(body, "json")[0],
+            "application/json",
+        )
+
+
+@pytest.fixture
+def order(transactional_db: None) -> tuple[Officer, ResponseOrder]:
+    officer = person(make_regions()[A])
+    return officer, released(at=now() - HOUR, tasks=[{"duty": "flood"}, {"duty": "flood"}])
+
+
+async def test_forms_and_reports_pass_the_front_doors(order: tuple[Officer, ResponseOrder]) -> None:
+    officer, issued = order
+    door = await database_sync_to_async(Handed)(officer)
+    tally = Counter[str]()
+    for kind in sorted(CHORES):
+        await carry_out(door, "token", issued.pk, kind, tally)
+    assert tally == {"form_201": 1, "task_201": 2}
+    assert await Feedback.objects.acount() == 1
+    assert await TaskReport.objects.acount() == 2
+
+
+async def test_what_is_refused_is_only_counted(order: tuple[Officer, ResponseOrder]) -> None:
+    officer, issued = order
+    await ResponseOrder.objects.filter(pk=issued.pk).aupdate(released_at=None)
+    tally = Counter[str]()
+    door = await database_sync_to_async(Handed)(officer)
+    for kind in sorted(CHORES):
+        await carry_out(door, "token", issued.pk, kind, tally)
+    assert tally == {"form_409": 1}
