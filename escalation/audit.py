@@ -45,7 +45,7 @@ _MISSING = f"""
 SELECT count(*) FROM (
     SELECT d.id
     FROM unnest(%(dispatch)s::bigint[], %(waited)s::bool[], %(dark)s::bool[]) AS t(dispatch, waited, dark)
-    JOIN notifications_delivery d ON d.dispatch_id = t.dispatch AND NOT d.quiet
+    JOIN notifications_delivery d ON d.dispatch_id = t.dispatch AND {starts.OWES}
     WHERE d.state <> 'confirmed' AND (t.waited OR t.dark AND d.state = 'failed_perm' AND d.reason = 'no_live_device')
        OR d.id IN ({REFUSED}) AND EXISTS (
            SELECT 1 FROM notifications_receipt r

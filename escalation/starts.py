@@ -10,14 +10,18 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from alerts.models import DrillState
 from escalation import in_force
 from escalation.ladder import Ladder, Reach
 from foundation.clock import local
 from notifications import telephony
-from notifications.models import REFUSED, Dispatch, Errand
+from notifications.models import REFUSED, STOPPED_REASONS, Dispatch, Errand
 
 SAID_WITHIN = timedelta(days=1)  # a "cannot" is looked for so long; messages are valid for hours
-PAUSED = ("paused", "ended")  # states of a drill in which nobody is chased
+RESTS = (DrillState.PAUSED, DrillState.ENDED)  # nobody is chased
+
+# who owes an answer: not for what only renews another line in place, nor for what a resting drill has kept from him
+OWES = f"NOT d.quiet AND d.reason NOT IN {STOPPED_REASONS}"
 
 # Which lines have no climb: EXCEPT is hashed or sorted whatever the planner believes of a table that has just grown;
 # NOT EXISTS walked it for each of 45,000 rows, 13 s. By id, as receipts lock them: their foreign key locks them too.
@@ -30,7 +34,7 @@ WITH wanted AS (
         WITH ORDINALITY AS t(rungs, waits_s, channels, of_group, number)
 ), fresh AS (
     SELECT d.id FROM notifications_delivery d
-    WHERE d.dispatch_id = ANY(%(dispatch)s) AND NOT d.quiet
+    WHERE d.dispatch_id = ANY(%(dispatch)s) AND {OWES}
       AND (d.state <> 'confirmed' OR d.id IN ({REFUSED}))
     EXCEPT
     SELECT c.delivery_id FROM escalation_climb c JOIN notifications_delivery x ON x.id = c.delivery_id
@@ -71,14 +75,14 @@ WHERE n.state = 'cannot' AND n.received_at > %(since)s AND c.delivery_id = d.id
 """
 
 # the exercise goes on
-_REOPEN_DRILL = """
+_REOPEN_DRILL = f"""
 UPDATE escalation_climb c SET state = 'climbing', ended_at = NULL, why = '', due_at = greatest(c.due_at, %(now)s)
 FROM alerts_drill g
 JOIN alerts_bulletin b ON b.drill_of_id = g.id
 JOIN notifications_dispatch s ON s.bulletin_id = b.id AND s.errand = 'first'
 JOIN notifications_delivery d ON d.dispatch_id = s.id
 WHERE g.state = 'running' AND c.delivery_id = d.id AND c.state = 'stopped' AND c.why = 'drill paused'
-  AND b.valid_until > %(now)s
+  AND b.valid_until > %(now)s AND {OWES}
 """
 
 
@@ -141,7 +145,7 @@ def open_dispatches(now: datetime) -> list[Open]:
             bulletin__requires__in=["confirm", "report"],
             expires_at__gt=now,
         )
-        .exclude(bulletin__drill_of__state__in=PAUSED)
+        .exclude(bulletin__drill_of__state__in=RESTS)
         .order_by("id")
         .values_list("id", "created_at", "bulletin__kind", "bulletin__urgency")
     )

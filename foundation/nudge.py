@@ -6,6 +6,7 @@ a moment: a Redis that hangs then costs it one time-out, not one a request.
 """
 
 import logging
+import threading
 import time
 from functools import partial
 
@@ -16,11 +17,32 @@ log = logging.getLogger(__name__)
 
 PAUSE_S = 5.0
 _again_s = 0.0  # time.monotonic() of the end of the pause
+_next_s: dict[str, float] = {}  # by task: time.monotonic() of the last nudge of `nudge_at_most`, or of the one to come
 
 
 def nudge(task: str, **ids: object) -> None:
     """Send `task` with keyword ids once the present transaction has committed."""
     transaction.on_commit(partial(_send, task, ids))
+
+
+def nudge_at_most(task: str, every_s: float) -> None:
+    """As `nudge`, at most one every so many seconds of this process; the last of many comes late, it is not lost."""
+    transaction.on_commit(partial(_send_at_most, task, every_s))
+
+
+def _send_at_most(task: str, every_s: float) -> None:
+    at_s = time.monotonic()
+    next_s = _next_s.get(task, float("-inf"))
+    if next_s > at_s:
+        return  # one is about to go, and its task will see what has just been committed
+    wait_s = max(0.0, next_s + every_s - at_s)
+    _next_s[task] = at_s + wait_s
+    if wait_s:
+        later = threading.Timer(wait_s, _send, (task, {}))
+        later.daemon = True
+        later.start()
+    else:
+        _send(task, {})
 
 
 def _send(task: str, ids: dict[str, object]) -> None:

@@ -177,7 +177,7 @@ def test_every_nudge_names_a_job() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
-        and node.func.id == "nudge"
+        and node.func.id in {"nudge", "nudge_at_most"}
         and isinstance(node.args[0], ast.Constant)
     }
     assert {"watch.assess", "dispatch.sweep", "delivery.send"} <= nudged <= set(PERIODS_S)
