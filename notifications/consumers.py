@@ -23,8 +23,9 @@ from foundation.scope import Scope, below
 from foundation.wire import HINTS
 from hydrology.models import Region
 from notifications.api import take_receipts
-from notifications.inbox import common, items, papers_of, spoken, tasks_of
+from notifications.inbox import common, items, line_of, papers_of
 from notifications.models import STOPPED_REASONS, Delivery, Errand
+from notifications.own_tasks import Line, own_tasks, spoken
 from officers.auth import Grant, redeem_ticket
 
 log = logging.getLogger(__name__)
@@ -301,7 +302,7 @@ def _missed(officer_id: int, since: int) -> list[dict[str, object]]:
 def _inbox_frames(dispatch: int, officers: list[int]) -> list[tuple[int, str]]:
     """(officer, frame) for the connected officers whom the dispatch addresses; the text is encoded once.
 
-    An order's frames end in each one's own tasks: one query for all, each set of tasks encoded once a language.
+    An order's frames end in each one's own tasks, each set of tasks encoded once a language.
     """
     rows = (
         Delivery.objects.filter(dispatch_id=dispatch, officer_id__in=officers)
@@ -314,7 +315,8 @@ def _inbox_frames(dispatch: int, officers: list[int]) -> list[tuple[int, str]]:
         return []
     sample = Delivery.objects.select_related("dispatch__bulletin").get(pk=rows[0][0])
     order = sample.dispatch.bulletin.order_id
-    tasks = tasks_of([row[0] for row in rows], now=now()) if order else {}
+    lines = [Line(row[0], row[1], order) for row in rows] if order and line_of(sample) else []
+    tasks = own_tasks(lines, now=now())
     papers = papers_of([order]).get(order or 0, [])
     tails = {
         language: orjson.dumps(common(sample, language) | {"attachments": papers}).decode()[1:-1]

@@ -1,54 +1,24 @@
-"""How deliveries look to the officer: the same words over HTTP and socket, and his own tasks of an order.
-
-A task is his when one of his posts in its order's areas has its duty and that post's region its level. Shown are the tasks
-of every order in force of the message's thread: what a district or street added under the city's order
-stands beside the city's own, without a second message. Two queries for a page with orders in it, none for one without.
-"""
+"""How deliveries look to the officer: the same words over HTTP and socket, with his own tasks and the papers of an order."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
-from django.db import connection
-
-from alerts.models import Attachment, BulletinKind
+from alerts.models import Attachment, Requires
 from foundation.clock import iso
 from notifications.models import Delivery
+from notifications.own_tasks import Line, own_tasks, spoken
 
 Row = dict[str, Any]
-States = Mapping[tuple[int, int], str]  # (officer, task): what he said of it last
-
-_TASKS = """
-SELECT d.id, d.officer_id, t.id, t.text_zh, t.text_en, o.released_at, t.due_min
-FROM notifications_delivery d
-JOIN notifications_dispatch s ON s.id = d.dispatch_id
-JOIN alerts_bulletin b ON b.id = s.bulletin_id AND b.requires IN ('confirm', 'report')
-JOIN alerts_responseorder said ON said.id = b.order_id
-JOIN alerts_responseorder o ON o.thread = said.thread AND o.status = 'issued' AND o.released_at IS NOT NULL
-JOIN alerts_ordertask t ON t.order_id = o.id
-WHERE d.id = ANY(%(deliveries)s) AND EXISTS (
-    SELECT 1 FROM officers_post p JOIN hydrology_region r ON r.code = p.region_id
-    WHERE p.officer_id = d.officer_id AND string_to_array(r.path, '/') && o.areas::text[]
-      AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
-      AND t.level IN ('', r.level) AND (t.duty = p.duty OR t.duty = '' AND p.duty = ANY(o.duties)))
-ORDER BY d.id, o.under_id NULLS FIRST, o.id, t.number
-"""
-
-_states: list[Callable[[set[tuple[int, int]]], States]] = []
-
-
-def tell_states(asked: Callable[[set[tuple[int, int]]], States]) -> None:
-    """A room above says what officers reported of their tasks: {(officer, task): state} for those asked for."""
-    _states.append(asked)
+OWED = (Requires.CONFIRM, Requires.REPORT)
 
 
 def items(deliveries: Iterable[Delivery], language: str, *, now: datetime) -> list[Row]:
     """Inbox items of the outside contract; each `delivery.dispatch.bulletin` must be loaded."""
     rows = list(deliveries)
-    orders = [row for row in rows if row.dispatch.bulletin.kind == BulletinKind.ORDER]
-    tasks = tasks_of([row.pk for row in orders], now=now)
-    papers = papers_of({row.dispatch.bulletin.order_id for row in orders})
+    tasks = own_tasks(filter(None, map(line_of, rows)), now=now)
+    papers = papers_of({row.dispatch.bulletin.order_id for row in rows})
     return [
         {
             **common(row, language),
@@ -61,6 +31,14 @@ def items(deliveries: Iterable[Delivery], language: str, *, now: datetime) -> li
         }
         for row in rows
     ]
+
+
+def line_of(delivery: Delivery) -> Line | None:
+    """What has tasks: a message about an order that asks for something, not one that calls it off."""
+    bulletin = delivery.dispatch.bulletin
+    if bulletin.order_id is None or bulletin.requires not in OWED:
+        return None
+    return Line(delivery.pk, delivery.officer_id, bulletin.order_id)
 
 
 def common(delivery: Delivery, language: str) -> Row:
@@ -82,30 +60,6 @@ def common(delivery: Delivery, language: str) -> Row:
     }
 
 
-def tasks_of(deliveries: Sequence[int], *, now: datetime) -> dict[int, list[Row]]:
-    """By delivery the tasks that are its officer's own, the superior's first: {id, text_zh, text_en, due_at, state}."""
-    if not deliveries:
-        return {}
-    with connection.cursor() as cursor:
-        cursor.execute(_TASKS, {"deliveries": list(deliveries), "now": now})
-        rows = cursor.fetchall()
-    asked = {(officer, task) for _, officer, task, *_ in rows}
-    states = {key: state for tell in _states if asked for key, state in tell(asked).items()}
-    found = defaultdict[int, list[Row]](list)
-    for delivery, officer, task, text_zh, text_en, released_at, due_min in rows:
-        due_at = None if due_min is None else released_at + timedelta(minutes=due_min)
-        found[delivery].append(
-            {
-                "id": task,
-                "text_zh": text_zh,
-                "text_en": text_en or text_zh,
-                "due_at": iso(due_at),
-                "state": states.get((officer, task)),
-            }
-        )
-    return dict(found)
-
-
 def papers_of(orders: Iterable[int | None]) -> dict[int, list[Row]]:
     """By order its attachments: {id, name, media_type, size}."""
     found = defaultdict[int, list[Row]](list)
@@ -114,13 +68,3 @@ def papers_of(orders: Iterable[int | None]) -> dict[int, list[Row]]:
         for row in rows.values("order_id", "id", "name", "media_type", "size"):
             found[row.pop("order_id")].append(row)
     return dict(found)
-
-
-def spoken(task: Row, language: str) -> Row:
-    """The task in one language."""
-    return {
-        "id": task["id"],
-        "text": task["text_en" if language == "en" else "text_zh"],
-        "due_at": task["due_at"],
-        "state": task["state"],
-    }

@@ -16,8 +16,8 @@ from foundation.clock import now
 from hydrology.models import Region
 from notifications import dispatch
 from notifications.consumers import _inbox_frames
-from notifications.inbox import _states, tell_states
 from notifications.models import Delivery, Dispatch
+from notifications.own_tasks import _states, tell_states
 from officers.models import Duty, Officer, Post
 from tests.alerts.conftest import DISTRICT, A, B, C, signed_in
 from tests.notifications.conftest import give_phone
@@ -274,15 +274,15 @@ def test_a_page_of_items_costs_the_same_queries_however_many_orders_it_has(
     api = phone(regions[A])
     desks.issued(DISTRICT, A, duties=["flood", "reporter"], tasks=TASKS)
     inbox(api)
-    with django_assert_num_queries(4):  # who he is, the page, the tasks, the papers
+    with django_assert_num_queries(6):  # who he is, the page, thread, tasks and posts, the papers
         assert len(inbox(api)) == 1
     for _ in range(4):
         desks.issued(DISTRICT, A, duties=["flood", "reporter"], tasks=TASKS)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         assert len(inbox(api)) == 5
 
 
-def test_the_socket_says_what_the_inbox_says_in_two_queries_more_than_without_tasks(
+def test_the_socket_says_what_the_inbox_says_in_as_many_queries_for_all(
     desks: Desks, regions: Regions, django_assert_num_queries: Any
 ) -> None:
     apis = [phone(regions[A]) for _ in range(3)] + [phone(regions[B], duty=Duty.REPORTER)]
@@ -290,7 +290,7 @@ def test_the_socket_says_what_the_inbox_says_in_two_queries_more_than_without_ta
     apis[1].officer.save()
     desks.issued(DISTRICT, A, B, duties=["flood", "reporter"], tasks=TASKS)
     one = Dispatch.objects.get()
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         frames = dict(_inbox_frames(one.pk, [api.officer.pk for api in apis]))
     for api in apis:
         frame = json.loads(frames[api.officer.pk])
