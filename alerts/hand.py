@@ -254,5 +254,7 @@ def _reasons(decision: Decision, ruled: Mapping[str, int], *, left: bool = False
         "slot_at": decision.at.isoformat(),
         "until": decision.until.isoformat(),
         "ruled": dict(ruled),
+        "lowers": decision.action
+        in (Action.DOWNGRADE, Action.CANCEL),  # nobody is chased for the graver one any more
         "goes_on": left,
     }

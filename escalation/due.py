@@ -26,7 +26,7 @@ WITH at AS MATERIALIZED (
     JOIN notifications_dispatch s ON s.id = d.dispatch_id
     WHERE %(bulletins)s::bigint[] IS NULL OR s.bulletin_id = ANY(%(bulletins)s)
 ), told AS MATERIALIZED (
-    SELECT b.id, b.warning_id, b.thread, b.urgency, b.drill, b.stations,
+    SELECT b.id, b.warning_id, b.thread, b.urgency, b.drill, b.stations, b.areas,
            CASE WHEN b.valid_until <= %(now)s THEN 'no longer valid'
                 WHEN w.ended_at IS NOT NULL THEN 'warning cancelled'
                 WHEN o.status IN ('withdrawn', 'ended', 'superseded') THEN 'order ' || o.status
@@ -59,6 +59,13 @@ WITH at AS MATERIALIZED (
     JOIN later ON later.id = at.bulletin_id
     JOIN notifications_delivery d ON d.dispatch_id = later.dispatch_id AND d.officer_id = at.officer_id
     WHERE d.id > at.delivery_id AND NOT d.quiet
+), lowered AS MATERIALIZED (  -- a person has lowered or ended it, for all or where he answers for it
+    SELECT DISTINCT at.id FROM at
+    JOIN told ON told.id = at.bulletin_id
+    JOIN alerts_bulletin b ON b.warning_id = told.warning_id AND b.id > told.id AND b.urgency < told.urgency
+    JOIN hydrology_region own ON own.code = at.region_id
+    WHERE b.reasons @> '{{"lowers": true}}'
+      AND (told.areas <@ b.areas OR string_to_array(own.path, '/') && b.areas::text[])
 ), posts AS (
     SELECT * FROM officers_post WHERE valid_from <= %(now)s AND (valid_to IS NULL OR valid_to > %(now)s)
 ), answers AS MATERIALIZED (
@@ -86,13 +93,15 @@ SELECT * FROM (
                 WHEN deputies.region_id IS NOT NULL THEN 'deputy confirmed'
                 WHEN at.of_group <= kept.enough THEN 'enough of the group' ELSE '' END AS answered,
            CASE WHEN told.ended <> '' THEN told.ended
-                WHEN anew.id IS NOT NULL THEN 'told anew' ELSE '' END AS ended
+                WHEN anew.id IS NOT NULL THEN 'told anew'
+                WHEN lowered.id IS NOT NULL THEN 'lowered by hand' ELSE '' END AS ended
     FROM at
     JOIN told ON told.id = at.bulletin_id
     CROSS JOIN LATERAL (SELECT at.delivery_id IN (SELECT delivery_id FROM refused) AS cannot) said
     LEFT JOIN deputies ON deputies.bulletin_id = at.bulletin_id AND deputies.region_id = at.region_id
     LEFT JOIN kept ON kept.id = at.id
     LEFT JOIN anew ON anew.id = at.id
+    LEFT JOIN lowered ON lowered.id = at.id
 ) standing
 -- an exhausted climb whose call is still open can only end otherwise
 WHERE answered <> '' OR ended <> '' OR state = 'climbing' AND (due_at <= %(now)s OR cannot)
