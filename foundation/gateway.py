@@ -23,7 +23,7 @@ TIME_HEADER = "X-Gateway-Time"
 SIGNATURE_HEADER = "X-Gateway-Signature"
 CONNECT_S, ANSWER_S = 2.0, 5.0
 MOST_ANSWER_BYTES = 64 * 1024
-LINES = 8  # connections kept open to one gateway
+LINES = 16  # requests at once to one gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Gateway:
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
             verify=True if plain else ssl.create_default_context(cafile=account.ca_file or certifi.where()),
             limits=httpx.Limits(
-                max_connections=2 * LINES, max_keepalive_connections=LINES, keepalive_expiry=30
+                max_connections=LINES + 4, max_keepalive_connections=LINES, keepalive_expiry=30
             ),
             follow_redirects=False,  # a signed body goes where it was meant to go
             trust_env=False,

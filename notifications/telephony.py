@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
@@ -25,15 +26,17 @@ from foundation.wire import hint
 from notifications.delivery import UNCONFIGURED_S, pause_s, though_restarted, write
 from notifications.models import Dispatch, State
 from notifications.transports import sms, voice
-from notifications.transports.base import Message, Outcome, OutcomeKind, Push, Sender
+from notifications.transports.base import Message, Outcome, OutcomeKind, Push, Stream
+from notifications.transports.gateway import GatewayTransport
 from officers import roster
 
 log = logging.getLogger(__name__)
 
 CHANNELS = ("sms", "voice")
-CHUNK = 2 * LINES  # two turns of every line are over before the lease, even if nobody answers
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=30)  # longer than any request with its time-outs
 SHIFT_S = 8.0  # a task hands over to the next after this long; the queue has other work
+LOOK_S = 0.5  # between two looks for new work while stragglers are out
+LANDING_S, SETTLE_S = 0.05, 0.25  # patience for answers; how long an answer may wait for its ledger row
 _ID = re.compile(r"([1-9][0-9]{0,17})-[0-9a-f]{16}")
 
 _turns = {channel: threading.Lock() for channel in CHANNELS}  # one that hangs does not hold up the other
@@ -110,7 +113,7 @@ def delivery_of(channel: str, named: str) -> int | None:
 
 
 @cache
-def _sender(channel: str, there: Account, rate_per_s: float) -> Sender:
+def _transport(channel: str, there: Account, rate_per_s: float) -> GatewayTransport:
     """This process's lines to that gateway."""
     return {"sms": sms, "voice": voice}[channel].transport(gateway(there), rate_per_s)
 
@@ -121,28 +124,88 @@ def send_due(*, clock: Callable[[], datetime]) -> int:
     for channel in CHANNELS:
         if _turns[channel].acquire(blocking=False):
             try:
-                tried += _shift(channel, clock)
+                tried += _Shift(channel, clock).work()
             finally:
                 _turns[channel].release()
     return tried
 
 
-def _shift(channel: str, clock: Callable[[], datetime]) -> int:
-    there, rate_per_s = account(channel), getattr(settings, f"{channel.upper()}_RATE_PER_S")
-    sender = _sender(channel, there, rate_per_s) if there else None
-    # no more than may go out within a second: who answers meanwhile is not called
-    claim_some = partial(claim, channel, here=there is None or there.here, most=min(CHUNK, rate_per_s))
-    tried, until_s = 0, time.monotonic() + SHIFT_S
-    while time.monotonic() < until_s and (claims := claim_some(clock())):
-        outcomes = _send(channel, sender, [one for one in claims if not one.why], clock())
-        though_restarted(partial(_settle, channel, claims, outcomes), clock, len(claims))
-        tried += len(claims)
-        if outcomes and all(one.kind is OutcomeKind.TEMPORARY for one in outcomes.values()):
-            break  # the gateway is away: not the whole queue against a wall
-    return tried
+class _Shift:
+    """One turn at one channel: as many are claimed as there are free lines, so a line that hangs stops no other."""
+
+    def __init__(self, channel: str, clock: Callable[[], datetime]) -> None:
+        self._channel, self._clock = channel, clock
+        self._there, self._rate_per_s = account(channel), getattr(settings, f"{channel.upper()}_RATE_PER_S")
+        self._out: dict[int, Claim] = {}  # by number in the stream
+        self._number = self._tried = self._refused = 0
+        self._done: list[tuple[Claim, Outcome | None]] = []
+
+    def work(self) -> int:
+        """Returns deliveries tried."""
+        if self._there is None:
+            while claims := claim(self._channel, self._clock(), here=True):
+                self._done = [(one, None if one.why else self._away(one)) for one in claims]
+                self._tried += len(claims)
+                self._settle()
+            return self._tried
+        with closing(_transport(self._channel, self._there, self._rate_per_s).stream()) as stream:
+            return self._work(stream)
+
+    def _work(self, stream: Stream) -> int:
+        until_s, look_s, settle_s = time.monotonic() + SHIFT_S, 0.0, 0.0
+        while True:
+            at_s, claims = time.monotonic(), []
+            # no more than may go out within a second: who answers meanwhile is not called
+            most = min(LINES - stream.waiting, self._rate_per_s)
+            if most > 0 and look_s <= at_s < until_s and self._refused < LINES:
+                claims = self._take_on(stream, most)
+                look_s = at_s if len(claims) == most else at_s + LOOK_S
+            for number, outcome in stream.landed(LANDING_S).items():
+                # the gateway is away: not the whole queue against a wall
+                self._refused = self._refused + 1 if outcome.kind is OutcomeKind.TEMPORARY else 0
+                self._done.append((self._out.pop(number), outcome))
+            if at_s >= settle_s or not stream.waiting:
+                self._settle()
+                settle_s = time.monotonic() + SETTLE_S
+            if not stream.waiting and not claims:
+                return self._tried
+
+    def _take_on(self, stream: Stream, most: int) -> list[Claim]:
+        """Claim, unseal and put on the lines; what cannot be tried is done at once."""
+        assert self._there is not None
+        now = self._clock()
+        claims = claim(self._channel, now, here=self._there.here, most=most)
+        said = _messages({one.dispatch for one in claims if not one.why})
+        pushes = []
+        for one in claims:
+            if one.why:
+                self._done.append((one, None))
+                continue
+            try:
+                number = roster.unseal(one.sealed_phone)
+            except BrokenSeal:
+                self._done.append((one, Outcome(one.id, OutcomeKind.PERMANENT, "number_unreadable")))
+                continue
+            words = said[one.dispatch, "en" if one.language == "en" else "zh"]
+            self._out[self._number + len(pushes)] = one
+            pushes.append(Push(one.id, number, words, message_id(self._channel, one.id)))
+        stream.add(pushes, now)
+        self._number += len(pushes)
+        self._tried += len(claims)
+        return claims
+
+    def _away(self, one: Claim) -> Outcome:
+        reason = f"{self._channel}_not_configured"
+        return Outcome(one.id, OutcomeKind.TEMPORARY, reason, retry_after_s=UNCONFIGURED_S)
+
+    def _settle(self) -> None:
+        """Write what has landed."""
+        if self._done:
+            done, self._done = self._done, []
+            though_restarted(partial(settle, self._channel, done), self._clock, len(done))
 
 
-def claim(channel: str, now: datetime, *, here: bool, most: int = CHUNK) -> list[Claim]:
+def claim(channel: str, now: datetime, *, here: bool, most: int = LINES) -> list[Claim]:
     """Lease up to `most` due deliveries of the channel, the gravest first; other claimers skip them.
 
     `here`: the gateway is a stand-in on this machine. Invented people's numbers may belong to somebody.
@@ -151,31 +214,6 @@ def claim(channel: str, now: datetime, *, here: bool, most: int = CHUNK) -> list
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CLAIM, asked)
         return [Claim(*row) for row in cursor]
-
-
-def _send(channel: str, sender: Sender | None, claims: list[Claim], now: datetime) -> dict[int, Outcome]:
-    """Outcomes by delivery; what cannot even be tried comes back with a reason of its own."""
-    if sender is None:
-        away = f"{channel}_not_configured"
-        return {
-            one.id: Outcome(one.id, OutcomeKind.TEMPORARY, away, retry_after_s=UNCONFIGURED_S)
-            for one in claims
-        }
-    if not claims:
-        return {}
-    said = _messages({one.dispatch for one in claims})
-    outcomes, pushes = {}, []
-    for one in claims:
-        try:
-            number = roster.unseal(one.sealed_phone)
-        except BrokenSeal:
-            outcomes[one.id] = Outcome(one.id, OutcomeKind.PERMANENT, "number_unreadable")
-        else:
-            language = "en" if one.language == "en" else "zh"
-            pushes.append(Push(one.id, number, said[one.dispatch, language], message_id(channel, one.id)))
-    outcomes |= {outcome.key: outcome for outcome in sender.send(pushes, now)}
-    log.info("telephony.sent channel=%s unsealed=%s", channel, len(pushes))
-    return outcomes
 
 
 def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
@@ -203,15 +241,16 @@ def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
     return said
 
 
-def _settle(channel: str, claims: list[Claim], outcomes: dict[int, Outcome], now: datetime) -> None:
-    """Write what became of the claimed, tell the boards."""
-    verdicts = [_verdict(one, outcomes.get(one.id), now) for one in claims]
+def settle(channel: str, done: list[tuple[Claim, Outcome | None]], now: datetime) -> None:
+    """Write what became of the claimed, tell the boards. Without an outcome nothing was tried; `why` says why."""
+    verdicts = [_verdict(one, outcome, now) for one, outcome in done]
     with transaction.atomic():
         write(verdicts)
-    for dispatch in {one.dispatch for one in claims}:
+    for dispatch in {one.dispatch for one, _ in done}:
         hint("board", dispatch=dispatch)
     sent = sum(verdict["state"] == State.SENT for verdict in verdicts)
-    log.info("telephony.settled channel=%s n=%s sent=%s", channel, len(claims), sent)
+    unsealed = sum(not one.why for one, _ in done)
+    log.info("telephony.settled channel=%s n=%s unsealed=%s sent=%s", channel, len(done), unsealed, sent)
 
 
 def _verdict(one: Claim, outcome: Outcome | None, now: datetime) -> dict[str, object]:

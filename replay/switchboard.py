@@ -32,6 +32,7 @@ class Faults:
     retry_after_s: int = 0  # sent with both; 0: no header
     lost_share: float = 0.0  # of attempts: taken, but the answer never comes
     silent_share: float = 0.0  # of attempts: neither taken nor answered
+    silent_ids: tuple[str, ...] = ()  # the same for these
     down: bool = False  # everything 503 until switched back
     unknown_share: float = 0.0  # of numbers: 404 no_such_number
     undelivered_share: float = 0.0  # of text messages: taken, later reported as failed
@@ -125,7 +126,7 @@ class Switchboard:
             return Reply(503, {"code": "unavailable"}, self._wish())
         if _lot(attempt, "quota") < self.faults.quota_share:
             return Reply(429, {"code": "too_many"}, self._wish())
-        if _lot(attempt, "silent") < self.faults.silent_share:
+        if id_ in self.faults.silent_ids or _lot(attempt, "silent") < self.faults.silent_share:
             return Reply(200, silent=True)
         if _lot(number, "unknown") < self.faults.unknown_share:
             return Reply(404, {"code": "no_such_number"})

@@ -116,7 +116,7 @@ class Stream(Protocol):
         """Drop what is still in flight; whether it arrived is unknown."""
 
 
-class Sender(Protocol):
+class Transport(Protocol):
     """One vendor. `send` may be called from several threads at once."""
 
     @property
@@ -133,15 +133,11 @@ class Sender(Protocol):
         with the same `message_id`.
         """
 
+    def stream(self) -> Stream:
+        """The same for more pushes than one wants to wait for together: a straggler holds up nobody."""
+
     def close(self) -> None:
         """Give back connections; the transport must not be used afterwards."""
-
-
-class Transport(Sender, Protocol):
-    """A vendor for whom one does not wait: tens of thousands of pushes at once."""
-
-    def stream(self) -> Stream:
-        """`send` for more pushes than one wants to wait for together: a straggler holds up nobody."""
 
 
 def fits_lock_screen(text: str) -> bool:

@@ -6,8 +6,10 @@ connections and signature are foundation/gateway.py. A number is in memory for t
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from datetime import datetime
 
 from foundation.clock import iso
@@ -65,20 +67,24 @@ class GatewayTransport:
 
     def send(self, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
         """One outcome per push, in order, within number / rate + 7 s a line's turn. Vendor faults never raise."""
-        outcomes: list[Outcome | Future[Outcome]] = []
-        waiting = list(pushes)
-        while waiting:
-            if waiting[0].message.expires_at <= now:
-                outcomes.append(Outcome(waiting.pop(0).key, OutcomeKind.PERMANENT, "EXPIRED"))
-            elif self._bucket.grant(1, self._clock()):
-                outcomes.append(self._lines.submit(self._post, waiting.pop(0), now))
-            else:
-                time.sleep(PATIENCE_S)
-        return [one if isinstance(one, Outcome) else one.result() for one in outcomes]
+        outcomes: dict[int, Outcome] = {}
+        with closing(self.stream()) as stream:
+            stream.add(pushes, now)
+            while stream.waiting:
+                outcomes |= stream.landed(1.0)
+        return [outcomes[number] for number in range(len(pushes))]
+
+    def stream(self) -> "Stream":
+        return Stream(self)
 
     def close(self) -> None:
         self._lines.shutdown()
         self._gateway.close()
+
+    def start(self, push: Push, now: datetime) -> Future[Outcome] | None:
+        """Put one on its line; None while the rate does not let it."""
+        granted = self._bucket.grant(1, self._clock())
+        return self._lines.submit(self._post, push, now) if granted else None
 
     def _post(self, push: Push, now: datetime) -> Outcome:
         message = push.message
@@ -92,3 +98,53 @@ class GatewayTransport:
             **self._says(message),
         }
         return verdict(push.key, self._gateway.post(fields, now))
+
+
+class Stream:
+    """Pushes in flight, numbered in the order they were added: who does not answer holds his own line and no other."""
+
+    def __init__(self, transport: GatewayTransport) -> None:
+        self._transport = transport
+        self._number = 0
+        self._queue: deque[tuple[int, Push, datetime]] = deque()
+        self._flying: dict[Future[Outcome], int] = {}
+        self._settled: dict[int, Outcome] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Pushes whose outcome has not been handed out yet."""
+        return len(self._queue) + len(self._flying) + len(self._settled)
+
+    def add(self, pushes: Sequence[Push], now: datetime) -> None:
+        """Take pushes on; what has expired is settled at once."""
+        for push in pushes:
+            number, self._number = self._number, self._number + 1
+            if push.message.expires_at <= now:
+                self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "EXPIRED")
+            else:
+                self._queue.append((number, push, now))
+
+    def landed(self, patience_s: float) -> dict[int, Outcome]:
+        """Outcomes by number as they come; none after about `patience_s`."""
+        while self._queue and len(self._flying) < LINES:
+            number, push, now = self._queue[0]
+            started = self._transport.start(push, now)
+            if started is None:
+                break
+            self._queue.popleft()
+            self._flying[started] = number
+        if not self._settled and self._flying:
+            patience_s = min(patience_s, PATIENCE_S) if self._queue else patience_s
+            done, _ = wait(self._flying, timeout=patience_s, return_when=FIRST_COMPLETED)
+            self._settled = {self._flying.pop(future): future.result() for future in done}
+        elif self._queue:
+            time.sleep(PATIENCE_S)  # the rate cap
+        settled, self._settled = self._settled, {}
+        return settled
+
+    def close(self) -> None:
+        """Drop what is still in flight; whether it arrived is unknown."""
+        for future in self._flying:
+            future.cancel()
+        self._flying.clear()
+        self._queue.clear()

@@ -135,7 +135,7 @@ def test_a_report_before_the_ledger_knows_of_the_sending_is_not_lost(
     call, at = rung(root, "voice"), now()
     claims = telephony.claim("voice", at, here=True)
     post(switchboard, "voice", said(call, "busy"))
-    telephony._settle("voice", claims, {}, at)
+    telephony.settle("voice", [(one, None) for one in claims], at)
     assert state_of(call) == (State.FAILED_PERM, "busy")
 
 

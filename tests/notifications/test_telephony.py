@@ -1,7 +1,9 @@
 """Text messages and calls from the ledger to the gateway: once each, whatever dies. Real PostgreSQL, a real stand-in."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,11 +13,13 @@ from pytest_django import Settings
 
 from alerts.models import Bulletin, OrderStatus, ResponseOrder
 from foundation.clock import now
+from foundation.gateway import LINES
 from hydrology.models import Region
 from notifications import delivery, dispatch, receipts, telephony
 from notifications.models import Delivery, ReceiptState, State
 from notifications.transports import sms, voice
 from notifications.transports.base import Message
+from notifications.transports.gateway import GatewayTransport
 from officers import roster
 from officers.models import Officer
 from replay.switchboard import Switchboard
@@ -40,6 +44,12 @@ def root(db: None, regions: dict[str, Region], person: Person, bulletin: Bulleti
 
 def send(at: datetime | None = None) -> int:
     return telephony.send_due(clock=lambda: at or now())
+
+
+def transport(channel: str) -> GatewayTransport:
+    there = telephony.account(channel)
+    assert there is not None
+    return telephony._transport(channel, there, 1000)
 
 
 def number_of(row: Delivery) -> str:
@@ -98,9 +108,11 @@ def test_a_sender_killed_after_sending_sends_again_under_the_same_id_and_nobody_
 ) -> None:
     call = rung(root, "voice")
     at = now()
-    claims = telephony.claim("voice", at, here=True)
-    sender = telephony._sender("voice", telephony.account("voice"), 1000)  # type: ignore[arg-type]
-    telephony._send("voice", sender, claims, at)  # and here it dies, before the ledger knows
+    shift = telephony._Shift("voice", clock=lambda: at)
+    with closing(transport("voice").stream()) as stream:
+        shift._take_on(stream, 1)
+        while stream.waiting:
+            stream.landed(1.0)  # and here it dies, before the ledger knows
     assert send(at + timedelta(seconds=29)) == 0
     assert send(at + LATER) == 1
     assert [(one["id"], one["posts"]) for one in switchboard.taken] == [
@@ -115,7 +127,7 @@ def test_a_sender_that_lost_its_lease_writes_nothing(root: Delivery, switchboard
     at = now()
     slow = telephony.claim("voice", at, here=True)
     assert send(at + LATER) == 1
-    telephony._settle("voice", slow, {}, at + LATER)
+    telephony.settle("voice", [(one, None) for one in slow], at + LATER)
     call.refresh_from_db()
     assert call.state == State.SENT
 
@@ -123,12 +135,12 @@ def test_a_sender_that_lost_its_lease_writes_nothing(root: Delivery, switchboard
 def test_an_answer_lost_on_the_way_is_no_second_call(root: Delivery, switchboard: Switchboard) -> None:
     switchboard.misbehave({"lost_share": 1.0})
     call = rung(root, "voice")
-    sender = telephony._sender("voice", telephony.account("voice"), 1000)  # type: ignore[arg-type]
-    sender._gateway._client.timeout = 0.2  # type: ignore[attr-defined]
+    client = transport("voice")._gateway._client
+    client.timeout = 0.2
     try:
         send()
     finally:
-        sender._gateway._client.timeout = 5.0  # type: ignore[attr-defined]
+        client.timeout = 5.0
     call.refresh_from_db()
     assert (call.state, call.reason) == (State.FAILED_TEMP, "TIMEOUT")
     switchboard.misbehave({}, only=True)
@@ -147,6 +159,24 @@ def test_the_gravest_is_called_first(
     earlier, graver = rung(root, "voice"), rung(first_line(grave), "voice")
     claimed = [telephony.claim("voice", now(), here=True, most=1)[0].id for _ in range(2)]
     assert claimed == [graver.pk, earlier.pk]
+
+
+def test_one_line_that_hangs_holds_up_no_other(
+    root: Delivery, switchboard: Switchboard, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More rungs than lines, one never answered: all others are in the ledger while it is still out."""
+    rows = [rung(root, "voice") for _ in range(2 * LINES)]
+    switchboard.misbehave({"silent_ids": [telephony.message_id("voice", rows[0].pk)]})
+    client = transport("voice")._gateway._client
+    client.timeout = 1.5
+    try:
+        with caplog.at_level(logging.INFO, "notifications.telephony"):
+            assert send() == len(rows)
+    finally:
+        client.timeout = 5.0
+    states = Counter(Delivery.objects.filter(root=root).values_list("state", flat=True))
+    assert states == {State.SENT: len(rows) - 1, State.FAILED_TEMP: 1}
+    assert "n=1 unsealed=1 sent=0" in caplog.messages[-1]
 
 
 def test_every_rung_is_a_call_of_its_own(root: Delivery, switchboard: Switchboard) -> None:
