@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connection
 
-from alerts.models import Bulletin
+from alerts.models import Bulletin, OrderStatus
 from hydrology.models import Region
 from notifications.audience import preview_query
 from notifications.coverage import coverage
@@ -66,5 +66,6 @@ def _told_under(under: int | None, urgency: int, now: datetime) -> list[int]:
         bulletin__thread=said.thread,
         bulletin__urgency__gte=urgency,
         bulletin__valid_until__gt=now,
+        bulletin__order__status=OrderStatus.ISSUED,
     )
     return list(told.values_list("pk", flat=True))

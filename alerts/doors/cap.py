@@ -46,9 +46,9 @@ class WarningCap(APIView):
 class OrderCap(APIView):
     @extend_schema(parameters=[BULLETIN], responses={(200, CAP_XML): OpenApiTypes.STR})
     def get(self, request: Request, pk: int) -> HttpResponse:
-        """What was said about an order, as CAP 1.2."""
+        """What was said about an order to its whole audience, as CAP 1.2."""
         seen = path_filter("order__authority__path", request.auth.scope.paths)
-        return _message(request, {"pk__in": Bulletin.objects.filter(seen, order=pk)})
+        return _message(request, {"pk__in": Bulletin.objects.filter(seen, order=pk, officers=[])})
 
 
 class WarningsAtom(APIView):

@@ -166,6 +166,9 @@ def test_who_the_new_order_leaves_out_is_called_off_and_nobody_hears_both(
         "superseded", second, desks.desk.get(f"/api/v1/orders/{second}").json()["released_at"]
     )  # fmt: skip
     assert "Update" in desks.desk.get(f"/api/v1/orders/{second}.cap").content.decode()
+    assert "Cancel" not in desks.desk.get(f"/api/v1/orders/{first}.cap").content.decode(), (
+        "said to some by name"
+    )
 
 
 def test_a_districts_order_reaches_anew_only_who_has_not_the_citys(
@@ -337,6 +340,20 @@ def test_a_paper_is_given_to_whom_the_order_was_delivered_to_and_to_nobody_else(
     assert there.get(path).status_code == 404
     assert there.get(f"/api/v1/orders/{pk + 1}/attachments/{made.json()['id']}").status_code == 404
     assert desks.desk.get(path).status_code == 200
+
+
+def test_a_paper_sent_twice_with_one_key_is_added_once(desks: Desks) -> None:
+    pk = desks.draft(DISTRICT, A)
+    path, key = f"/api/v1/orders/{pk}/attachments", {"HTTP_IDEMPOTENCY_KEY": "once"}
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n'
+        + PAPER
+        + b"\r\n--x--\r\n"
+    )
+    form = "multipart/form-data; boundary=x"
+    first, again = (desks.desk.generic("POST", path, body, content_type=form, **key) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json()["id"] == json.loads(again.content)["id"]
 
 
 def test_papers_are_frozen_with_the_order(desks: Desks) -> None:
