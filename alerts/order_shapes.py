@@ -14,11 +14,13 @@ from alerts.models import (
     OrderStatus,
     OrderTask,
     ResponseOrder,
+    Sector,
 )
 from alerts.shapes import LEVEL_CODES, At, CodeField, NamedRegion
 from hydrology.models import Level
 
 MOST_UNDO_S = 60
+DUTY_CHOICES = [(duty, duty) for duty in DUTIES]
 
 
 class AreasField(serializers.ListField):
@@ -29,9 +31,11 @@ class AreasField(serializers.ListField):
 
 
 class TaskIn(serializers.Serializer[object]):
-    duty = serializers.ChoiceField(choices=["", *DUTIES], default="", help_text="empty: every duty addressed")
+    duty = serializers.ChoiceField(
+        choices=DUTIES, allow_blank=True, default="", help_text="empty: every duty addressed"
+    )
     level = serializers.ChoiceField(
-        choices=["", *Level.values], default="", help_text="of the post; empty: any"
+        choices=Level.choices, allow_blank=True, default="", help_text="of the post; empty: any"
     )
     text_zh = serializers.CharField(max_length=400)
     text_en = serializers.CharField(max_length=800, default="", allow_blank=True)
@@ -45,7 +49,7 @@ class TaskIn(serializers.Serializer[object]):
 
 
 class MeasureIn(serializers.Serializer[object]):
-    sector = serializers.ChoiceField(choices=SECTORS)
+    sector = serializers.ChoiceField(choices=Sector.choices)
     areas = AreasField(required=False, help_text="left out: all areas of the order")
     starts_at = At(default=None, allow_null=True, help_text="null: with the order")
     ends_at = At(default=None, allow_null=True, help_text="null: with the order")
@@ -73,7 +77,7 @@ class OrderIn(serializers.Serializer[object]):
     authority = serializers.CharField(max_length=32, required=False)
     areas = AreasField(required=False)
     duties = serializers.ListField(
-        child=serializers.ChoiceField(choices=DUTIES), min_length=1, required=False
+        child=serializers.ChoiceField(choices=DUTY_CHOICES), min_length=1, required=False
     )
     title_zh = serializers.CharField(max_length=80, required=False)
     title_en = serializers.CharField(max_length=160, required=False, allow_blank=True)
@@ -227,7 +231,7 @@ class ResponsesOut(serializers.Serializer[object]):
 
 
 class MeasureItem(serializers.Serializer[object]):
-    sector = serializers.ChoiceField(choices=SECTORS)
+    sector = serializers.ChoiceField(choices=Sector.choices)
     sector_name = serializers.CharField()
     areas = NamedRegion(many=True)
     starts_at = serializers.DateTimeField()

@@ -225,6 +225,9 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "ENUM_NAME_OVERRIDES": {
         "OrderStatusEnum": "alerts.models.OrderStatus",
+        "DutyEnum": "officers.models.Duty",
+        "OrderDutyEnum": "alerts.order_shapes.DUTY_CHOICES",
+        "SectorEnum": "alerts.models.Sector",
         "ResponseLevelEnum": "alerts.shapes.LEVEL_CHOICES",
         "WarningLevelEnum": "alerts.shapes.WARNING_CHOICES",
         "RegionLevelEnum": "hydrology.models.Level",
