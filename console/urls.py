@@ -5,10 +5,7 @@ from django.urls import path
 from console import views
 
 urlpatterns = [
-    path("console/", views.page),
-    path("console/water", views.page, {"template": "console/water.html"}),
-    path("console/feeds", views.page, {"template": "console/feeds.html"}),
-    path("console/report", views.page, {"template": "console/report.html"}),
+    *(path(address, views.page, {"address": address}) for address in views.PAGES),
     path("api/v1/console/map", views.MapView.as_view()),
     path("api/v1/console/dispatches", views.DispatchesView.as_view()),
     path("api/v1/console/dispatches/<int:dispatch_id>", views.DispatchView.as_view()),

@@ -1,4 +1,4 @@
-"""The doors of the duty room: four pages and the JSON they stand on. Nothing is decided here.
+"""The doors of the duty room: pages and the JSON they stand on. Nothing is decided here.
 
 The pages themselves are the same for everybody and hold no facts; what they show is asked for with the signed-in
 officer's token, within his scope.
@@ -33,10 +33,21 @@ SPAN = [
 AFTER = OpenApiParameter("after", int, description="cursor: `next` of the page before")
 
 
+PAGES = {  # address: (its word in words.js, in Chinese; template)
+    "console/": ("page_board", "值班台", "console/board.html"),
+    "console/danger": ("page_danger", "预警", "console/danger.html"),
+    "console/people": ("page_people", "叫应", "console/people.html"),
+    "console/drills": ("page_drills", "演练", "console/drills.html"),
+    "console/water": ("page_water", "水情", "console/water.html"),
+    "console/feeds": ("page_feeds", "数据", "console/feeds.html"),
+    "console/report": ("page_report", "复盘", "console/report.html"),
+}
+
+
 @require_safe
-def page(request: HttpRequest, template: str = "console/board.html") -> HttpResponse:
+def page(request: HttpRequest, address: str) -> HttpResponse:
     """A page of the console; scripts and styles only from our own static files."""
-    response = render(request, template)
+    response = render(request, PAGES[address][2], {"pages": PAGES, "here": address})
     response["Content-Security-Policy"] = CONTENT_POLICY
     response["Cache-Control"] = "no-cache"
     return response

@@ -14,10 +14,14 @@ from hydrology.science.stages import LimitKind, Stand
 
 STATIC = Path(__file__).parents[2] / "console" / "static" / "console"
 SCRIPTS = sorted(STATIC.glob("*.js"))
+WORDS = "".join(path.read_text() for path in sorted(STATIC.glob("words*.js")))
 
 
 PAGES = {
     "/console/": 3,
+    "/console/danger": 4,
+    "/console/people": 4,
+    "/console/drills": 4,
     "/console/water": 4,
     "/console/feeds": 4,
     "/console/report": 4,
@@ -73,19 +77,17 @@ def test_script_imports_only_files_beside_it(script: Path) -> None:
 
 
 def test_every_fixed_text_has_both_languages(html: str) -> None:
-    words = (STATIC / "words.js").read_text()
     wanted = set(re.findall(r'data-word="(\w+)"', html))
     for script in SCRIPTS:
         wanted |= set(re.findall(r'\bword\("(\w+)"\)', script.read_text()))
     missing = {
-        key for key in wanted if not re.search(rf'^  {key}: \["[^"]+", "[^"]+"\]', words, re.MULTILINE)
+        key for key in wanted if not re.search(rf'^  {key}: \["[^"]+", "[^"]+"\]', WORDS, re.MULTILINE)
     }
     assert len(wanted) > 50
     assert not missing
 
 
 def test_every_code_feeds_and_levels_speak_has_its_words_in_both_languages() -> None:
-    words = (STATIC / "words.js").read_text()
     spoken = {
         "feed_state": set(FeedState),
         "doubt": set(Doubt) - {Doubt.NONE},
@@ -95,7 +97,7 @@ def test_every_code_feeds_and_levels_speak_has_its_words_in_both_languages() -> 
         "limit": set(LimitKind),
     }
     for kind, codes in spoken.items():
-        [line] = re.findall(rf"^  {kind}: \{{(.*)\}},$", words, re.MULTILINE)
+        [line] = re.findall(rf"^  {kind}: \{{(.*)\}},$", WORDS, re.MULTILINE)
         assert {str(code) for code in codes} <= set(re.findall(r'(\w+): \["[^"]+", "[^"]+"\]', line)), kind
 
 

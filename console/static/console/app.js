@@ -1,54 +1,28 @@
 // The duty room's page: signs in, reads, listens, and gives each part its figures. The parts draw themselves.
 
 import { language, named, word } from "./words.js";
-import { ageOf, clockFace, clockTime, h, learnClock, refill, serverNow, span, throttled } from "./page.js";
+import { ageOf, clockTime, h, learnClock, paintSocket, refill, serverNow, span, throttled, tickPage } from "./page.js";
 import { api, signedIn } from "./session.js";
 import { openGate } from "./gate.js";
 import { chooseOnMap, drawMap, legend, paintMap } from "./map.js";
 import { levelCode, levelNumber, showWarnings } from "./warnings.js";
 import { inForce, owing, refreshUnfolded, showDispatches } from "./dispatches.js";
-import { showOrders } from "./orders.js";
-import { prepareDraft } from "./draft.js";
+import { showOrders } from "./orders_short.js";
 import { readStreet, showStreet } from "./street.js";
 import { listen } from "./live.js";
+import { pages, reader, rows } from "./reading.js";
 
 const LATEST = 12; // dispatches on the page
 const box = (id) => document.getElementById(id);
-const EMPTY = { places: null, me: null, levels: [], levels_at: 0, warnings: [], dispatches: [], orders: [], feeds: [], rain: null, street: "", reach: undefined, socket: "joining", heard_at: 0 };
+const EMPTY = { places: null, me: null, levels: [], levels_at: 0, warnings: [], dispatches: [], orders: [], feeds: [], rain: null, street: "", reach: undefined, socket: "joining" };
 let now = { ...EMPTY };
 let stop = () => {};
 
 // Reading: each part asks for its own, repaints only what changed, and keeps the last figures when a read fails
 
-const seen = new Map();
-
-async function read(name, path, take, load = api) {
-  try {
-    const answer = await load(path);
-    now.heard_at = serverNow();
-    const text = JSON.stringify(answer);
-    if (seen.get(name) === text) return;
-    seen.set(name, text);
-    take(answer);
-    paint();
-  } catch (error) {
-    console.warn(name, error.message); // the header shows how old the figures are
-  }
-}
-
-/** Every page of a list; a storm has more open notices than one page holds. */
-async function pages(path, most = 8) {
-  const found = [];
-  for (let page = path, n = 0; page && n < most; n += 1) {
-    const answer = await api(page);
-    found.push(...rows(answer));
-    page = answer.next ? answer.next.split("/api/v1/")[1] : "";
-  }
-  return found;
-}
-
-const rows = (answer) => answer.items ?? answer.results ?? answer;
-const readWarnings = () => read("warnings", "warnings?active=1", (answer) => { now.warnings = answer.sort((a, b) => b.raised_at.localeCompare(a.raised_at) || b.id - a.id); }, pages);
+const reading = reader(() => paint());
+const { read } = reading;
+const readWarnings = () => read("warnings", "warnings?active=1", (answer) => { now.warnings = answer.sort((a, b) => b.raised_at.localeCompare(a.raised_at) || b.id - a.id); }, { load: (path) => pages(path) });
 const readOrders = () => read("orders", "orders", (answer) => { now.orders = rows(answer); });
 const readLevels = () => read("levels", "live/levels", (answer) => { now.levels = rows(answer); now.levels_at = serverNow(); });
 const readRain = () => now.street && read("rain", `live/rain?level=street&region=${now.street}`, (answer) => { now.rain = answer.items[0]; });
@@ -97,7 +71,7 @@ function paint() {
   paintMap({ level: streetLevels(), silent, drill, readings: new Map(now.levels.map((item) => [item.station, item])), read_at: now.levels_at });
   if (changed("warnings", now.warnings)) showWarnings(box("warnings"), now.warnings, openStreet);
   if (changed("dispatches", now.dispatches, now.dispatches.filter(inForce).length)) showDispatches(box("dispatches"), now.dispatches, openStreet);
-  if (changed("orders", now.orders)) showOrders(box("orders"), now.orders, { me: now.me.officer.id, desk: now.places.desk, command: now.places.command }, refreshBoard);
+  if (changed("orders", now.orders)) showOrders(box("orders"), now.orders);
   paintFigures(silent);
   paintFeeds();
   paintStreet();
@@ -146,19 +120,7 @@ function paintFeeds() {
     feed.name, feed.replayed ? h("i", null, word("replay_mark")) : null, h("b", { "data-since": feed.received_at }, feed.received_at ? span(ageOf(feed.received_at)) : named("feed_state", feed.status)))));
 }
 
-function tick() {
-  box("clock").textContent = clockFace();
-  for (const node of document.querySelectorAll("[data-since]")) if (node.dataset.since) node.textContent = span(ageOf(node.dataset.since));
-  const silent_s = now.heard_at ? (serverNow() - now.heard_at) / 1000 : 0;
-  box("offline").hidden = silent_s < 30;
-  box("offline").textContent = `${word("offline")} ${clockTime(new Date(now.heard_at).toISOString())}`;
-}
-
-function paintSocket(state) {
-  now.socket = state;
-  box("socket").className = `socket-${state}`;
-  box("socket").textContent = word(`socket_${state}`);
-}
+const hearSocket = (state) => { now.socket = state; paintSocket(state); };
 
 // Coming and going
 
@@ -174,12 +136,12 @@ async function enter() {
   }
   dress();
   refreshAll();
-  stop = listen(now.places.topics, { levels: refreshWater, board: refreshBoard, everything: refreshAll, state: paintSocket });
+  stop = listen(now.places.topics, { levels: refreshWater, board: refreshBoard, everything: refreshAll, state: hearSocket });
 }
 
 function leave() {
   stop();
-  seen.clear();
+  reading.reset();
   now = { ...EMPTY };
 }
 
@@ -190,30 +152,29 @@ function dress() {
   drawn.clear();
   drawMap(box("map"), now.places, openStreet);
   refill(box("legend"), legend());
-  box("new-order").hidden = !prepareDraft(box("draft"), now.places, refreshBoard);
+  box("new-order").hidden = !now.places.desk.length;
   paintSocket(now.socket);
   paint();
 }
 
 function wire() {
-  box("new-order").onclick = () => box("draft").showModal();
   document.addEventListener("keydown", shortcut);
-  setInterval(tick, 1000);
+  setInterval(() => tickPage(reading.heard_at), 1000);
   setInterval(refreshAllWhenIn, 30000); // a lost hint costs at most this
 }
 
 const refreshAllWhenIn = () => { if (signedIn() && now.places) { refreshAll(); paint(); } };
 
 function shortcut(event) {
-  const typing = event.target.matches("input, textarea, select") || box("draft").open;
+  const typing = event.target.matches("input, textarea, select");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || box("board").hidden) return;
   const target = { m: "#map [tabindex='0']", w: "#warnings-head", d: "#dispatches-head", o: "#orders-head" }[event.key.toLowerCase()];
   if (target) document.querySelector(target)?.focus();
-  else if (event.key.toLowerCase() === "n" && !box("new-order").hidden) box("draft").showModal();
+  else if (event.key.toLowerCase() === "n" && !box("new-order").hidden) box("new-order").click();
   else return;
   event.preventDefault();
 }
 
 wire();
-tick();
-openGate({ page: "board", enter, leave, dress: () => { seen.clear(); dress(); } });
+tickPage(0);
+openGate({ page: "board", enter, leave, dress: () => { reading.forget(); dress(); } });

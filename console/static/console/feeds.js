@@ -2,7 +2,7 @@
 
 import { api, Refused, signedIn } from "./session.js";
 import { openGate } from "./gate.js";
-import { ageOf, clockFace, clockTime, h, learnClock, refill, serverNow, span } from "./page.js";
+import { h, learnClock, refill, serverNow, tickPage } from "./page.js";
 import { language, word } from "./words.js";
 import { showFeeds, tickMeters, waiting } from "./feed_list.js";
 import { showChecks } from "./checks.js";
@@ -97,12 +97,8 @@ function paintFigures() {
 }
 
 function tick() {
-  box("clock").textContent = clockFace();
-  for (const node of document.querySelectorAll("[data-since]")) if (node.dataset.since) node.textContent = span(ageOf(node.dataset.since));
+  tickPage(heard_at);
   tickMeters();
-  const silent_s = heard_at ? (serverNow() - heard_at) / 1000 : 0;
-  box("offline").hidden = silent_s < 30;
-  box("offline").textContent = `${word("offline")} ${clockTime(new Date(heard_at).toISOString())}`;
 }
 
 async function enter() {

@@ -1,6 +1,6 @@
 // Small tools of the page: building nodes, saying times, the one tooltip. No facts, no network.
 
-import { either } from "./words.js";
+import { either, word } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 let skew_ms = 0; // the server's clock minus this machine's
@@ -48,7 +48,7 @@ export function clockTime(iso) {
   if (day === today) return TIME.format(at);
   return `${day.slice(0, 4) === today.slice(0, 4) ? day.slice(5) : day} ${TIME.format(at)}`;
 }
-export const clockFace = () => `${DAY.format(serverNow())} ${SECONDS.format(serverNow())} +08:00`;
+const clockFace = () => `${DAY.format(serverNow())} ${SECONDS.format(serverNow())} +08:00`;
 
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return "–";
@@ -60,6 +60,27 @@ export function span(seconds) {
 export const ageOf = (iso) => (iso ? (serverNow() - Date.parse(iso)) / 1000 : null);
 export const percent = (share) => (share === null || share === undefined ? "–" : `${Math.round(share * 100)}%`);
 export const fixed = (value, digits) => (value === null || value === undefined ? "–" : Number(value).toFixed(digits));
+
+/** The clock of Shenzhen as a datetime-local field wants it, and back to an instant. */
+export const toField = (ms) => new Date(ms + 8 * 3600000).toISOString().slice(0, 16);
+export const fromField = (value) => `${value.slice(0, 16)}:00+08:00`;
+
+/** Once a second: the clock, every age (`data-since`), and the banner once nothing was heard for `most_s`; `heard_at` 0: not yet. */
+export function tickPage(heard_at, most_s = 30) {
+  document.getElementById("clock").textContent = clockFace();
+  for (const node of document.querySelectorAll("[data-since]")) if (node.dataset.since) node.textContent = span(ageOf(node.dataset.since));
+  if (!heard_at) return;
+  const offline = document.getElementById("offline");
+  offline.hidden = (serverNow() - heard_at) / 1000 < most_s;
+  offline.textContent = `${word("offline")} ${clockTime(new Date(heard_at).toISOString())}`;
+}
+
+/** How the socket stands: live, joining or polling. */
+export function paintSocket(state) {
+  const mark = document.getElementById("socket");
+  mark.className = `socket-${state}`;
+  mark.textContent = word(`socket_${state}`);
+}
 
 const tip = () => document.getElementById("tip");
 

@@ -2,7 +2,7 @@
 
 import { api, picture, signedIn } from "./session.js";
 import { openGate } from "./gate.js";
-import { clockFace, refill, serverNow } from "./page.js";
+import { fromField, refill, serverNow, tickPage, toField } from "./page.js";
 import { language, word } from "./words.js";
 import { drawReport } from "./report_draw.js";
 
@@ -11,10 +11,8 @@ const box = (id) => document.getElementById(id);
 let report = null;
 let me = null;
 
-/** The clock of Shenzhen as a datetime-local field wants it, and back. */
-const toField = (ms) => new Date(ms + 8 * 3600000).toISOString().slice(0, 16);
-const fromField = (id) => `${box(id).value}:00+08:00`;
-const query = () => `since=${encodeURIComponent(fromField("since"))}&until=${encodeURIComponent(fromField("until"))}`;
+const asked = (id) => encodeURIComponent(fromField(box(id).value));
+const query = () => `since=${asked("since")}&until=${asked("until")}`;
 
 async function show() {
   await busy(async () => {
@@ -67,10 +65,10 @@ function dress() {
   paint();
 }
 
-const asked = new URLSearchParams(location.search);
-for (const [id, ms] of [["since", serverNow() - DAY_MS], ["until", serverNow()]]) box(id).value = toField(Date.parse(asked.get(id)) || ms);
+const given = new URLSearchParams(location.search);
+for (const [id, ms] of [["since", serverNow() - DAY_MS], ["until", serverNow()]]) box(id).value = toField(Date.parse(given.get(id)) || ms);
 box("ask").onsubmit = (event) => { event.preventDefault(); show(); };
 box("save").onclick = savePdf;
 box("print").onclick = () => print();
-setInterval(() => { box("clock").textContent = clockFace(); }, 1000);
+setInterval(() => tickPage(0), 1000);
 openGate({ page: "report-page", enter, leave, dress });

@@ -56,8 +56,13 @@ function becauseOfLevel(warning, why) {
   const marks = why.reasons ?? [];
   const limit = marks.find((mark) => mark.limit_m !== null);
   const line = [`${fixed(why.reading.level_m, 2)} m`, limit ? `${named("limit", limit.limit_kind)} ${fixed(limit.limit_m, 2)} m` : null].filter(Boolean).join(" · ");
+  return folding(`why-${warning.id}`, h("summary", null, `${word("reasons")} `, h("b", null, line)), () => stationReasons(why));
+}
+
+export function stationReasons(why) {
+  const marks = why.reasons ?? [];
   const pair = (key, value) => [h("dt", null, word(key)), h("dd", null, value)];
-  return folding(`why-${warning.id}`, h("summary", null, `${word("reasons")} `, h("b", null, line)), () => [
+  return [
     h("dl.facts", null,
       pair("observed", clockTime(why.reading.observed_at)), pair("datum", why.station.datum),
       pair("trend", why.rate_m_per_h === null || why.rate_m_per_h === undefined ? word("none") : `${why.rate_m_per_h > 0 ? "+" : ""}${fixed(why.rate_m_per_h, 2)} m/h`),
@@ -68,7 +73,7 @@ function becauseOfLevel(warning, why) {
         h("td", null, badge(mark.level), ` ${named("condition", mark.condition)}`), h("td.number", null, fixed(mark.value, 2)), h("td.number", null, fixed(mark.threshold, 2)),
         h("td", null, mark.limit_kind ? `${named("limit", mark.limit_kind)} ${fixed(mark.limit_m, 2)} m` : ""))))) : h("p.quiet", null, why.why),
     why.readings ? h("p.quiet", null, why.readings.map(([at, level, quality]) => `${clockTime(at)} ${fixed(level, 2)}${quality === "good" ? "" : "?"}`).join(either("，", ", "))) : null,
-  ].filter(Boolean));
+  ].filter(Boolean);
 }
 
 /** <details> that stays open over repaints and is filled only while open. */
@@ -100,7 +105,7 @@ function facts(why) {
     pair("excluded", why.excluded?.length ? why.excluded.join(either("、", ", ")) : word("none")));
 }
 
-function streetReasons(name, street) {
+export function streetReasons(name, street) {
   const rows = (street.reasons ?? []).map((reason) => h("tr", null,
     h("td", null, windowName(reason.window)), h("td.number", null, h("b", null, fixed(reason.value_mm, 1))),
     h("td.number", null, fixed(reason.threshold_mm, 1)), h("td.number", null, percent(reason.share)),

@@ -3,7 +3,7 @@
 
 import { api, signedIn } from "./session.js";
 import { openGate } from "./gate.js";
-import { clockFace, clockTime, h, learnClock, refill, serverNow, span, throttled } from "./page.js";
+import { clockTime, h, learnClock, paintSocket, refill, serverNow, span, throttled, tickPage } from "./page.js";
 import { language, named, word } from "./words.js";
 import { listen } from "./live.js";
 import { chooseOnMap, drawMap, legend, paintMap } from "./map.js";
@@ -139,20 +139,13 @@ function paintPost() {
 }
 
 function tick() {
-  box("clock").textContent = clockFace();
+  tickPage(now.levels ? now.heard_at : 0, 45);
   if (!now.levels) return;
   const older_s = more_s();
   for (const node of document.querySelectorAll("[data-age]")) node.textContent = span(Number(node.dataset.age) + older_s);
-  const silent_s = now.heard_at ? (serverNow() - now.heard_at) / 1000 : 0;
-  box("offline").hidden = silent_s < 45;
-  box("offline").textContent = `${word("offline")} ${clockTime(new Date(now.heard_at).toISOString())}`;
 }
 
-function paintSocket(state) {
-  now.socket = state;
-  box("socket").className = `socket-${state}`;
-  box("socket").textContent = word(`socket_${state}`);
-}
+const hearSocket = (state) => { now.socket = state; paintSocket(state); };
 
 // Coming and going
 
@@ -171,7 +164,7 @@ async function enter() {
   now.made_up = new Set(now.places.stations.filter((station) => station.synthetic).map((station) => station.code));
   dress();
   refresh();
-  stop = listen(now.places.topics.filter((topic) => topic.startsWith("levels:")), { levels: refresh, board: () => {}, everything: refresh, state: paintSocket });
+  stop = listen(now.places.topics.filter((topic) => topic.startsWith("levels:")), { levels: refresh, board: () => {}, everything: refresh, state: hearSocket });
 }
 
 function leave() {

@@ -1,0 +1,27 @@
+// What the server's codes are called, by kind. [zh, en]
+
+export const CODES = {
+  level: { none: ["无", "none"], notice: ["提示", "Notice"], attention: ["关注", "Attention"], alert: ["警示", "Alert"], emergency: ["紧急", "Emergency"],
+    watch: ["关注级", "Watch"], IV: ["Ⅳ级", "Level IV"], III: ["Ⅲ级", "Level III"], II: ["Ⅱ级", "Level II"], I: ["Ⅰ级", "Level I"] },
+  duty: { command: ["指挥", "Command"], desk: ["值班", "Duty desk"], flood: ["三防责任人", "Flood officer"], reporter: ["灾害信息员", "Reporter"], forest: ["森防人员", "Forest officer"] },
+  state: { pending: ["待发", "pending"], sending: ["发送中", "sending"], failed_temp: ["待重试", "to retry"], failed_perm: ["未送达", "not delivered"], sent: ["已推送", "pushed"], delivered: ["已送达", "delivered"], opened: ["已打开", "opened"], confirmed: ["已确认", "confirmed"] },
+  errand: { first: ["首发", "first"], repeat: ["重发", "repeated"], deputy: ["转B角", "deputy called"], superior: ["报上级", "superior called"], desk: ["人工", "by hand"] },
+  climb: { climbing: ["叫应中", "calling"], answered: ["已应答", "answered"], exhausted: ["无人应答", "no answer"], stopped: ["已停止", "stopped"] },
+  feed_state: { good: ["正常", "good"], late: ["迟到", "late"], silent: ["中断", "silent"], never: ["未接通", "never"], disabled: ["已停用", "off"] },
+  doubt: { no_posts: ["没有数据到达", "Nothing comes"], nothing_good: ["有数据到达，但无一被接收", "Posts come, none is accepted"], stands_still: ["数据时间停滞：一直是旧数据", "Its data stands still: old instants again and again"], source_fails: ["采集失败，见下", "Fetching fails, see below"] },
+  source_kind: { url: ["网址", "URL"], folder: ["文件夹", "folder"], database: ["数据库", "database"], mqtt: ["MQTT", "MQTT"] },
+  verdict: { queued: ["排队", "queued"], stored: ["已入库", "stored"], nothing: ["无雨水情", "nothing"], test: ["测试", "test"], partly: ["部分入库", "partly"], quarantined: ["隔离", "quarantined"] },
+  post_kind: { readings: ["读数", "readings"], grid: ["格点", "grid"], radar: ["雷达", "radar"] },
+  limit: { flood_season: ["汛限", "flood-season"], normal: ["正常", "normal"], design: ["设计", "design"], check: ["校核", "check"], crest_margin: ["坝顶下0.5m", "0.5 m below crest"], crest: ["坝顶", "crest"], warning: ["警戒", "warning"], guarantee: ["保证", "guarantee"], highest: ["历史最高", "highest on record"] },
+  stand: { check: ["超校核", "over check"], design: ["超设计", "over design"], over: ["超限", "over limit"], near: ["接近", "near limit"], stale: ["失联", "no contact"], unknown: ["未知", "unknown"], normal: ["正常", "normal"] },
+  condition: { first: ["首限之上 m", "m over the first limit"], rise_30min_m: ["30分钟涨幅 m", "rise in 30 min, m"], rise_60min_m: ["1小时涨幅 m", "rise in 1 h, m"], ahead_first_s: ["到首限 s", "s to the first limit"], ahead_grave_s: ["到下一限 s", "s to the next limit"],
+    design: ["设计之上 m", "m over design"], check: ["校核之上 m", "m over check"], crest_margin: ["坝顶下0.5m之上 m", "m over 0.5 m below crest"], crest: ["坝顶之上 m", "m over crest"], guarantee: ["保证之上 m", "m over guarantee"], highest: ["历史最高之上 m", "m over the record"] },
+  order: { draft: ["草稿", "Draft"], submitted: ["待审", "Submitted"], approved: ["已批准", "Approved"], rejected: ["已退回", "Rejected"], issued: ["已发布", "Issued"], withdrawn: ["已撤回", "Withdrawn"], ended: ["已结束", "Ended"] },
+  coverage_fault: { no_responder: ["无人负责", "nobody there"], no_live_device: ["无可用设备", "nobody reachable"], no_recent_tap: ["近期无点击", "no recent tap"], no_deputy: ["无B角", "no deputy"] },
+  place_kind: { street: ["街道", "street"], reservoir: ["水库", "reservoir"], river: ["河道", "river"], tide: ["潮位站", "tide post"], hazard: ["隐患点", "hazard point"] },
+  channel: { app: ["应用", "app"], sms: ["短信", "SMS"], voice: ["语音", "voice"], person: ["人工", "by hand"] },
+  call_result: { answered: ["已应答", "answered"], cannot: ["无法到位", "cannot go"], no_answer: ["无人接听", "no answer"], wrong_number: ["号码有误", "wrong number"], other: ["其他", "other"] },
+  hazard: { rainstorm: ["强降雨", "rainstorm"], flood: ["防汛", "flood"], reservoir: ["水库水位", "reservoir level"], river: ["河道水位", "river level"], tide: ["潮位", "tide"] },
+  warning_action: { raise: ["发布", "raised"], extend: ["扩展", "extended"], upgrade: ["升级", "upgraded"], downgrade: ["降级", "lowered"], cancel: ["解除", "ended"], hold: ["维持", "held"], expire: ["失效", "expired"], silent: ["失联", "no contact"] },
+  drill_state: { planned: ["计划中", "planned"], running: ["演练中", "running"], paused: ["已暂停", "paused"], ended: ["已结束", "ended"] },
+};
