@@ -24,6 +24,7 @@ from alerts.models import (
     WarningEvent,
     WarningLevel,
 )
+from hydrology.known import Known
 from hydrology.models import Observation, Region, StationKind
 from hydrology.science.readings import Element
 from hydrology.science.stages import STALE, Season
@@ -42,7 +43,7 @@ CHASED_DUTIES = [
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One change of a station's level with all it rests on."""
+    """One change of a station's level with all it rests on; `before`: where the station stood."""
 
     change: lifecycle.Change
     at: datetime
@@ -51,6 +52,8 @@ class Move:
     table: stages.Table
     season: Season | None
     readings: list[list[object]]
+    before: lifecycle.PlaceState
+    posts: Known
 
 
 def move_notice(hazard: Hazard, post: Item, move: Move, now: datetime) -> int:
@@ -64,7 +67,7 @@ def move_notice(hazard: Hazard, post: Item, move: Move, now: datetime) -> int:
                 peak_level=move.change.after, raised_at=move.at,
             )  # fmt: skip
         _set_level(warning, move.change.after, move.at)
-        reasons = _reasons(post, move)
+        reasons = reasons_of(post, move)
         _record(warning, WarningAction(step.action), move.at, reasons, now)
         if step.speak:
             _speak(warning, post, step, move, reasons, now)
@@ -252,7 +255,7 @@ def _station(post: Item) -> dict[str, object]:
     }
 
 
-def _reasons(post: Item, move: Move) -> dict[str, object]:
+def reasons_of(post: Item, move: Move) -> dict[str, object]:
     """What a reader needs to check the decision: rule version, readings, limits, season, rate, rain."""
     return {
         "rule_version": move.table.version,
@@ -283,4 +286,7 @@ def _reasons(post: Item, move: Move) -> dict[str, object]:
             for reason in move.found.reasons
         ],
         "why": move.change.why,
+        "after": move.change.after,
+        "before": move.before.to_json(),
+        "posts": move.posts.to_json(),
     }

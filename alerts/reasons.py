@@ -8,6 +8,7 @@ reads it.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from alerts.assessment.lifecycle import PlaceState
 from alerts.assessment.rules import Assessment
 from alerts.rain import RainPicture
 
@@ -20,8 +21,9 @@ def reasons_of(
     version: str,
     streets: Iterable[str],
     before: Mapping[str, Json],
+    after: Mapping[str, Json],
 ) -> Json:
-    """For these streets of one slot; `before` is where streets stood (lifecycle.PlaceState)."""
+    """For these streets of one slot; `before` and `after`: where they stood and stand (lifecycle.PlaceState)."""
     run = seen.nowcast
     return {
         "rule_version": version,
@@ -39,11 +41,19 @@ def reasons_of(
             for code, (why, ends) in seen.doubted.items()
         },
         "streets": {
-            street: {**_street(seen, its), "before": before.get(street)}
+            street: {
+                **_street(seen, its),
+                "before": before.get(street),
+                "after": _in_force(after.get(street)),
+            }
             for street in streets
             if (its := found.get(street))
         },
     }
+
+
+def _in_force(state: Json | None) -> int:
+    return PlaceState.from_json(state).in_force if state else 0
 
 
 def _street(seen: RainPicture, found: Assessment) -> Json:

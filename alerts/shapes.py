@@ -17,6 +17,7 @@ from alerts.models import (
     WarningLevel,
     WarningStreet,
 )
+from alerts.storms import storm_of
 from foundation.clock import SHENZHEN
 from hydrology.models import Station, StationKind
 from hydrology.standing import KINDS
@@ -162,11 +163,18 @@ class WarningOut(serializers.ModelSerializer[Warning]):
 class WarningWhole(WarningOut):
     streets = StreetWhole(many=True)
     hand = serializers.SerializerMethodField(help_text="level notices: a person's word about the station")
+    storm = serializers.SerializerMethodField(
+        help_text="the storm whose messages it shares; null: nothing was said"
+    )
     events = WarningEventOut(many=True)
     bulletins = BulletinOut(many=True)
 
     class Meta(WarningOut.Meta):
-        fields = [*WarningOut.Meta.fields, "hand", "events", "bulletins"]
+        fields = [*WarningOut.Meta.fields, "hand", "storm", "events", "bulletins"]
+
+    def get_storm(self, warning: Warning) -> int | None:
+        said = [bulletin.thread for bulletin in warning.bulletins.all()]
+        return next((number for thread in reversed(said) if (number := storm_of(thread))), None)
 
     @extend_schema_field(HandOut(allow_null=True))
     def get_hand(self, warning: Warning) -> object:

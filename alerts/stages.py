@@ -22,6 +22,7 @@ from alerts.notices import Move, expire, move_notice, tell_silence
 from foundation.clock import local
 from hydrology.course import LOOK_BACK, RATE_LEAST, Course, courses_over
 from hydrology.feeds.clock import water_clock
+from hydrology.known import Known, known_now
 from hydrology.models import SeasonLimit, Station, StationKind
 from hydrology.nearby import Surroundings
 from hydrology.science.quality import Quality
@@ -40,6 +41,7 @@ CLASSES = {  # whose marks a hazard's rule table holds
     Hazard.RIVER: (ObjectClass.RIVER,),
     Hazard.TIDE: (ObjectClass.TIDE,),
 }
+BUILT_IN = "levels-1"  # the version of the table before the first row
 HALF_HOUR = timedelta(minutes=30)
 POLICY = lifecycle.Policy(
     confirm_slots=2, lower_after_s=1800, lower_slots=3, hold_s=3600, lapse_s=int(STALE.total_seconds())
@@ -129,25 +131,27 @@ def _read(
         code: max(as_of - STALE, watched[code].read_at or as_of - STALE) if code in watched else as_of - STALE
         for code in unread
     }
-    courses = courses_over(
+    posts = known_now()
+    spans = [
         (code, Element.STAGE, since[code] - LOOK_BACK, post["stage__observed_at"])
         for code, post in unread.items()
-    )
-    tables, seasons, rain = _tables(hazard), _seasons(hazard, unread), _rain_around(list(unread))
+    ]
+    courses = courses_over(spans, posts)
+    tables, seasons, rain = _tables(hazard), _seasons(hazard, unread), rain_around(list(unread), posts)
     moved = 0
     for code, post in unread.items():
         one = watched.setdefault(code, Watched(lifecycle.PlaceState()))
         course = courses[code, Element.STAGE]
         for at in [at for at in course.times if at > since[code]]:
             season = seasons(local(at).date()).get(code)
-            one.state, move = _step(post, one.state, course, at, tables(at), season, rain)
+            one.state, move = take_step(post, one.state, course, at, tables(at), season, rain, posts)
             if move is not None:
                 moved += move_notice(hazard, post, move, now)
         one.read_at, one.silent = post["stage__observed_at"], False
     return moved
 
 
-def _step(
+def take_step(
     post: Item,
     state: lifecycle.PlaceState,
     course: Course,
@@ -155,6 +159,7 @@ def _step(
     table: stages.Table,
     season: Season | None,
     rain: RainAt,
+    posts: Known,
 ) -> tuple[lifecycle.PlaceState, Move | None]:
     """The station after one reading. Rain is asked for only where it could make a higher level certain."""
     row = course.rows[at]
@@ -173,7 +178,8 @@ def _step(
     if found.level > state.level:
         figures = replace(figures, rain_3h_mm=rain(post["code"], at))
         found = stages.assess(figures, table)
-    state, change = lifecycle.advance(state, found, stages.low_water(figures, table), at, POLICY)
+    before = state
+    state, change = lifecycle.advance(before, found, stages.low_water(figures, table), at, POLICY)
     if change is None:
         return state, None
     told = [
@@ -181,7 +187,7 @@ def _step(
         for time in course.times
         if at - LOOK_BACK < time <= at
     ]
-    return state, Move(change, at, figures, found, table, season, told)
+    return state, Move(change, at, figures, found, table, season, told, before, posts)
 
 
 def _class_of(post: Item) -> ObjectClass:
@@ -197,13 +203,10 @@ def _class_of(post: Item) -> ObjectClass:
 def _tables(hazard: Hazard) -> Callable[[datetime], stages.Table]:
     """The table in force at an instant: the hazard's newest valid row, the built-in marks before the first."""
     rows = list(RuleTable.objects.filter(hazard=hazard).order_by("-valid_from", "version"))
-    built_in = {name.value: stages.DEFAULT_ROWS[name] for name in CLASSES[hazard]}
 
     def in_force(at: datetime) -> stages.Table:
-        row = next((row for row in rows if row.valid_from <= at), None)
-        return stages.Table.from_json(row.version, row.rows) if row else _built_in
+        return table_of(hazard, next((row for row in rows if row.valid_from <= at), None))
 
-    _built_in = stages.Table.from_json("levels-1", built_in)
     return lru_cache(maxsize=64)(in_force)
 
 
@@ -213,14 +216,22 @@ def _seasons(hazard: Hazard, unread: dict[str, Item]) -> Callable[[date], dict[s
     return lru_cache(maxsize=4)(lambda day: seasons_in_force(rows, day))
 
 
-def _rain_around(codes: list[str]) -> RainAt:
+def table_of(hazard: Hazard, row: RuleTable | None) -> stages.Table:
+    if row is not None:
+        return stages.Table.from_json(row.version, row.rows)
+    return stages.Table.from_json(
+        BUILT_IN, {name.value: stages.DEFAULT_ROWS[name] for name in CLASSES[hazard]}
+    )
+
+
+def rain_around(codes: list[str], posts: Known) -> RainAt:
     """Middle 3-hour rain (mm) of the gauges around a station, up to the last whole slot; None: too few gauges."""
     places = lru_cache(maxsize=1)(
         lambda: {
             s.code: (s.lat, s.lon) for s in Station.objects.filter(pk__in=codes).only("code", "lat", "lon")
         }
     )
-    around = lru_cache(maxsize=8)(lambda slot_at: Surroundings(slot_at, (), {}))
+    around = lru_cache(maxsize=8)(lambda slot_at: Surroundings(slot_at, (), {}, posts))
 
     def rain(code: str, at: datetime) -> float | None:
         slot_at = slot_end(at) if slot_end(at) == at else slot_end(at) - SLOT

@@ -71,14 +71,18 @@ def _move(
                  [row.pk for row in taken_in], storm.ended_at)  # fmt: skip
 
 
+def storm_of(thread: str) -> int | None:
+    """The number in a storm's thread."""
+    _, mark, number = thread.rpartition(PREFIX)  # a drill's thread begins with the drill
+    return int(number) if mark and number.isdecimal() else None
+
+
 def threads_of(thread: str) -> list[str]:
     """This thread and those of the storms that are one with it by now; other threads stand alone."""
-    head, mark, number = thread.rpartition(PREFIX)  # a drill's thread begins with the drill
-    if not mark or not number.isdecimal():
-        return [thread]
-    storm = Storm.objects.filter(pk=number).first()
+    storm = Storm.objects.filter(pk=storm_of(thread)).first()
     if storm is None:
         return [thread]
+    head = thread.rpartition(PREFIX)[0]
     root = storm.into_id or storm.pk
     others = Storm.objects.filter(into=root).order_by("pk").values_list("pk", flat=True)
     return [f"{head}{PREFIX}{pk}" for pk in (root, *others)]

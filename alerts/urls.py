@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 
 from alerts import api, hand
-from alerts.doors import cap, drills, feeds, follows, orders, signals, warnings
+from alerts.doors import cap, drills, explained, feeds, follows, orders, signals, warnings
 from alerts.orders import TRANSITIONS
 
 VERBS = "|".join(
@@ -25,6 +25,7 @@ urlpatterns = [
     re_path(rf"^warnings/(?P<pk>\d+)/(?P<verb>{'|'.join(hand.VERBS)})$", warnings.WarningAct.as_view()),
     path("releases", warnings.Releases.as_view()),
     re_path(r"^releases/(?P<pk>\d+)/(?P<verb>release|drop)$", warnings.ReleaseAct.as_view()),
+    path("warnings/<int:pk>/explained", explained.Explained.as_view()),
     path("warnings/<int:pk>.cap", cap.WarningCap.as_view()),
     path("warnings.atom", cap.WarningsAtom.as_view()),
     path("orders/<int:pk>.cap", cap.OrderCap.as_view()),

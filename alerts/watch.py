@@ -137,7 +137,7 @@ def _assess(mark: WatchMark, slot_at: datetime, caused_at: datetime, now: dateti
     streets = warnings.streets_of_districts()
     before = dict(mark.states)
     found, changes = judge(seen, table, mark.states, streets)
-    cause = cause_of(seen, found, table.version, caused_at, before=before)
+    cause = cause_of(seen, found, table.version, caused_at, before=before, after=mark.states)
     warnings.move(changes, streets, cause, now)
 
 
@@ -176,8 +176,9 @@ def cause_of(
     caused_at: datetime,
     drill_of: int | None = None,
     before: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+    after: Mapping[str, dict[str, Any]] = MappingProxyType({}),
 ) -> Cause:
-    """An assessed slot as what moves the warnings; `before`: where the streets stood."""
+    """An assessed slot as what moves the warnings; `before` and `after`: where the streets stood and stand."""
 
     def ahead_mm(streets: tuple[str, ...]) -> float | None:
         places = [place for street in streets for place in seen.places_of(street)]
@@ -187,7 +188,7 @@ def cause_of(
     return Cause(
         at=seen.slot_at,
         caused_at=caused_at,
-        reasons=lambda streets: reasons_of(seen, assessments, version, streets, before),
+        reasons=lambda streets: reasons_of(seen, assessments, version, streets, before, after),
         gravest=lambda streets: [
             found.reasons[0] for s in streets if (found := assessments.get(s)) and found.reasons
         ],
