@@ -19,6 +19,7 @@ from hazards.models import TaskReport, TaskState
 from hazards.scoping import inside, require_open, seen
 from hydrology.models import Region
 from notifications.models import Dispatch
+from notifications.own_tasks import tell_states
 from officers.models import Post
 
 NOTES_LIMIT = 50  # a task; the newest
@@ -117,6 +118,21 @@ def due_at(task: OrderTask, order: ResponseOrder) -> datetime | None:
     if task.due_min is None or order.released_at is None:
         return None
     return order.released_at + timedelta(minutes=task.due_min)
+
+
+def newest_states(asked: set[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """{(officer, task): state} of those asked for who have said something, by their newest word. One query."""
+    rows = (
+        TaskReport.objects.filter(
+            officer__in={officer for officer, _ in asked}, task__in={task for _, task in asked}
+        )
+        .order_by("task", "officer", "-at", "-id")
+        .distinct("task", "officer")
+    )
+    return {(officer, task): state for officer, task, state in rows.values_list("officer", "task", "state")}
+
+
+tell_states(newest_states)  # the inbox, one room below, shows them
 
 
 def report(

@@ -100,7 +100,7 @@ def task_missing(order: ResponseOrder, above: str, people: int, regions: Sequenc
         above,
         regions,
         head=("【任务超时】", "[Task overdue] "),
-        what=("任务超时未反馈", f"are silent about overdue tasks ({people} people)"),
+        what=("任务超时未反馈", f"silent about overdue tasks ({people} people)"),
         count=f"{people}人、{len(regions)}个区域",
     )
 
@@ -135,6 +135,7 @@ def _missing(
     order: ResponseOrder, above: str, regions: Sequence[str], *, head: Said, what: Said, count: str
 ) -> Words:
     first = "、".join(regions[:FIRST]) + ("等" if len(regions) > FIRST else "")
+    how_many_en = f"{len(regions)} region{'' if len(regions) == 1 else 's'}"
     more = f" and {len(regions) - FIRST} more" if len(regions) > FIRST else ""
     first_en = ", ".join(regions[:FIRST]) + more
     return _words(
@@ -142,12 +143,12 @@ def _missing(
         head=head,
         push=(
             f"{clip(above, 10)}{count}{what[0]}，请督促。",
-            f"{len(regions)} regions {what[1]}. See to it.",
+            f"{how_many_en} {what[1]}. See to it.",
         ),
-        title=(f"{above}{count}{what[0]}", f"{len(regions)} regions {what[1]}"),
+        title=(f"{above}{count}{what[0]}", f"{how_many_en} {what[1]}"),
         body=(
             f"{above}下{count}{what[0]}：{first}。请督促。",
-            f"Below {above}, {len(regions)} regions {what[1]}: {first_en}. See to it.",
+            f"Below {above}, {how_many_en} {what[1]}: {first_en}. See to it.",
         ),
     )
 
