@@ -11,6 +11,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  needs 
 from django.urls import path  # noqa: E402
 
 from backend.quick import QuickDoor  # noqa: E402
+from hazards import tasks  # noqa: E402, F401  what was said of tasks shows in the sockets' items as well
 from notifications.consumers import OfficerSocket  # noqa: E402
 
 application = ProtocolTypeRouter(

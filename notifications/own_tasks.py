@@ -1,7 +1,7 @@
 """Whose the tasks of an order are: by duty and level of the posts he holds in its areas.
 
 A message of a thread shows the tasks of every order in force of it: what a district or street added under the city's order
-stands beside the city's own. Three queries whatever the number of messages and people; matching is done here, because ten
+stands beside the city's own. Four queries whatever the number of messages and people; matching is done here, because ten
 thousand connected officers matched by the database took 8 s.
 """
 

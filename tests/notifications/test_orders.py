@@ -17,7 +17,6 @@ from hydrology.models import Region
 from notifications import dispatch
 from notifications.consumers import _inbox_frames
 from notifications.models import Delivery, Dispatch
-from notifications.own_tasks import _states, tell_states
 from officers.models import Duty, Officer, Post
 from tests.alerts.conftest import DISTRICT, A, B, C, signed_in
 from tests.notifications.conftest import give_phone
@@ -277,11 +276,11 @@ def test_a_page_of_items_costs_the_same_queries_however_many_orders_it_has(
     api = phone(regions[A])
     desks.issued(DISTRICT, A, duties=["flood", "reporter"], tasks=TASKS)
     inbox(api)
-    with django_assert_num_queries(6):  # who he is, the page, thread, tasks and posts, the papers
+    with django_assert_num_queries(7):  # who he is, the page, thread, tasks, posts and reports, the papers
         assert len(inbox(api)) == 1
     for _ in range(4):
         desks.issued(DISTRICT, A, duties=["flood", "reporter"], tasks=TASKS)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         assert len(inbox(api)) == 5
 
 
@@ -293,7 +292,7 @@ def test_the_socket_says_what_the_inbox_says_in_as_many_queries_for_all(
     apis[1].officer.save()
     desks.issued(DISTRICT, A, B, duties=["flood", "reporter"], tasks=TASKS)
     one = Dispatch.objects.get()
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         frames = dict(_inbox_frames(one.pk, [api.officer.pk for api in apis]))
     for api in apis:
         frame = json.loads(frames[api.officer.pk])
@@ -301,16 +300,20 @@ def test_the_socket_says_what_the_inbox_says_in_as_many_queries_for_all(
         assert frame == inbox(api)[0]
 
 
-def test_a_room_above_may_say_what_was_reported_of_a_task(desks: Desks, regions: Regions) -> None:
-    api = phone(regions[A])
-    desks.issued(DISTRICT, A, duties=["flood", "reporter"], tasks=TASKS)
-    item = inbox(api)[0]["tasks"]
-    said = {(api.officer.pk, item[1]["id"]): "done"}
-    tell_states(lambda asked: {key: said[key] for key in asked if key in said})
-    try:
-        assert [task["state"] for task in inbox(api)[0]["tasks"]] == [None, "done"]
-    finally:
-        _states.pop()
+def test_what_he_reported_of_a_task_shows_in_his_item_and_in_nobody_elses(
+    desks: Desks, regions: Regions
+) -> None:
+    api, other = phone(regions[A]), phone(regions[A])
+    pk = desks.issued(DISTRICT, A, duties=["flood", "reporter"], tasks=TASKS)
+    task = inbox(api)[0]["tasks"][1]["id"]
+    for state in ("doing", "done"):
+        body = {"state": state, "at": now().isoformat()}
+        said = api.post(f"/api/v1/orders/{pk}/tasks/{task}/reports", body, format="json")
+        assert said.status_code in (200, 201), said.content
+    assert [one["state"] for one in inbox(api)[0]["tasks"]] == [None, "done"]
+    assert [one["state"] for one in inbox(other)[0]["tasks"]] == [None, None]
+    frames = dict(_inbox_frames(Dispatch.objects.get().pk, [api.officer.pk]))
+    assert json.loads(frames[api.officer.pk])["tasks"][1]["state"] == "done"
 
 
 def attach(api: APIClient, pk: int, body: bytes = PAPER, name: str = "通知.pdf") -> Any:
