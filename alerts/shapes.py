@@ -17,7 +17,7 @@ from alerts.models import (
     WarningLevel,
     WarningStreet,
 )
-from alerts.storms import storm_of
+from alerts.storms import storm_of, threads_of
 from foundation.clock import SHENZHEN
 from hydrology.models import Station, StationKind
 from hydrology.standing import KINDS
@@ -173,8 +173,8 @@ class WarningWhole(WarningOut):
         fields = [*WarningOut.Meta.fields, "hand", "storm", "events", "bulletins"]
 
     def get_storm(self, warning: Warning) -> int | None:
-        said = [bulletin.thread for bulletin in warning.bulletins.all()]
-        return next((number for thread in reversed(said) if (number := storm_of(thread))), None)
+        said = [bulletin.thread for bulletin in warning.bulletins.all() if storm_of(bulletin.thread)]
+        return storm_of(threads_of(said[-1])[0]) if said else None
 
     @extend_schema_field(HandOut(allow_null=True))
     def get_hand(self, warning: Warning) -> object:

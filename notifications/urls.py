@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 
 from notifications import api
-from notifications.doors import coverage, drills, orders, providers
+from notifications.doors import coverage, drills, orders, providers, storms
 
 urlpatterns = [
     path("inbox", api.Inbox.as_view()),
@@ -11,6 +11,7 @@ urlpatterns = [
     path("coverage", coverage.Coverage.as_view()),
     path("coverage/nights", coverage.Nights.as_view()),
     path("probes", coverage.Probes.as_view()),
+    path("storms", storms.Storms.as_view()),
     re_path(r"^providers/(?P<provider>sms|voice)/reports$", providers.Reports.as_view()),
     path("orders/<int:pk>/issue", orders.IssueOrder.as_view()),
     path("orders/<int:pk>/attachments/<int:paper>", orders.OrderPaper.as_view()),

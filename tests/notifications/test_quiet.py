@@ -19,6 +19,7 @@ from notifications.transports.fcm import Template
 from officers.models import Device, Duty, Officer
 from replay import fcm_v1
 from replay.phones import Standin
+from tests.alerts.conftest import signed_in
 
 Person = Callable[..., Officer]
 Bulletins = Callable[..., Bulletin]
@@ -257,6 +258,28 @@ def test_a_repeat_keeps_the_id_of_what_it_repeats(regions: Regions, person: Pers
     first = Delivery.objects.get()
     dispatch.run_errand(told, Errand.REPEAT, now=now(), unanswered=[first.pk])
     assert {claim.message_id for claim in delivery.claim(now())} == {str(first.pk)}
+
+
+def test_the_door_of_storms_counts_people_messages_and_rings(
+    regions: Regions, person: Person, tell: Tell, storm: Storm
+) -> None:
+    desk = signed_in((regions["4403"], Duty.DESK))
+    other = signed_in((regions["440304"], Duty.DESK))
+    person(regions[A])
+    district = warning("440303")
+    younger = Storm.objects.create(streets=[A], began_at=now(), last_at=now(), ended_at=now(), into=storm)
+    tell(district, A, urgency=ALERT, thread=younger.thread)
+    tell(district, A, urgency=NOTICE)
+    [item] = desk.get("/api/v1/storms?active=1").json()["items"]
+    assert item["streets"] == [{"code": A, "name": f"region {A}"}]
+    assert (item["id"], item["warnings"]) == (storm.pk, [district.pk])
+    assert (item["people"], item["messages"], item["rung"]) == (2, 4, 2)
+    assert other.get("/api/v1/storms").json()["items"] == []  # not his water
+    shown = desk.get(f"/api/v1/warnings/{district.pk}").json()
+    assert shown["storm"] == storm.pk
+    Storm.objects.filter(pk=storm.pk).update(ended_at=now())
+    assert desk.get("/api/v1/storms?active=1").json()["items"] == []
+    assert len(desk.get("/api/v1/storms").json()["items"]) == 1
 
 
 def answer(officer: Officer, line: Delivery, state: ReceiptState) -> dict[str, object]:
