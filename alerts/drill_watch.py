@@ -126,7 +126,8 @@ def _next_slot(drill: Drill, now: datetime) -> Slot | None:
         drill=drill, issued_at__gt=at - LATELY, issued_at__lte=at - SLOT
     ).values_list("product", flat=True)
     wanted = {Product.OBSERVED.value, *lately.order_by().distinct()}
-    follows = drill.slot_at is None or at == drill.slot_at + SLOT
+    before = drill.slot_at  # after an hour's silence nothing is missing between: another storm
+    follows = before is None or at == before + SLOT or at > before + LATELY
     complete = follows and wanted <= {product for product, _ in here}
     if complete or now >= min(received_at for _, received_at in here) + GRACE:
         return Slot(at, max(received_at for _, received_at in here))

@@ -67,6 +67,8 @@ class Keys:
     engineer_phone: str
     feed_key: str
     feed_secret: str
+    drill_key: str
+    drill_secret: str
 
 
 def build(now: datetime, *, say: Callable[[str], None], officers: int | None = None) -> Keys:
@@ -83,7 +85,8 @@ def build(now: datetime, *, say: Callable[[str], None], officers: int | None = N
         "雨量站、水库、河道、潮位站、隐患点 (synthetic 合成)"
     )
     people = _officers(regions, now, rng, officers, say)
-    secret = secrets.token_urlsafe(32)
+    secret, drill_secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    Feed.objects.create(key="drill", name="演练 drill", sealed_secret=seal(drill_secret), drill=True)
     Feed.objects.create(
         key="replay",
         name="回放（合成） replay (synthetic)",
@@ -91,7 +94,9 @@ def build(now: datetime, *, say: Callable[[str], None], officers: int | None = N
         max_age_s=86_400,
         replayed=True,
     )
-    return Keys(people["desk"], people["command"], people["engineer"], "replay", secret)
+    return Keys(
+        people["desk"], people["command"], people["engineer"], "replay", secret, "drill", drill_secret
+    )
 
 
 def _regions() -> list[Region]:

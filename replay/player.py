@@ -8,9 +8,10 @@ never writes a row. Gauges are sampled from the field, reservoirs and rivers ans
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 
 import httpx
 import numpy as np
@@ -121,17 +122,20 @@ class Door:
         self._client = httpx.Client(base_url=server, timeout=30)
         self._key, self._secret = key, secret
 
-    def post(self, path: str, body: bytes, tries: int = 30) -> dict[str, object]:
+    def post(
+        self, path: str, body: bytes, tries: int = 30, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> dict[str, object]:
         for attempt in range(tries):
             stamp = datetime.now(UTC).isoformat()
-            headers = {
+            signed = {
+                **headers,
                 "X-Feed-Key": self._key,
                 "X-Feed-Time": stamp,
                 "X-Feed-Signature": sign(self._secret, stamp, body),
                 "Content-Type": "application/octet-stream",
             }
             try:
-                answer = self._client.post(f"/api/v1/ingest/{path}", content=body, headers=headers)
+                answer = self._client.post(f"/api/v1/ingest/{path}", content=body, headers=signed)
             except httpx.TransportError:
                 answer = None
             if answer is not None and answer.status_code < 500:
@@ -201,11 +205,11 @@ def _post_frame(frame: Frame, shift: timedelta, objects: Objects, door: Door, re
         report.readings += len(rows)
     for body in (frame.nowcast, frame.observed):
         if body is not None:
-            door.post("grids", _moved(body(), shift))
+            door.post("grids", moved(body(), shift))
     report.frames += 1
 
 
-def _moved(body: bytes, shift: timedelta) -> bytes:
+def moved(body: bytes, shift: timedelta) -> bytes:
     """The same field on another day; untouched when nothing has to move."""
     if not shift:
         return body
