@@ -108,11 +108,11 @@ def reach(scope: Scope, dispatch_id: int, *, after: int = 0) -> dict[str, Any]:
 
 
 def region_reach(scope: Scope, code: str, now: datetime, *, after: int = 0) -> dict[str, Any]:
-    """All bulletins still in force, for the people of one region. Raises Refusal 404 outside the scope."""
+    """All real bulletins still in force, for the people of one region. Raises Refusal 404 outside the scope."""
     region = Region.objects.within(*scope.paths).filter(pk=code).first()
     if region is None:
         raise not_found("区域", "region")
-    in_force = Dispatch.objects.filter(errand=Errand.FIRST, expires_at__gt=now)
+    in_force = Dispatch.objects.filter(errand=Errand.FIRST, expires_at__gt=now, drill=False)
     bulletins = list(in_force.order_by("bulletin").values_list("bulletin", flat=True))
     found = reach_of(bulletins, (region.path,), after=after, limit=UNANSWERED_LIMIT)
     _add_rungs(found["unanswered"])

@@ -69,10 +69,13 @@ def late(since: datetime, until: datetime, paths: tuple[str, ...], now: datetime
     """Steps of the escalation taken more than 30 s after they were due, and pushes more than 60 s after dispatch.
 
     `calls`: people called again by errand. `overdue`: steps due for more than 30 s and not taken yet. `unsent`: lines
-    that nobody could send before they expired.
+    that nobody could send before they expired. Of real operations: a drill's own figures are its grade.
     """
     rungs = Rung.objects.filter(
-        path_filter("climb__delivery__region__path", paths), due_at__gt=since, due_at__lte=until
+        path_filter("climb__delivery__region__path", paths),
+        due_at__gt=since,
+        due_at__lte=until,
+        climb__delivery__dispatch__drill=False,
     ).annotate(behind=F("taken_at") - F("due_at"))
     counted = rungs.aggregate(
         taken=Count("id"),
@@ -82,7 +85,7 @@ def late(since: datetime, until: datetime, paths: tuple[str, ...], now: datetime
     )
     lines = (
         Delivery.objects.filter(path_filter("region__path", paths))
-        .filter(dispatch__created_at__gt=since, dispatch__created_at__lte=until)
+        .filter(dispatch__created_at__gt=since, dispatch__created_at__lte=until, dispatch__drill=False)
         .annotate(took=F("sent_at") - F("dispatch__created_at"))
     )
     sent = lines.aggregate(
@@ -104,7 +107,7 @@ def late(since: datetime, until: datetime, paths: tuple[str, ...], now: datetime
     )
     overdue = Climb.objects.filter(
         path_filter("delivery__region__path", paths), state=ClimbState.CLIMBING, due_at__lt=min(now, until) - RUNG_LATE,
-        due_at__gt=since,
+        due_at__gt=since, delivery__dispatch__drill=False,
     )  # fmt: skip
     return {
         "rungs": {
@@ -134,10 +137,10 @@ def late(since: datetime, until: datetime, paths: tuple[str, ...], now: datetime
 
 
 def faults(since: datetime, until: datetime, paths: tuple[str, ...]) -> list[Row]:
-    """[{transport, state, reason, lines}], most first: what vendors or our own checks gave as the reason."""
+    """[{transport, state, reason, lines}], most first: what vendors or our own checks gave as the reason; no drills."""
     return list(
         Delivery.objects.filter(path_filter("region__path", paths))
-        .filter(dispatch__created_at__gt=since, dispatch__created_at__lte=until)
+        .filter(dispatch__created_at__gt=since, dispatch__created_at__lte=until, dispatch__drill=False)
         .exclude(reason="")
         .values("transport", "state", "reason")
         .annotate(lines=Count("id"))
@@ -146,10 +149,11 @@ def faults(since: datetime, until: datetime, paths: tuple[str, ...]) -> list[Row
 
 
 def fatigue(since: datetime, until: datetime, paths: tuple[str, ...]) -> Row:
-    """How often people were called, repeats and drills included, refused lines not.
+    """How often people were called, repeats and drills included (both wear people out), refused lines not.
 
-    {people, messages, weekly: {mean, p95, most}, regions}: weekly figures are over the weeks (counted from `since`) in
-    which a person heard anything. `regions`: the ten with the most messages a person, each with people and messages.
+    {people, messages, drill_messages (of these), weekly: {mean, p95, most}, regions}: weekly figures are over the weeks
+    (counted from `since`) in which a person heard anything. `regions`: the ten with the most messages a person, each with
+    people and messages.
     """
     asked = {"since": since, "until": until, "paths": list(paths), "week": WEEK}
     [whole] = _rows(_WEEKLY, **asked)
@@ -157,6 +161,7 @@ def fatigue(since: datetime, until: datetime, paths: tuple[str, ...]) -> Row:
     return {
         "people": whole["people"],
         "messages": int(whole["messages"] or 0),
+        "drill_messages": int(whole["drill_messages"] or 0),
         "weekly": {
             "mean": round(float(whole["mean"] or 0), 2),
             "p95": whole["p95"] or 0,
@@ -209,7 +214,7 @@ GROUP BY b.id, s.id ORDER BY b.issued_at, b.id
 """
 )
 _CALLED = """
-    SELECT d.officer_id, d.region_id, date_bin(%(week)s, s.created_at, %(since)s) AS week
+    SELECT d.officer_id, d.region_id, s.drill, date_bin(%(week)s, s.created_at, %(since)s) AS week
     FROM notifications_dispatch s
     JOIN notifications_delivery d ON d.dispatch_id = s.id
     JOIN mine ON mine.code = d.region_id
@@ -218,9 +223,10 @@ _CALLED = """
 _WEEKLY = (
     _LINES
     + f"""
-SELECT count(DISTINCT officer_id) AS people, sum(n) AS messages, avg(n) AS mean, max(n) AS most,
+SELECT count(DISTINCT officer_id) AS people, sum(n) AS messages, sum(drills) AS drill_messages, avg(n) AS mean, max(n) AS most,
        percentile_disc(0.95) WITHIN GROUP (ORDER BY n) AS p95
-FROM (SELECT officer_id, count(*) AS n FROM ({_CALLED}) called GROUP BY officer_id, week) weekly
+FROM (SELECT officer_id, count(*) AS n, count(*) FILTER (WHERE drill) AS drills
+      FROM ({_CALLED}) called GROUP BY officer_id, week) weekly
 """
 )
 _MOST_CALLED = (

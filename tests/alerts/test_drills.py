@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts import drill_watch, drills, watch
+from alerts import drill_watch, drills, feedwatch, watch
 from alerts.assessment.drill_words import Act, drill_words
 from alerts.drill_frames import forget_frames, take_frame
 from alerts.models import (
@@ -30,6 +30,7 @@ from alerts.models import (
 from foundation.errors import Refusal
 from foundation.scope import Scope
 from hydrology.feeds import signing
+from hydrology.feeds.health import standings
 from hydrology.ingest import take_grid, take_readings
 from hydrology.models import (
     Blob,
@@ -509,3 +510,10 @@ def test_a_drills_feed_is_refused_at_every_live_door_and_other_feeds_at_the_dril
         with pytest.raises(Refusal, match="drill_feed"):
             store(drill_feed, body, NOW)
     assert not FeedPost.objects.exists()
+
+
+def test_a_drills_feed_is_neither_silent_nor_the_last_one_left(drill_feed: Feed) -> None:
+    assert standings(NOW) == []
+    live = make_feed("radar")
+    assert [standing.feed for standing in standings(NOW)] == [live]
+    assert feedwatch.watch_feeds(now=NOW) == 0

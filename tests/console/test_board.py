@@ -12,7 +12,7 @@ from foundation.scope import Scope
 from hydrology.models import Feed, FeedMark, Region, Station
 from notifications.models import State
 from tests.console.conftest import ClientFor
-from tests.console.factories import make_climb, make_dispatch
+from tests.console.factories import make_bulletin, make_climb, make_dispatch
 from tests.hydrology.factories import NOW, make_feed
 
 CITY = Scope(paths=("4403/",))
@@ -110,6 +110,13 @@ def test_region_reach_gathers_what_is_in_force_there(regions: dict[str, Region])
     make_dispatch([(street, State.SENT)], expires_at=NOW - timedelta(minutes=1))
     reach = board.region_reach(CITY, street.code, NOW)
     assert (reach["total"], reach["opened"]) == (2, 1)
+
+
+def test_region_reach_leaves_drills_out(regions: dict[str, Region]) -> None:
+    street = regions["440303001"]
+    make_dispatch([(street, State.SENT)] * 2, bulletin=make_bulletin(drill=True))
+    make_dispatch([(street, State.SENT)])
+    assert board.region_reach(CITY, street.code, NOW)["total"] == 1
 
 
 def test_region_reach_refuses_a_street_of_others(regions: dict[str, Region], client_for: ClientFor) -> None:

@@ -259,6 +259,28 @@ def test_fatigue_counts_repeats_and_leaves_out_who_could_not_be_called(regions: 
     ]
 
 
+def test_a_drill_is_in_no_figure_of_real_operations(regions: dict[str, Region]) -> None:
+    drill = make_dispatch(
+        [(regions[A], State.SENT), (regions[A], State.PENDING), (regions[B], State.FAILED_PERM)],
+        bulletin=make_bulletin(drill=True),
+    )
+    lines = drill.deliveries.order_by("id")
+    mark(lines[0], sent=10 * MINUTE)
+    lines.filter(state=State.FAILED_PERM).update(reason="drill_paused")
+    climb = make_climb(lines[0])
+    Climb.objects.filter(pk=climb.pk).update(due_at=NOW)
+    climb.taken.create(number=1, errand="repeat", due_at=NOW, taken_at=NOW + 9 * MINUTE, reached=0)
+    found = told()
+    assert found["late"]["rungs"] == {"taken": 0, "late": 0, "worst_s": 0, "reached_nobody": 0, "overdue": 0}
+    assert found["late"]["sends"] == {"sent": 0, "late": 0, "worst_s": 0, "unsent": 0}
+    assert (found["late"]["rungs_of"], found["faults"]) == ([], [])
+    assert not any(found["counters"]["real"].values())
+    assert (found["fatigue"]["messages"], found["fatigue"]["drill_messages"]) == (
+        2,
+        2,
+    )  # it wears people out all the same
+
+
 def test_rain_is_the_mean_of_the_cells_and_the_highest_of_cells_and_gauges(
     regions: dict[str, Region],
 ) -> None:
