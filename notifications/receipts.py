@@ -122,6 +122,28 @@ def _of_its_own(answer: Answer) -> bool:
     return answer.state is ReceiptState.DELIVERED or answer.form is not None
 
 
+def arrived(at: dict[int, datetime], *, source: str, now: datetime) -> None:
+    """Whosoever they are, these deliveries have come, `at` by the clock of who says so; set-wise, forward only."""
+    if not at:
+        return
+    with transaction.atomic():
+        rows = Delivery.objects.select_for_update(no_key=True).filter(id__in=at).order_by("id")
+        dispatches = dict(rows.values_list("id", "dispatch"))
+        Receipt.objects.bulk_create(
+            [
+                Receipt(
+                    delivery_id=pk, state=ReceiptState.DELIVERED, at=at[pk], received_at=now, source=source
+                )
+                for pk in dispatches
+            ],
+            ignore_conflicts=True,
+        )
+        before = [state for state in State if RANK[state] < RANK[State.DELIVERED]]
+        rows.filter(state__in=before).update(state=State.DELIVERED, delivered_at=now)
+    for dispatch in {*dispatches.values()}:
+        hint("board", dispatch=dispatch)
+
+
 def _renewed(officer_id: int, answers: list[Answer]) -> dict[int, int]:
     """By quiet line the line it renews, of those among the answers that say more than that it came."""
     said = {answer.id for answer in answers if answer.state is not ReceiptState.DELIVERED}

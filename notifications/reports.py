@@ -77,9 +77,9 @@ def take(provider: str, reports: list[Report], *, now: datetime) -> list[str]:
     }
     by_id = {name: sent.get(pk or 0) for name, pk in claimed.items()}
     results = _keep(provider, reports, by_id, now)
-    for report in reports:  # those said before too: this process may have died between keeping and doing
-        if delivery := by_id[report.id]:
-            _carry(provider, report, delivery, now)
+    # those said before too: this process may have died between keeping and doing
+    said = [(report, delivery) for report in reports if (delivery := by_id[report.id])]
+    _carry(provider, said, now)
     log.info("reports.taken provider=%s %s", provider, dict(Counter(results)))
     return results
 
@@ -119,15 +119,19 @@ def _keep(
     return results
 
 
-def _carry(provider: str, report: Report, delivery: Delivery, now: datetime) -> None:
+def _carry(provider: str, said: list[tuple[Report, Delivery]], now: datetime) -> None:
     """Into the ledger: forward only, so order and repetition do not matter."""
-    if report.answer is not None:
-        said = Answer(delivery.root_id or delivery.pk, report.answer, report.at)
-        receipts.take(delivery.officer_id, [said], source=provider, now=now)
-    elif report.state in (Said.DELIVERED, Said.ANSWERED):
-        said = Answer(delivery.pk, ReceiptState.DELIVERED, report.at)
-        receipts.take(delivery.officer_id, [said], source=provider, now=now)
-    elif report.state in (Said.NO_ANSWER, Said.BUSY):
-        telephony.failed(delivery.pk, report.state)
-    elif report.state is Said.FAILED:
-        telephony.failed(delivery.pk, f"failed {report.kept}".strip())
+    arrived: dict[int, datetime] = {}
+    failed: dict[int, str] = {}
+    for report, delivery in said:
+        if report.answer is not None:
+            answer = Answer(delivery.root_id or delivery.pk, report.answer, report.at)
+            receipts.take(delivery.officer_id, [answer], source=provider, now=now)
+        elif report.state in (Said.DELIVERED, Said.ANSWERED):
+            arrived[delivery.pk] = report.at
+        elif report.state in (Said.NO_ANSWER, Said.BUSY):
+            failed[delivery.pk] = report.state
+        elif report.state is Said.FAILED:
+            failed[delivery.pk] = f"failed {report.kept}".strip()
+    receipts.arrived(arrived, source=provider, now=now)
+    telephony.failed(failed)

@@ -76,9 +76,10 @@ ORDER BY t.id
 """
 
 _FAILED = """
-UPDATE notifications_delivery SET state = 'failed_perm', reason = %(reason)s
-WHERE id = %(id)s AND state IN ('pending', 'sending', 'failed_temp', 'sent')
-RETURNING dispatch_id
+UPDATE notifications_delivery d SET state = 'failed_perm', reason = r.reason
+FROM unnest(%(id)s::bigint[], %(reason)s::text[]) AS r(id, reason)
+WHERE d.id = r.id AND d.state IN ('pending', 'sending', 'failed_temp', 'sent')
+RETURNING d.dispatch_id
 """
 
 
@@ -221,9 +222,9 @@ def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
     said = {}
     for dispatch in Dispatch.objects.filter(pk__in=dispatches).select_related("bulletin"):
         bulletin = dispatch.bulletin
-        for language, title, words in (
-            ("zh", bulletin.title_zh, f"{dispatch.lead_zh}{bulletin.push_zh}"),
-            ("en", bulletin.title_en, f"{dispatch.lead_en}{bulletin.push_en}"),
+        for language, title, words, lead in (
+            ("zh", bulletin.title_zh, bulletin.push_zh, dispatch.lead_zh),
+            ("en", bulletin.title_en, bulletin.push_en, dispatch.lead_en),
         ):
             said[dispatch.pk, language] = Message(
                 id=str(bulletin.pk),
@@ -237,6 +238,7 @@ def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
                 critical=bulletin.urgency >= 3,
                 language=language,
                 asks=bulletin.requires in ("confirm", "report"),
+                lead=lead,
             )
     return said
 
@@ -272,11 +274,12 @@ def _verdict(one: Claim, outcome: Outcome | None, now: datetime) -> dict[str, ob
     }
 
 
-def failed(delivery: int, reason: str) -> bool:
-    """The gateway had taken it and says now that it did not arrive; False when it has, or was settled before."""
-    with connection.cursor() as cursor:
-        cursor.execute(_FAILED, {"id": delivery, "reason": reason[:64]})
-        rows = cursor.fetchall()
-    for (dispatch,) in rows:
+def failed(reasons: dict[int, str]) -> None:
+    """The gateway had taken these and says now that they did not arrive; what has arrived stays so."""
+    if not reasons:
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_FAILED, {"id": list(reasons), "reason": [one[:64] for one in reasons.values()]})
+        dispatches = {row[0] for row in cursor}
+    for dispatch in dispatches:
         hint("board", dispatch=dispatch)
-    return bool(rows)

@@ -49,6 +49,7 @@ class Message:
     data: dict[str, str] = field(default_factory=dict)  # more fields for the app, opaque here
     language: str = "zh"
     asks: bool = False  # he owes an answer
+    lead: str = ""  # why it comes again or to him, said first where there is room for it
     thread: str = ""  # what belongs together, e.g. storm/7
     quiet: bool = False  # renews what the phone shows of the thread, without a sound
 

@@ -21,7 +21,7 @@ def fields(message: Message) -> dict[str, object]:
     english = message.language == "en"
     prompt = (KEYS_EN if english else KEYS_ZH) if message.asks else ""
     return {
-        "speech": message.alone,
+        "speech": f"{message.lead}{message.alone}",
         "prompt": prompt,
         "keys": ["1", "9"] if message.asks else [],
         "language": "en-GB" if english else "zh-CN",

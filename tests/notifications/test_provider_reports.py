@@ -6,7 +6,9 @@ from itertools import permutations
 
 import orjson
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
@@ -137,6 +139,21 @@ def test_a_report_before_the_ledger_knows_of_the_sending_is_not_lost(
     post(switchboard, "voice", said(call, "busy"))
     telephony.settle("voice", [(one, None) for one in claims], at)
     assert state_of(call) == (State.FAILED_PERM, "busy")
+
+
+def test_many_arrivals_and_failures_cost_no_more_queries_than_few(
+    root: Delivery, switchboard: Switchboard
+) -> None:
+    counts = []
+    for many in (2, 20):
+        texts = [sent(root, "sms") for _ in range(many)]
+        rows = [said(row, "delivered" if n % 2 else "failed") for n, row in enumerate(texts)]
+        with CaptureQueriesContext(connection) as queries:
+            post(switchboard, "sms", *rows)
+        counts.append(len(queries))
+        states = [state_of(row)[0] for row in texts]
+        assert states == [State.FAILED_PERM, State.DELIVERED] * (many // 2)
+    assert counts[0] == counts[1]
 
 
 def test_each_report_has_its_own_result(root: Delivery, switchboard: Switchboard) -> None:
