@@ -6,7 +6,7 @@ Tasks are idempotent and short; what is due stands in the tables, so a task may 
 from celery import shared_task
 from django.conf import settings
 
-from alerts import drill_watch, endings, feedwatch, follows, grounds, orders, releases, stages, watch
+from alerts import drill_frames, drill_watch, endings, feedwatch, follows, grounds, orders, releases, stages, watch
 from backend.doors import forget_answers
 from escalation import audit, climb
 from foundation import clock
@@ -112,6 +112,7 @@ def tidy() -> None:
     for product in ("observed", "nowcast"):
         ingest.forget_runs(now=now, product=product, keep_days=days[product], named=grounds.runs_named)
     ingest.forget_pictures(now=now, keep_days=days["radar"])
+    drill_frames.forget_frames(now=now, keep_days=days["drills"])
     ingest.forget_blobs()
     storage.let_go(
         now=now,

@@ -62,7 +62,7 @@ SELECT s.id FROM notifications_dispatch s JOIN alerts_bulletin b ON b.id = s.bul
 CROSS JOIN LATERAL (SELECT count(*) AS lines FROM notifications_delivery d WHERE d.dispatch_id = s.id) d
 WHERE s.expires_at > %(now)s AND s.created_at <= %(late)s AND b.about NOT LIKE 'audit/%%'
   AND (d.lines < s.recipients
-    OR d.lines = 0 AND s.errand = 'first' AND b.urgency >= %(chased)s AND b.requires IN ('confirm', 'report'))
+    OR d.lines = 0 AND NOT s.drill AND s.errand = 'first' AND b.urgency >= %(chased)s AND b.requires IN ('confirm', 'report'))
 ORDER BY s.id
 """
 

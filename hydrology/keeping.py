@@ -13,6 +13,7 @@ KEEP_DAYS: Final[Mapping[str, int]] = {
     "observed": 1860,  # observed fields: 2 KB a wet one, the dry ones are all the same
     "nowcast": 90,  # nowcast runs: 45 KB a wet one; those a stored warning names stay
     "radar": 90,  # radar pictures
+    "drills": 90,  # fields of drills' own storms, from the drill's end
     "raw": 30,  # bodies of posts as they came; digest and answer stay as long as what they brought
     "telegrams": 30,  # SL 651 frames as they came
     "reports": 200,  # what gateways said of text messages and calls: six months at least, as any log of who was reached

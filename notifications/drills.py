@@ -115,7 +115,6 @@ def _counted(drill: Drill, spans: Sequence[tuple[datetime, datetime]], now: date
             _GRADE,
             {
                 "drill": drill.pk,
-                "about": drills.about(drill.pk),
                 "until": min(now, drill.ended_at or now),
                 "within_s": WITHIN.total_seconds(),
                 "since": [since for since, _ in spans],
@@ -166,7 +165,7 @@ UPDATE notifications_delivery d SET state = 'failed_perm', reason = w.reason FRO
 _GRADE = """
 WITH said AS (
     SELECT b.id, b.issued_at, b.areas, b.requires IN ('confirm', 'report') AS asks
-    FROM alerts_bulletin b WHERE b.drill_of_id = %(drill)s AND b.about <> %(about)s
+    FROM alerts_bulletin b WHERE b.drill_of_id = %(drill)s AND b.kind IN ('warning', 'order')
 ), lines AS (
     SELECT b.id AS bulletin, s.errand, d.officer_id, b.asks, d.confirmed_at,
            d.reason = ANY(%(stopped)s) AS stopped,
