@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from alerts import endings, hand, stages, watch
@@ -578,3 +579,11 @@ def test_the_desk_and_the_watch_at_once_leave_one_truth() -> None:
     assert warning.level == 4
     before = warning.bulletins.order_by("id")
     assert [b.supersedes_id for b in before] == [None, *(b.pk for b in before[: len(before) - 1])]
+
+
+def test_to_look_for_what_expires_costs_three_queries_while_nothing_does(
+    feed: Feed, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    end = play(feed, [DRY, {A: LEVEL_3, B: LEVEL_1, C: LEVEL_1}])
+    with django_assert_num_queries(3):
+        assert endings.expire_due(now=end + SENT) == 0
