@@ -6,7 +6,18 @@ Tasks are idempotent and short; what is due stands in the tables, so a task may 
 from celery import shared_task
 from django.conf import settings
 
-from alerts import drill_frames, drill_watch, endings, feedwatch, follows, grounds, orders, releases, stages, watch
+from alerts import (
+    drill_frames,
+    drill_watch,
+    endings,
+    feedwatch,
+    follows,
+    grounds,
+    orders,
+    releases,
+    stages,
+    watch,
+)
 from backend.doors import forget_answers
 from escalation import audit, climb
 from foundation import clock
