@@ -8,17 +8,20 @@ a nowcast of 24 steps and an observed field, of the built-in storm with 3 h befo
   warned       cycles in which a warning spoke, and warned_cycle_s over these alone
   growth_curve [[stations, cycle_s], …] at 1, 2, 5 and 10 times the stations, growth_parts_s the parts at each
   growth_10x   cycle_s with ten times the stations / cycle_s / 10: 1 is linear
+  communities_ratio  cycle_s with the rain watched over `communities` places instead of the streets / cycle_s, both
+               measured again in turn with the same few cycles; communities_parts_s: [streets, communities]
   sl651_frames_per_s  SL 651 reports from bytes to readings on one core, without socket and database (sl651.py)
 """
 
 import sys
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import orjson
 
-from alerts.models import Bulletin, Hazard, WatchMark
-from hydrology.models import Reservoir, River, SeasonLimit, Station
+from alerts.assessment import rules
+from alerts.models import Bulletin, Hazard, RuleTable, WatchLevel, WatchMark
+from hydrology.models import Level, Region, Reservoir, River, SeasonLimit, Station
 from replay import player
 from replay.storm_2023 import reconstruct_2023
 from replay.storms import Frame
@@ -100,6 +103,25 @@ def multiply_stations(have: int, times: int) -> int:
     return Station.objects.count()
 
 
+def watched_by_community(on: Stack, count: int) -> dict[str, object]:
+    """The same cycles over the streets and over the communities, by a rule table that differs in nothing else."""
+    by_street = medians(cycles(on, count, GROWN_LEAD_IN))
+    table = RuleTable.objects.create(
+        version="by-community",
+        valid_from=datetime(2000, 1, 1, tzinfo=UTC),
+        rows=dict(rules.DEFAULT_ROWS),
+        watch_level=WatchLevel.COMMUNITY,
+    )
+    say(f"watched by {Region.objects.filter(level=Level.COMMUNITY).count()} communities")
+    by_community = medians(cycles(on, count, GROWN_LEAD_IN))
+    table.delete()
+    return {
+        "communities": Region.objects.filter(level=Level.COMMUNITY).count(),
+        "communities_ratio": round((by_community["cycle"] or 0.0) / (by_street["cycle"] or 1.0), 2),
+        "communities_parts_s": [by_street, by_community],
+    }
+
+
 PARTS = ("readings", "nowcast", "observed", "assess")
 
 
@@ -111,6 +133,7 @@ def main(count: int) -> None:
     with stack() as on, Busy(on) as busy:
         stations = Station.objects.count()
         once = cycles(on, count)
+        communities = watched_by_community(on, count)
         grown, have = {stations: medians(once)}, 1
         for times in GROWTH:
             more, have = multiply_stations(have, times), times
@@ -123,6 +146,7 @@ def main(count: int) -> None:
             "cycle_s": curve[0][1],
             "growth_10x": round(curve[-1][1] / curve[0][1] / (curve[-1][0] / curve[0][0]), 2),
             "growth_curve": curve,
+            **communities,
             "sl651_frames_per_s": round(frames_per_s()),
             "cycles": len(once),
             "worst_s": round(max(one["cycle"] for one in once), 3),
