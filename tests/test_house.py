@@ -40,6 +40,7 @@ WRITERS = {
     "Warning": {"alerts/warnings.py", "alerts/notices.py"},
     "WarningStreet": {"alerts/warnings.py"},
     "WarningEvent": {"alerts/warnings.py", "alerts/notices.py"},
+    "Storm": {"alerts/storms.py"},
     "WatchMark": {"alerts/watch.py", "alerts/stages.py", "alerts/hand.py"},
     "Held": {"alerts/releases.py"},
     "ReleaseTable": {"alerts/releases.py"},
