@@ -50,7 +50,7 @@ class DrillOut(serializers.ModelSerializer[Drill]):
     officers = serializers.SerializerMethodField(help_text="how many take part; 0 before it begins")
     created_by = serializers.CharField(source="created_by.name")
     created_at, began_at, ended_at = At(), At(allow_null=True), At(allow_null=True)
-    frames = serializers.IntegerField(help_text="fields of its storm")
+    frames = serializers.IntegerField(source="frame_count", help_text="fields of its storm")
     slot_at = At(allow_null=True, help_text="END of the last slot of its storm that was judged")
 
     class Meta:
@@ -87,7 +87,7 @@ def seen(request: Request) -> QuerySet[Drill]:
     """Drills of authorities in the caller's regions, and those in which he takes part."""
     mine = path_filter("authority__path", request.auth.scope.paths) | Q(officers__contains=[request.user.pk])
     rows = Drill.objects.filter(mine).select_related("authority", "created_by").defer("states")
-    return rows.annotate(frames=Count("frames"))
+    return rows.annotate(frame_count=Count("frames"))
 
 
 class Drills(APIView):
