@@ -48,7 +48,8 @@ class DrillIn(serializers.Serializer[object]):
 class DrillOut(serializers.ModelSerializer[Drill]):
     authority = NamedRegion()
     officers = serializers.SerializerMethodField(help_text="how many take part; 0 before it begins")
-    created_by = serializers.CharField(source="created_by.name")
+    created_by = serializers.IntegerField(source="created_by_id", help_text="cannot begin it himself")
+    created_by_name = serializers.CharField(source="created_by.name")
     created_at, began_at, ended_at = At(), At(allow_null=True), At(allow_null=True)
     frames = serializers.IntegerField(source="frame_count", help_text="fields of its storm")
     slot_at = At(allow_null=True, help_text="END of the last slot of its storm that was judged")
@@ -56,8 +57,8 @@ class DrillOut(serializers.ModelSerializer[Drill]):
     class Meta:
         model = Drill
         fields = [
-            "id", "name", "authority", "areas", "duties", "state", "why", "officers", "created_by", "created_at",
-            "began_at", "ended_at", "frames", "slot_at",
+            "id", "name", "authority", "areas", "duties", "state", "why", "officers", "created_by",
+            "created_by_name", "created_at", "began_at", "ended_at", "frames", "slot_at",
         ]  # fmt: skip
 
     def get_officers(self, drill: Drill) -> int:
