@@ -54,24 +54,24 @@ ORDER BY d.id
 ON CONFLICT (delivery_id) DO NOTHING
 """
 
-# he had answered, and says afterwards that he cannot go
-_REOPEN = """
+# he had answered, and has said since that he cannot go
+_REOPEN = f"""
 UPDATE escalation_climb c SET state = 'climbing', ended_at = NULL, why = '', due_at = %(now)s
-FROM notifications_receipt n
-WHERE n.delivery_id = c.delivery_id AND n.state = 'cannot' AND n.received_at > %(since)s
-  AND c.state = 'answered' AND n.received_at > c.ended_at
+WHERE c.state = 'answered' AND c.why IN ('confirmed', 'by call') AND c.delivery_id IN ({REFUSED})
 """
 
-# the deputy whose answer had ended it says afterwards that he cannot go
-_REOPEN_DEPUTY = """
+# whose answer had ended it, as a deputy or one of the group, says afterwards that he cannot go; what still stands ends
+# again in the same sweep. A word may be committed some time after the instant it came in.
+_REOPEN_OTHERS = """
 UPDATE escalation_climb c SET state = 'climbing', ended_at = NULL, why = '', due_at = %(now)s
 FROM notifications_receipt n
 JOIN notifications_delivery nd ON nd.id = n.delivery_id
-JOIN notifications_dispatch ns ON ns.id = nd.dispatch_id AND ns.errand = 'deputy'
+JOIN notifications_dispatch ns ON ns.id = nd.dispatch_id
 JOIN notifications_dispatch s ON s.bulletin_id = ns.bulletin_id AND s.errand = 'first'
-JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.region_id = nd.region_id
-WHERE n.state = 'cannot' AND n.received_at > %(since)s AND c.delivery_id = d.id
-  AND c.state = 'answered' AND c.why = 'deputy confirmed' AND n.received_at > c.ended_at
+JOIN notifications_delivery d ON d.dispatch_id = s.id
+WHERE n.state = 'cannot' AND n.received_at > %(since)s AND c.delivery_id = d.id AND c.state = 'answered'
+  AND (c.why = 'deputy confirmed' AND ns.errand = 'deputy' AND d.region_id = nd.region_id OR c.why = 'enough of the group')
+  AND n.received_at > c.ended_at - interval '10 seconds'
 """
 
 # the exercise goes on
@@ -129,7 +129,7 @@ def start_climbs(*, now: datetime) -> int:
                 },
             )
             started = cursor.rowcount
-        for reopen in (_REOPEN, _REOPEN_DEPUTY, _REOPEN_DRILL):
+        for reopen in (_REOPEN, _REOPEN_OTHERS, _REOPEN_DRILL):
             cursor.execute(reopen, said)
     return started
 

@@ -1,0 +1,331 @@
+"""The whole chase as a machine on real rows: several bulletins, people, deputies, channels, sweeps that meet and die.
+
+What ladder.step decides is modelled in test_ladder.py; here it is what the sweep makes of it in the database, against an
+oracle that only knows what happened and when.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import connection, connections, transaction
+from django.db.models import QuerySet
+from django.test import override_settings
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from alerts.models import Bulletin, BulletinKind, OrderStatus, ResponseOrder
+from escalation import audit, calls, climb
+from escalation.ladder import REPEAT, Reach
+from escalation.ladder_table import DEFAULT
+from escalation.models import CallResult, CallTask, Climb, ClimbState, Rung
+from foundation.clock import local
+from foundation.scope import Scope
+from notifications import dispatch, receipts, telephony
+from notifications.models import Delivery, Errand, ReceiptState, State
+from officers.models import Device, Duty, Officer, Rank
+from tests.console.factories import make_bulletin
+from tests.escalation.test_climb import DISTRICT, NEXT_STREET, NOON, STREET, person
+from tests.escalation.test_endings import order_of
+from tests.hydrology.factories import make_regions
+from tests.notifications.conftest import give_phone
+
+GATEWAYS = {
+    f"{name}_{part}": value
+    for name in ("SMS", "VOICE")
+    for part, value in (("ENDPOINT", "https://127.0.0.1:9"), ("KEY", "key"), ("SECRET", "s" * 32))
+}
+VALID = timedelta(hours=1)
+passing = st.sampled_from([1, 30, 60, 90, 120, 300])
+KILLED = RuntimeError("killed")
+LEDGER = "escalation_climb, notifications_dispatch, alerts_bulletin, alerts_responseorder, officers_device"
+
+
+@dataclass
+class Town:
+    people: list[Officer]  # by turns with a phone and without
+    deputies: list[Officer]
+    desk: Officer
+
+
+@dataclass
+class Word:
+    """What one person has said to one line, the first time each."""
+
+    goes_at: datetime | None = None
+    cannot_at: datetime | None = None
+
+    @property
+    def cannot(self) -> bool:
+        return self.cannot_at is not None and not (self.goes_at and self.goes_at > self.cannot_at)
+
+    @property
+    def answered(self) -> bool:
+        return self.goes_at is not None and not self.cannot
+
+
+@dataclass
+class Told:
+    """One bulletin and what has been said to its lines, by delivery."""
+
+    bulletin: Bulletin
+    at: datetime
+    first: list[Delivery]
+    over: bool = False
+    words: dict[int, Word] = field(default_factory=dict)
+
+    def word(self, line: int) -> Word:
+        return self.words.setdefault(line, Word())
+
+    @property
+    def deputies(self) -> list[Delivery]:
+        """The lines of those who were asked to take over so far."""
+        return list(lines(self.bulletin, Errand.DEPUTY))
+
+
+def lines(bulletin: Bulletin, errand: Errand) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(dispatch__bulletin=bulletin, dispatch__errand=errand).order_by("id")
+
+
+class Chase(RuleBasedStateMachine):
+    town: Town
+
+    @initialize(gateways=st.booleans(), night=st.booleans())
+    def begin(self, gateways: bool, night: bool) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"TRUNCATE {LEDGER} CASCADE")
+        for officer in self.town.people[::2] + self.town.deputies + [self.town.desk]:
+            give_phone(officer)
+        self.settings = override_settings(**(GATEWAYS if gateways else {}))
+        self.settings.enable()
+        self.now = NOON + timedelta(hours=11 if night else 0)
+        self.told: list[Told] = []
+
+    def teardown(self) -> None:
+        if hasattr(self, "settings"):
+            self.settings.disable()
+
+    # what happens
+
+    @precondition(lambda self: len(self.told) < 5)
+    @rule(
+        street=st.sampled_from([STREET, NEXT_STREET]),
+        urgency=st.sampled_from([3, 4]),
+        thread=st.sampled_from(["storm/1", ""]),
+    )
+    def people_are_told(self, street: str, urgency: int, thread: str) -> None:
+        self.passes(1)
+        order = order_of(self.town.desk.posts.get().region)
+        bulletin = make_bulletin(
+            kind=BulletinKind.ORDER, order=order, urgency=urgency, thread=thread, areas=[street],
+            issued_at=self.now, caused_at=self.now, valid_until=self.now + VALID,
+        )  # fmt: skip
+        dispatch.take_up(now=self.now)
+        self.told.append(Told(bulletin, self.now, list(lines(bulletin, Errand.FIRST))))
+
+    def passes(self, passed_s: int) -> None:
+        self.now += timedelta(seconds=passed_s)
+
+    @precondition(lambda self: self.told)
+    @rule(
+        draw=st.data(),
+        state=st.sampled_from(["confirmed", "cannot", "arrived"]),
+        source=st.sampled_from(["http", "voice"]),
+    )
+    def somebody_says(self, draw: st.DataObject, state: str, source: str) -> None:
+        """A person to his first line, or a deputy to what he was asked to take over."""
+        self.passes(1)
+        told = draw.draw(st.sampled_from(self.told))
+        line = draw.draw(st.sampled_from(told.deputies or told.first))
+        said = receipts.Answer(line.pk, ReceiptState(state), self.now)
+        receipts.take(line.officer_id, [said], source=source, now=self.now)
+        word = told.word(line.pk)
+        if state == "cannot":
+            word.cannot_at = word.cannot_at or self.now
+        elif not self.said_before(line, state):
+            word.goes_at = self.now
+
+    @precondition(
+        lambda self: CallTask.objects.filter(done_at=None, climb__state=ClimbState.EXHAUSTED).exists()
+    )
+    @rule(result=st.sampled_from([CallResult.ANSWERED, CallResult.NO_ANSWER]))
+    def the_desk_calls(self, result: CallResult) -> None:
+        self.passes(1)
+        task = CallTask.objects.filter(done_at=None, climb__state=ClimbState.EXHAUSTED).order_by("id")[0]
+        scope = Scope(paths=("4403/",), desk_paths=("4403/",))
+        calls.claim(task.pk, scope, self.town.desk.pk, self.now)
+        calls.finish(task.pk, scope, self.town.desk.pk, result, "", self.now)
+        if result == CallResult.ANSWERED:
+            told = next(
+                one for one in self.told if one.bulletin.pk == task.climb.delivery.dispatch.bulletin_id
+            )
+            told.word(task.climb.delivery_id).goes_at = self.now
+
+    @precondition(lambda self: len(self.told) > 2 and not any(told.over for told in self.told))
+    @rule(draw=st.data(), status=st.sampled_from([OrderStatus.WITHDRAWN, OrderStatus.SUPERSEDED]))
+    def an_order_ends(self, draw: st.DataObject, status: OrderStatus) -> None:
+        self.passes(1)
+        told = draw.draw(st.sampled_from(self.told))
+        ResponseOrder.objects.filter(pk=told.bulletin.order_id).update(status=status)
+        told.over = True
+
+    @rule(draw=st.data())
+    def a_phone_dies(self, draw: st.DataObject) -> None:
+        officer = draw.draw(st.sampled_from(self.town.people))
+        Device.objects.filter(officer=officer).update(retired_at=self.now)
+        unsent = Delivery.objects.filter(officer=officer, state=State.PENDING, transport="fcm")
+        unsent.update(state=State.FAILED_PERM, reason="no_live_device")
+
+    # sweeps
+
+    @rule(passed_s=passing)
+    def a_sweep(self, passed_s: int) -> None:
+        self.passes(passed_s)
+        self.swept(lambda: climb.sweep(now=self.now))
+
+    @rule(passed_s=passing)
+    def two_sweeps_at_once(self, passed_s: int) -> None:
+        def both() -> int:
+            with ThreadPoolExecutor(2) as pool:
+                return sum(pool.map(lambda _: elsewhere(self.now), range(2)))
+
+        self.passes(passed_s)
+        self.swept(both)
+
+    @precondition(lambda self: self.told)
+    @rule(times=st.integers(2, 6))
+    def nobody_stirs(self, times: int) -> None:
+        for _ in range(times):
+            self.a_sweep(120)
+
+    @rule(passed_s=passing)
+    def a_sweep_that_is_killed_has_done_nothing(self, passed_s: int) -> None:
+        self.passes(passed_s)
+        before = self.rungs(), dict(Climb.objects.values_list("id", "state"))
+        with pytest.raises(RuntimeError, match="killed"), transaction.atomic():
+            climb.sweep(now=self.now)
+            raise KILLED
+        assert before == (self.rungs(), dict(Climb.objects.values_list("id", "state")))
+
+    @precondition(lambda self: self.told)
+    @rule(draw=st.data(), passed_s=passing)
+    def a_sweep_leaves_to_another_what_that_one_holds(self, draw: st.DataObject, passed_s: int) -> None:
+        self.passes(passed_s)
+        held = draw.draw(st.sampled_from(self.told)).bulletin
+        before = self.rungs()
+        with transaction.atomic():
+            assert climb._locked([held.pk]) == [held.pk]
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(elsewhere, self.now).result()
+        fresh = Rung.objects.exclude(pk__in=before)
+        assert not fresh.filter(climb__delivery__dispatch__bulletin=held).exists()
+        self.swept(lambda: fresh.count() + climb.sweep(now=self.now), before)
+
+    # what must hold
+
+    def swept(self, sweep, before: set[int] | None = None) -> None:  # type: ignore[no-untyped-def]
+        """Run it and compare every line with what happened to it."""
+        before = self.rungs() if before is None else before
+        due = dict(Climb.objects.filter(state=ClimbState.CLIMBING).values_list("id", "due_at"))
+        count = sweep()
+        fresh = list(Rung.objects.exclude(pk__in=before).select_related("climb__delivery"))
+        assert count == len(fresh) == len({rung.climb_id for rung in fresh}), "never two rungs at once"
+        taken = {rung.climb.delivery_id: rung for rung in fresh}
+        for told in self.told:
+            for line in told.first:
+                found = Climb.objects.filter(delivery=line).first()
+                if not self.is_open(told, line):
+                    assert line.pk not in taken, "never a rung after an answer, nor when it no longer stands"
+                    assert found is None or found.state != ClimbState.CLIMBING
+                elif found is None:
+                    assert self.now < self.first_due_at(told, line), "he is chased"
+                else:
+                    self.is_chased(found, told, line, taken.get(line.pk), due.get(found.pk))
+        assert audit.look(self.now) == {}, "the auditor finds nothing"
+
+    def is_chased(
+        self, found: Climb, told: Told, line: Delivery, rung: Rung | None, due_at: datetime | None
+    ) -> None:
+        if found.state == ClimbState.EXHAUSTED:
+            assert found.rung == len(found.rungs) or told.word(line.pk).cannot
+            assert CallTask.objects.filter(climb=found).exists(), "at its end a person is to call him"
+        else:
+            assert found.state == ClimbState.CLIMBING, "never silent before its end"
+            assert self.now < found.due_at <= self.now + timedelta(seconds=max(found.waits_s))
+        if due_at is not None and due_at <= self.now:
+            assert rung or found.state == ClimbState.EXHAUSTED, "every due step has fired"
+        if rung is None:
+            return
+        assert rung.errand != REPEAT or not told.word(line.pk).cannot
+        assert rung.channel in {"app", "person"} | telephony.configured()
+        if rung.errand == REPEAT:
+            way = "fcm" if rung.channel == "app" else rung.channel
+            again = Delivery.objects.get(root=line, transport=way, dispatch__created_at=self.now)
+            assert (again.officer_id, again.dispatch.errand) == (line.officer_id, Errand.REPEAT)
+
+    def is_open(self, told: Told, line: Delivery) -> bool:
+        """What is said in answer, by himself or for him, and whether the message stands; from the record of events."""
+        if (
+            told.over
+            or told.at + VALID <= self.now
+            or told.word(line.pk).answered
+            or self.is_told_anew(told, line)
+        ):
+            return False
+        return not any(
+            told.word(deputy.pk).answered for deputy in told.deputies if deputy.region_id == line.region_id
+        )
+
+    def is_told_anew(self, told: Told, line: Delivery) -> bool:
+        later = self.told[self.told.index(told) + 1 :]
+        return any(
+            one.bulletin.thread == told.bulletin.thread != ""
+            and one.bulletin.urgency >= told.bulletin.urgency
+            and any(other.officer_id == line.officer_id for other in one.first)
+            for one in later
+        )
+
+    def first_due_at(self, told: Told, line: Delivery) -> datetime:
+        line.refresh_from_db()
+        reach = Reach.DARK if line.state == State.FAILED_PERM else Reach.RINGS
+        reach = Reach.CANNOT if told.word(line.pk).cannot else reach
+        ladder = DEFAULT.ladder_for(
+            "order", told.bulletin.urgency, local(told.at), reach=reach, configured=telephony.configured()
+        )
+        assert ladder is not None
+        return told.at + timedelta(seconds=ladder.waits_s[0])
+
+    def said_before(self, line: Delivery, state: str) -> bool:
+        return line.receipts.filter(state=state, received_at__lt=self.now).exists()
+
+    @staticmethod
+    def rungs() -> set[int]:
+        return set(Rung.objects.values_list("id", flat=True))
+
+
+def elsewhere(now: datetime) -> int:
+    """A sweep by another worker."""
+    try:
+        return climb.sweep(now=now)
+    finally:
+        connections.close_all()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_chase_is_never_silent_never_double_and_never_follows_an_answer() -> None:
+    regions = make_regions()
+    people = [person(regions[street], phones=0) for street in (STREET, NEXT_STREET) for _ in range(2)]
+    deputies = [person(regions[STREET], phones=0, rank=Rank.B)]
+    desk = person(regions[DISTRICT], phones=0, duty=Duty.DESK)
+    Chase.town = Town(people, deputies, desk)
+    run_state_machine_as_test(
+        Chase, settings=settings(max_examples=settings.default.max_examples // 8, stateful_step_count=30)
+    )
