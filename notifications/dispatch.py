@@ -41,7 +41,9 @@ CROSS JOIN LATERAL (SELECT EXISTS (
 _TOLD = """
 LEFT JOIN LATERAL (
     SELECT coalesce(d.root_id, d.id) AS id
-    FROM (SELECT * FROM notifications_delivery WHERE officer_id = a.officer_id AND id >= %(since)s OFFSET 0) d
+    FROM (
+        SELECT * FROM notifications_delivery WHERE officer_id = a.officer_id AND id >= %(since)s ORDER BY id OFFSET 0
+    ) d  -- read in order, so no further than the first that counts
     WHERE d.dispatch_id = ANY(%(thread)s) AND (d.state <> 'failed_perm' OR NOT live)
     ORDER BY d.id LIMIT 1
 ) told ON true
