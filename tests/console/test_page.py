@@ -20,6 +20,7 @@ WORDS = "".join(path.read_text() for path in sorted(STATIC.glob("words*.js")))
 PAGES = {
     "/console/": 3,
     "/console/danger": 4,
+    "/console/orders": 4,
     "/console/people": 4,
     "/console/drills": 4,
     "/console/water": 4,

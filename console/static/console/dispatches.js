@@ -43,7 +43,7 @@ function card(dispatch, onStreet) {
 }
 
 /** The parts add up to the total: each person stands where he has come to. */
-function reachBar({ total, confirmed, opened, delivered, pushed, waiting, failed }) {
+export function reachBar({ total, confirmed, opened, delivered, pushed, waiting, failed }) {
   const parts = [["failed", failed], ["waiting", waiting], ["pushed", pushed - delivered], ["delivered", delivered - opened], ["opened", opened - confirmed], ["confirmed", confirmed]];
   let x = 0;
   const rects = parts.filter(([, people]) => people > 0).map(([key, people]) => {
@@ -55,7 +55,7 @@ function reachBar({ total, confirmed, opened, delivered, pushed, waiting, failed
   return s("svg.reach", { viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img", "aria-label": parts.map(([key, people]) => `${word(key)} ${people}`).join(", ") }, rects);
 }
 
-function counts(dispatch) {
+export function counts(dispatch) {
   const keys = ["total", "pushed", "delivered", "opened", "confirmed", "failed", "waiting", "escalated", "exhausted"];
   const grave = new Set(["failed", "exhausted"]);
   return h("ul.counts", null, keys.filter((key) => dispatch[key] || ["total", "pushed", "confirmed"].includes(key)).map((key) =>
@@ -102,7 +102,7 @@ function fillBody(box, id, onStreet) {
     reach.next ? h("button", { type: "button", id: `more-${id}`, onclick: () => unfold(id, onStreet, true) }, word("more")) : null);
 }
 
-function table(title, rows, onStreet, id) {
+export function table(title, rows, onStreet, id) {
   const keys = ["total", "pushed", "opened", "confirmed", "failed"];
   return h("table", null,
     h("thead", null, h("tr", null, h("th", null, title), keys.map((key) => h("th.number", null, word(key))))),

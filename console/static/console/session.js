@@ -60,6 +60,18 @@ export async function picture(path) {
   return response.blob();
 }
 
+/** Sends a file as the form field `file` to `/api/v1/<path>`; JSON of the answer. Throws as `api` does. */
+export async function upload(path, file) {
+  const body = new FormData();
+  body.append("file", file);
+  let response = await send(path, "POST", body, newKey());
+  if (response.status === 401) {
+    await refresh();
+    response = await send(path, "POST", body, newKey());
+  }
+  return read(response);
+}
+
 /** A fresh Idempotency-Key; randomUUID exists only on https. */
 export function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -67,10 +79,11 @@ export function newKey() {
 
 function send(path, method, body, key) {
   const headers = { "Accept-Language": language(), Authorization: `Bearer ${tokens?.access ?? ""}` };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const file = body instanceof FormData; // then the browser names the type, with its boundary
+  if (body !== undefined && !file) headers["Content-Type"] = "application/json";
   if (key) headers["Idempotency-Key"] = key;
   if (method === "GET" && answers.has(path)) headers["If-None-Match"] = answers.get(path).etag;
-  return fetch(`/api/v1/${path}`, { method, headers, body: body && JSON.stringify(body), cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+  return fetch(`/api/v1/${path}`, { method, headers, body: file ? body : body && JSON.stringify(body), cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
 }
 
 async function bare(path, body) {

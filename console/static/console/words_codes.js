@@ -16,7 +16,7 @@ export const CODES = {
   stand: { check: ["超校核", "over check"], design: ["超设计", "over design"], over: ["超限", "over limit"], near: ["接近", "near limit"], stale: ["失联", "no contact"], unknown: ["未知", "unknown"], normal: ["正常", "normal"] },
   condition: { first: ["首限之上 m", "m over the first limit"], rise_30min_m: ["30分钟涨幅 m", "rise in 30 min, m"], rise_60min_m: ["1小时涨幅 m", "rise in 1 h, m"], ahead_first_s: ["到首限 s", "s to the first limit"], ahead_grave_s: ["到下一限 s", "s to the next limit"],
     design: ["设计之上 m", "m over design"], check: ["校核之上 m", "m over check"], crest_margin: ["坝顶下0.5m之上 m", "m over 0.5 m below crest"], crest: ["坝顶之上 m", "m over crest"], guarantee: ["保证之上 m", "m over guarantee"], highest: ["历史最高之上 m", "m over the record"] },
-  order: { draft: ["草稿", "Draft"], submitted: ["待审", "Submitted"], approved: ["已批准", "Approved"], rejected: ["已退回", "Rejected"], issued: ["已发布", "Issued"], withdrawn: ["已撤回", "Withdrawn"], ended: ["已结束", "Ended"] },
+  order: { draft: ["草稿", "Draft"], submitted: ["待审", "Submitted"], approved: ["已批准", "Approved"], rejected: ["已退回", "Rejected"], issued: ["已发布", "Issued"], withdrawn: ["已撤回", "Withdrawn"], ended: ["已结束", "Ended"], superseded: ["已被取代", "Superseded"] },
   coverage_fault: { no_responder: ["无人负责", "nobody there"], no_live_device: ["无可用设备", "nobody reachable"], no_recent_tap: ["近期无点击", "no recent tap"], no_deputy: ["无B角", "no deputy"] },
   place_kind: { street: ["街道", "street"], reservoir: ["水库", "reservoir"], river: ["河道", "river"], tide: ["潮位站", "tide post"], hazard: ["隐患点", "hazard point"] },
   channel: { app: ["应用", "app"], sms: ["短信", "SMS"], voice: ["语音", "voice"], person: ["人工", "by hand"] },
@@ -24,4 +24,7 @@ export const CODES = {
   hazard: { rainstorm: ["强降雨", "rainstorm"], flood: ["防汛", "flood"], reservoir: ["水库水位", "reservoir level"], river: ["河道水位", "river level"], tide: ["潮位", "tide"] },
   warning_action: { raise: ["发布", "raised"], extend: ["扩展", "extended"], upgrade: ["升级", "upgraded"], downgrade: ["降级", "lowered"], cancel: ["解除", "ended"], hold: ["维持", "held"], expire: ["失效", "expired"], silent: ["失联", "no contact"] },
   drill_state: { planned: ["计划中", "planned"], running: ["演练中", "running"], paused: ["已暂停", "paused"], ended: ["已结束", "ended"] },
+  order_action: { start: ["启动", "start"], upgrade: ["升级", "upgrade"], downgrade: ["降级", "downgrade"], convert: ["转换", "convert"] },
+  sector: { school: ["停课", "schools"], work: ["停工", "work"], production: ["停产", "production"], transport: ["停运", "transport"], business: ["停业", "business"] },
+  region_level: { city: ["市级", "city"], district: ["区级", "district"], street: ["街道级", "street"], community: ["社区级", "community"], frontline: ["前端", "front line"] },
 };

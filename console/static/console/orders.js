@@ -1,0 +1,153 @@
+// The page of response orders: what is in force, the list in its threads, one order with all that came of it.
+
+import { api, newKey, signedIn } from "./session.js";
+import { openGate } from "./gate.js";
+import { clockTime, h, refill, serverNow, tickPage } from "./page.js";
+import { pages, reader, rows } from "./reading.js";
+import { either, named, word } from "./words.js";
+import { badge, drillMark } from "./warnings.js";
+import { openDraft, prepareDraft } from "./orders_draft.js";
+import { covers, forgetOne, showOne } from "./orders_one.js";
+
+const EVERY_MS = 5000;
+const PAST = new Set(["withdrawn", "ended", "superseded"]);
+const box = (id) => document.getElementById(id);
+let me = null;
+let places = null;
+let past = false;
+let chosen = Number(location.hash.slice(1)) || null;
+let now = fresh();
+const reading = reader(() => paint());
+
+function fresh() {
+  return { orders: null, responses: [], measures: [], reach: null, tasks: null, feedback: null, region: "" };
+}
+
+function readAll() {
+  reading.read("orders", "orders", (answer) => { now.orders = answer; }, { load: pages });
+  reading.read("responses", "responses", (answer) => { now.responses = answer.items; });
+  reading.read("measures", "measures", (answer) => { now.measures = answer.items; });
+  const order = one();
+  if (!order?.released_at) return;
+  const quietly = { onFault: () => {} }; // who is no desk is refused these; the page goes without
+  reading.read("reach", `orders/${order.id}/reach`, (answer) => { now.reach = answer; }, quietly);
+  reading.read("tasks", `orders/${order.id}/tasks`, (answer) => { now.tasks = answer; }, quietly);
+  reading.read("feedback", `orders/${order.id}/feedback${now.region ? `?region=${now.region}` : ""}`, (answer) => { now.feedback = answer; }, quietly);
+}
+
+const one = () => (now.orders ?? []).find((order) => order.id === chosen);
+
+function choose(id) {
+  chosen = id;
+  Object.assign(now, { reach: null, tasks: null, feedback: null, region: "" });
+  for (const name of ["reach", "tasks", "feedback"]) reading.forget(name);
+  forgetOne();
+  history.replaceState(null, "", id ? `#${id}` : location.pathname);
+  paint();
+  readAll();
+}
+
+function lookAt(region) {
+  now.region = region;
+  reading.forget("feedback");
+  readAll();
+}
+
+const may = () => ({ me: me.officer.id, desk: places.desk, command: places.command });
+
+function paint() {
+  if (!me) return;
+  refill(box("responses"), now.responses.map(response), now.measures.map(measure), now.responses.length || now.measures.length ? null : h("p.quiet", null, word("no_response")));
+  if (!now.orders) return;
+  paintUndo();
+  const shown = now.orders.filter((order) => past || !PAST.has(order.status) || order.id === chosen);
+  refill(box("list"), shown.length ? threads(shown).map(row) : h("p.empty", null, word("none_ordered")));
+  const order = one();
+  refill(box("one"), order ? showOne(order, now, may(), { changed, lookAt, replace: (old) => openDraft({ replaces: old }, now.orders), choose }) : h("p.empty", null, word("orders_pick")));
+}
+
+/** Newest threads first; the orders that joined one stand under its first. */
+function threads(orders) {
+  const byThread = new Map();
+  for (const order of [...orders].sort((a, b) => a.id - b.id)) byThread.set(order.thread || order.id, [...(byThread.get(order.thread || order.id) ?? []), order]);
+  return [...byThread.values()].sort((a, b) => b[b.length - 1].id - a[a.length - 1].id).flatMap((thread) => thread.map((order, n) => ({ order, joined: n > 0 })));
+}
+
+const row = ({ order, joined }) => h("button.row", { type: "button", id: `row-${order.id}`, class: `edge-${PAST.has(order.status) ? "past" : order.drill ? "drill" : order.level}${joined ? " joined" : ""}`, "aria-pressed": String(order.id === chosen), onclick: () => choose(order.id) },
+  h("span", null, badge(order.level), drillMark(order.drill)),
+  h("span", null, either(order.title_zh, order.title_en), h("small", null, `${order.authority.name} · ${named("order_action", order.action)} · ${clockTime(order.released_at ?? order.created_at)}`)),
+  h("span.status", { class: `order-${order.status}` }, named("order", order.status)));
+
+const response = (item) => h("button", { type: "button", id: `response-${item.order}`, class: `edge-${item.level}`, onclick: () => choose(item.order) },
+  badge(item.level), h("b", null, item.authority.name), h("small", null, `${named("hazard", item.hazard)} · ${word("since")} ${clockTime(item.since)} · ${item.areas.slice(0, 3).map((area) => area.name).join(either("、", ", "))}${item.areas.length > 3 ? "…" : ""}`));
+
+const measure = (item) => h("span.measure", null, h("b", null, named("sector", item.sector)),
+  h("small", null, `${item.areas.slice(0, 4).map((area) => area.name).join(either("、", ", "))}${item.areas.length > 4 ? "…" : ""} · ${clockTime(item.starts_at)}${item.ends_at ? `–${clockTime(item.ends_at)}` : ""}`));
+
+/** The window in which what was issued can be taken back: seconds, and one large button. */
+function paintUndo() {
+  const open = now.orders.filter((order) => order.undo_until && Date.parse(order.undo_until) > serverNow());
+  refill(box("undo"), open.map((order) => h("div.card", null,
+    h("b", { "data-undo": order.undo_until }, secondsLeft(order.undo_until)), h("span", null, `${either(order.title_zh, order.title_en)} · ${order.head_count ?? ""} ${order.head_count ? word("people") : ""}`),
+    covers(places.desk, order.authority.code) ? h("button.danger", { type: "button", id: `undo-${order.id}`, onclick: () => undo(order) }, word("undo")) : null,
+    h("span.bad.fault", { id: `undo-fault-${order.id}` }))));
+}
+
+function secondsLeft(until) {
+  const left_s = Math.max(0, Math.ceil((Date.parse(until) - serverNow()) / 1000));
+  return left_s > 120 ? `${word("undo_scheduled")} ${clockTime(until)}` : `${left_s} ${word("undo_left")}`;
+}
+
+async function undo(order) {
+  try {
+    await api(`orders/${order.id}/undo`, { method: "POST", body: {}, key: newKey() });
+  } catch (error) {
+    box(`undo-fault-${order.id}`).textContent = error.message;
+  }
+  changed();
+}
+
+/** After an act: everything is read again; `id` is the order to look at. */
+function changed(id = chosen) {
+  reading.reset();
+  if (id !== chosen) choose(id);
+  else readAll();
+}
+
+async function enter() {
+  try {
+    [me, places] = await Promise.all([api("me"), api("console/map")]);
+  } catch (error) {
+    if (signedIn()) { box("offline").hidden = false; box("offline").textContent = error.message; setTimeout(enter, 5000); }
+    return;
+  }
+  dress();
+  readAll();
+}
+
+function leave() {
+  [me, places, now] = [null, null, fresh()];
+  reading.reset();
+  for (const id of ["responses", "list", "one", "undo"]) refill(box(id));
+}
+
+function dress() {
+  if (!me) return;
+  document.title = word("orders_title");
+  box("who").textContent = `${me.officer.name} · ${me.regions.map((region) => region.name).join(either("、", ", "))}`;
+  box("new-order").hidden = !prepareDraft(places, changed);
+  paint();
+  if (location.hash === "#new" && !box("new-order").hidden) { history.replaceState(null, "", location.pathname); openDraft({}, now.orders ?? []); }
+}
+
+box("past").onclick = () => { past = !past; box("past").setAttribute("aria-pressed", String(past)); paint(); };
+box("new-order").onclick = () => openDraft({}, now.orders ?? []);
+setInterval(() => { if (me) readAll(); }, EVERY_MS);
+setInterval(() => {
+  tickPage(me ? reading.heard_at : 0);
+  const open = document.querySelectorAll("[data-undo]");
+  for (const node of open) node.textContent = secondsLeft(node.dataset.undo);
+  if ([...open].some((node) => Date.parse(node.dataset.undo) <= serverNow())) changed();
+}, 500);
+window.addEventListener("hashchange", () => { const id = Number(location.hash.slice(1)) || null; if (id !== chosen) choose(id); });
+openGate({ page: "orders-page", enter, leave, dress });
