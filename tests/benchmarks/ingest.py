@@ -43,7 +43,7 @@ def cycle(
     slot_at = frame.at + shift
     assert frame.rain_mm is not None and frame.nowcast is not None and frame.observed is not None
     readings = orjson.dumps({"readings": objects.readings(frame.rain_mm(), slot_at)})
-    grids = [player._moved(body(), shift) for body in (frame.nowcast, frame.observed)]
+    grids = [player.moved(body(), shift) for body in (frame.nowcast, frame.observed)]
     bulletins = Bulletin.objects.count()
     at = [time.perf_counter()]
     door.post("readings", readings)
