@@ -63,7 +63,8 @@ def grade(drill: Drill, now: datetime) -> dict[str, Any]:
     """How the drill was answered, from its warnings and orders alone; shares are None where nothing was asked.
 
     delivered_share: of the lines not stopped, those the phone says it has. confirmed_in_5min_share: of the lines that
-    wanted a confirmation and had WITHIN for it, those confirmed in that time. The clock stands while the drill rests.
+    wanted a confirmation and had WITHIN for it, those confirmed in that time; what is younger, or was cut short by the
+    end, counts for nobody. The clock stands while the drill rests.
     A street has nobody when none of its people, nor a deputy, has confirmed anything he was asked to.
     """
     spans = drills.paused_spans(drill, now)
@@ -162,7 +163,13 @@ WITH waiting AS (
 )
 UPDATE notifications_delivery d SET state = 'failed_perm', reason = w.reason FROM waiting w WHERE d.id = w.id
 """
-_GRADE = """
+# seconds that the drill ran between the bulletin and an instant; null where that is
+_RAN = """
+    SELECT extract(epoch FROM {until} - b.issued_at) - coalesce(sum(extract(epoch FROM greatest(
+        interval '0', least(p.until_at, {until}) - greatest(p.since_at, b.issued_at)))), 0) AS s
+    FROM unnest(%(since)s::timestamptz[], %(to)s::timestamptz[]) AS p(since_at, until_at)
+"""
+_GRADE = f"""
 WITH said AS (
     SELECT b.id, b.issued_at, b.areas, b.requires IN ('confirm', 'report') AS asks
     FROM alerts_bulletin b WHERE b.drill_of_id = %(drill)s AND b.kind IN ('warning', 'order')
@@ -171,17 +178,13 @@ WITH said AS (
            d.reason = ANY(%(stopped)s) AS stopped,
            coalesce(d.delivered_at, d.opened_at, d.confirmed_at) IS NOT NULL AS delivered,
            split_part(r.path, '/', 3) AS street,
-           extract(epoch FROM ends.at - b.issued_at) - rest.s AS took_s
+           confirming.s AS took_s, whole.s AS had_s
     FROM said b
     JOIN notifications_dispatch s ON s.bulletin_id = b.id AND s.errand IN ('first', 'deputy')
     JOIN notifications_delivery d ON d.dispatch_id = s.id AND NOT d.quiet
     JOIN hydrology_region r ON r.code = d.region_id
-    CROSS JOIN LATERAL (SELECT coalesce(d.confirmed_at, least(%(until)s, s.expires_at)) AS at) ends
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(extract(epoch FROM greatest(interval '0', least(p.until_at, ends.at)
-                                                        - greatest(p.since_at, b.issued_at)))), 0) AS s
-        FROM unnest(%(since)s::timestamptz[], %(to)s::timestamptz[]) AS p(since_at, until_at)
-    ) rest
+    CROSS JOIN LATERAL ({_RAN.format(until="d.confirmed_at")}) confirming
+    CROSS JOIN LATERAL ({_RAN.format(until="least(%(until)s, s.expires_at)")}) whole
 ), streets AS (  -- also those where nobody was there to be told
     SELECT DISTINCT r.code, r.name FROM said b
     JOIN hydrology_region a ON a.code = ANY(b.areas)
@@ -193,10 +196,9 @@ WITH said AS (
            count(*) FILTER (WHERE errand = 'first' AND stopped) AS stopped,
            count(*) FILTER (WHERE errand = 'first' AND NOT stopped) AS messages,
            count(*) FILTER (WHERE errand = 'first' AND NOT stopped AND delivered) AS delivered,
-           count(*) FILTER (WHERE errand = 'first' AND NOT stopped AND asks
-                              AND (confirmed_at IS NOT NULL OR took_s >= %(within_s)s)) AS ripe,
-           count(*) FILTER (WHERE errand = 'first' AND NOT stopped AND asks
-                              AND confirmed_at IS NOT NULL AND took_s <= %(within_s)s) AS confirmed,
+           count(*) FILTER (WHERE errand = 'first' AND NOT stopped AND asks AND had_s >= %(within_s)s) AS ripe,
+           count(*) FILTER (WHERE errand = 'first' AND NOT stopped AND asks AND had_s >= %(within_s)s
+                              AND took_s <= %(within_s)s) AS confirmed,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY took_s::float8)
                FILTER (WHERE errand = 'first' AND asks AND confirmed_at IS NOT NULL) AS median_s,
            bool_or(asks AND NOT stopped) AND NOT bool_or(asks AND confirmed_at IS NOT NULL) AS nobody

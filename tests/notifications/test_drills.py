@@ -304,18 +304,21 @@ def test_the_clock_stands_while_the_drill_rests(town: Town) -> None:
     assert (found["median_confirm_s"], found["grade"]) == (240, "A")
 
 
-def test_who_had_no_five_minutes_is_not_held_against_it_and_stopped_lines_are_in_no_share(town: Town) -> None:
+def test_what_had_no_five_minutes_counts_for_nobody_and_stopped_lines_are_in_no_share(town: Town) -> None:
     exam = Exam(town, A)
     first = exam.say(0, A)
-    answer(first[town.inside[0]], at=exam.at(1))
+    for line in first.values():
+        answer(line, at=exam.at(1))
     exam.act(Act.PAUSE, 3)
     stopped = exam.say(4, A)
     found = exam.grade(30)
-    assert found["confirmed_in_5min_share"] == 1.0  # of the one who answered; the others had three minutes
-    assert found["stopped"] == len(stopped)
-    assert found["messages"] == len(first)
-    exam.act(Act.END, 40)
-    assert exam.grade(1000)["confirmed_in_5min_share"] == 1.0
+    assert (found["confirmed_in_5min_share"], found["median_confirm_s"]) == (None, 60)
+    assert (found["stopped"], found["messages"]) == (len(stopped), len(first))
+    exam.act(Act.RESUME, 40)
+    assert exam.grade(41)["confirmed_in_5min_share"] is None
+    assert exam.grade(42)["confirmed_in_5min_share"] == 1.0
+    exam.act(Act.END, 41)
+    assert exam.grade(1000)["confirmed_in_5min_share"] is None
 
 
 def test_nothing_said_has_no_grade_and_messages_of_the_drill_itself_are_not_graded(town: Town) -> None:
