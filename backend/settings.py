@@ -240,6 +240,7 @@ SPECTACULAR_SETTINGS = {
         "CallResultEnum": "escalation.models.CallResult",
         "TaskStateEnum": "hazards.models.TaskState",
         "HeldStateEnum": "alerts.models.HeldState",
+        "DrillStateEnum": "alerts.models.DrillState",
         "HazardEnum": "alerts.models.Hazard",
         "HandHazardEnum": "alerts.hand.RAISED",
         "HandLevelEnum": "alerts.shapes.GRAVE_CHOICES",
