@@ -54,7 +54,7 @@ function reachPart(order, reach) {
 
 function acts(order, may, on) {
   const pending = order.status === "issued" && !order.released_at;
-  const verbs = pending ? ["undo", "withdraw"] : VERBS[order.status] ?? [];
+  const verbs = pending ? ["withdraw"] : VERBS[order.status] ?? [];
   const desk = covers(may.desk, order.authority.code);
   if (!verbs.length) return null;
   return h("div", null,

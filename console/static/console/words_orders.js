@@ -41,7 +41,7 @@ export const ORDERS = {
   undo_left: ["秒后发出", "s until it goes"],
   undo_scheduled: ["定时发出", "goes out at"],
   issue_head: ["发布指令", "Issue the order"],
-  issue_push: ["手机上显示", "On the phone"],
+  issue_push: ["将发出", "Goes out"],
   issue_type: ["请手工输入将通知的人数", "Type the number of people it will wake"],
   issue_quiet: ["已收到上级指令，仅更新不响铃", "have the superior's order: renewed without ringing"],
   note: ["备注", "Note"],
