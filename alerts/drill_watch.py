@@ -44,26 +44,27 @@ def assess_due(*, now: datetime) -> int:
     drills.give_way(now)
     done = 0
     for pk in Drill.objects.filter(state=DrillState.RUNNING).order_by("pk").values_list("pk", flat=True):
-        while _assess_next(pk, now):
-            done += 1
+        while (judged := _assess_next(pk, now)) is not None:
+            done += judged
     for warning in Warning.objects.open().filter(drill_of__state=DrillState.ENDED).order_by("pk"):
         _end(warning.pk, now)
     return done
 
 
-def _assess_next(drill_id: int, now: datetime) -> bool:
-    """Judge the next ready slot; False when there is none."""
+def _assess_next(drill_id: int, now: datetime) -> bool | None:
+    """Judge the next ready slot; False when another assessor was quicker, None when there is none."""
     drill = Drill.objects.get(pk=drill_id)
     slot = _next_slot(drill, now)
     if slot is None:
-        return False
+        return None
     seen = _picture(drill, slot.at)  # a body may take its time: not under the lock a real storm may want
     with transaction.atomic():
         locked = Drill.objects.select_for_update(no_key=True).get(pk=drill_id)
         if locked.state != DrillState.RUNNING:
+            return None
+        if locked.slot_at != drill.slot_at:
             return False
-        if locked.slot_at == drill.slot_at:
-            _judge(locked, seen, slot, now)
+        _judge(locked, seen, slot, now)
     return True
 
 

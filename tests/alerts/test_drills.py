@@ -1,12 +1,13 @@
 """演练: two people, one literal table, an audience fixed at the beginning, and nothing of it near what is real."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import product
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,7 +48,7 @@ from hydrology.models import (
 from officers.models import Duty, Officer
 from tests.alerts.conftest import DISTRICT, PATH, SENT, SLOT, A, B, C, fell, frame, nowcast
 from tests.console.factories import make_officer
-from tests.hydrology.factories import MINUTE, NOW, SECRET, make_feed
+from tests.hydrology.factories import MINUTE, NOW, SECRET, make_feed, make_regions
 
 DESK = Scope((PATH,), desk_paths=(PATH,))
 BOTH = Scope((PATH,), (PATH,), (PATH,))
@@ -427,6 +428,26 @@ def test_a_slot_is_judged_once_whatever_the_order_of_posts_and_how_often_they_co
     assert drill_watch.assess_due(now=NOW) == 2
     assert drill_watch.assess_due(now=NOW + watch.GRACE) == 0
     assert [event.action for event in WarningEvent.objects.order_by("id")] == ["raise", "upgrade"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_assessors_side_by_side_judge_every_slot_once() -> None:
+    room, feed = Room(make_regions()), make_feed("drills", drill=True)
+    drill = room.running()
+    rains: list[dict[str, float]] = [DRY, {A: 6.0}, {A: 6.0, B: 6.0}, {A: 13.0}]
+    for n, mm in enumerate(rains):
+        take(feed, drill, frame(NOW + n * SLOT, mm))
+
+    def assess() -> int:
+        try:
+            return drill_watch.assess_due(now=NOW)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [future.result() for future in [pool.submit(assess) for _ in range(4)]]
+    assert sum(done) == len(rains)
+    assert [event.action for event in WarningEvent.objects.order_by("id")] == ["raise", "extend", "upgrade"]
 
 
 def test_a_nowcast_is_waited_for_where_there_was_one_and_counts(room: Room, drill_feed: Feed) -> None:
