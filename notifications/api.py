@@ -125,6 +125,11 @@ class Preview(APIView):
             raise not_found("区域", "area")
         at = now()
         heard = preview(
-            said["areas"], said["duties"], at, under=said["under"], urgency=URGENCY.get(said["level"], 0)
+            said["areas"],
+            said["duties"],
+            at,
+            under=said["under"],
+            urgency=URGENCY.get(said["level"], 0),
+            drill_of=said["drill_of"],
         )
         return Response({**heard, "coverage": red_list(said["areas"], at)})

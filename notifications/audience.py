@@ -116,6 +116,14 @@ def audience(bulletin: Bulletin, now: datetime) -> Query:
     }
 
 
-def preview_query(areas: list[str], duties: list[str], now: datetime) -> Query:
-    """The same audience for a bulletin that does not exist yet."""
-    return _FIRST, {"areas": areas, "duties": duties, "now": now, "desks_below": True}
+# nobody but who takes part hears of a drill (dispatch.py keeps to it as well)
+_OF_DRILL = """
+    SELECT a.* FROM ({audience}) a
+    WHERE a.officer_id = ANY(ARRAY(SELECT unnest(officers) FROM alerts_drill WHERE id = %(drill_of)s))
+"""
+
+
+def preview_query(areas: list[str], duties: list[str], now: datetime, drill_of: int | None = None) -> Query:
+    """The same audience for a bulletin that does not exist yet, of a drill where one is named."""
+    query = _FIRST if drill_of is None else _OF_DRILL.format(audience=_FIRST)
+    return query, {"areas": areas, "duties": duties, "now": now, "desks_below": True, "drill_of": drill_of}

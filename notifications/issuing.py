@@ -14,12 +14,6 @@ from foundation.errors import Refusal
 from foundation.scope import Scope
 from notifications.audience import preview_query
 
-# nobody but who takes part hears a drill's order (dispatch.py)
-_OF_DRILL = """
-    SELECT a.officer_id FROM ({audience}) a
-    WHERE a.officer_id = ANY(ARRAY(SELECT unnest(officers) FROM alerts_drill WHERE id = %(drill_of)s))
-"""
-
 
 def issue(
     order_id: int,
@@ -58,10 +52,8 @@ def issue(
 
 def _present(order: ResponseOrder, now: datetime, *, whole: bool) -> int:
     """How many would hear it now; not `whole`: 1 when anybody would."""
-    audience, parameters = preview_query(order.areas, order.duties, now)
-    if order.drill_of_id:
-        audience = _OF_DRILL.format(audience=audience)
+    audience, parameters = preview_query(order.areas, order.duties, now, order.drill_of_id)
     asked = f"SELECT count(*) FROM ({audience}) heard" if whole else f"SELECT EXISTS ({audience})::int"
     with connection.cursor() as cursor:
-        cursor.execute(asked, {**parameters, "drill_of": order.drill_of_id})
+        cursor.execute(asked, parameters)
         return int(cursor.fetchone()[0])

@@ -31,14 +31,20 @@ GROUP BY r.code, r.name, r.level, r.path ORDER BY r.path
 
 
 def preview(
-    areas: list[str], duties: list[str], now: datetime, *, under: int | None = None, urgency: int = 0
+    areas: list[str],
+    duties: list[str],
+    now: datetime,
+    *,
+    under: int | None = None,
+    urgency: int = 0,
+    drill_of: int | None = None,
 ) -> dict[str, Any]:
     """`{officers, no_live_device, quiet, regions: [{code, name, level, officers, no_live_device, quiet}]}`.
 
     `quiet`: who has the message of the order `under` which it joins, no less grave than `urgency`, and is not rung
-    again.
+    again. Of a drill only its own people count.
     """
-    query, parameters = preview_query(areas, duties, now)
+    query, parameters = preview_query(areas, duties, now, drill_of)
     with connection.cursor() as cursor:
         cursor.execute(
             _PREVIEW.format(audience=query), {**parameters, "thread": _told_under(under, urgency, now)}

@@ -109,6 +109,9 @@ class PreviewIn(serializers.Serializer[object]):
     areas = serializers.ListField(child=serializers.CharField(max_length=32), min_length=1, max_length=1000)
     duties = serializers.ListField(child=serializers.CharField(max_length=16), min_length=1, max_length=10)
     under = serializers.IntegerField(default=None, allow_null=True, help_text="the order it would join")
+    drill_of = serializers.IntegerField(
+        default=None, allow_null=True, help_text="the drill under way it belongs to"
+    )
     level = CodeField(LEVEL_CODES, default=None, allow_null=True, help_text="of the order")
 
 

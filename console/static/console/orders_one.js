@@ -116,7 +116,7 @@ async function openIssue(order, on) {
   };
   dialog.showModal();
   try {
-    const heard = await api("orders/preview", { method: "POST", body: { areas: order.areas, duties: order.duties, under: order.under, level: order.level } });
+    const heard = await api("orders/preview", { method: "POST", body: { areas: order.areas, duties: order.duties, under: order.under, level: order.level, drill_of: order.drill_of } });
     count.replaceChildren(...headCount(heard));
   } catch (error) {
     count.textContent = error.message;
