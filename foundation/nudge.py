@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 PAUSE_S = 5.0
 _again_s = 0.0  # time.monotonic() of the end of the pause
-_next_s: dict[str, float] = {}  # by task: time.monotonic() of the last nudge of `nudge_at_most`, or of the one to come
+# by task: time.monotonic() of the last nudge of `nudge_at_most`, or of the one to come
+_next_s: dict[str, float] = {}
 
 
 def nudge(task: str, **ids: object) -> None:
