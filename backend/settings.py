@@ -237,6 +237,7 @@ SPECTACULAR_SETTINGS = {
         "SourceKindEnum": "hydrology.models.SourceKind",
         "DeliveryStateEnum": "notifications.models.State",
         "ReceiptStateEnum": "notifications.models.ReceiptState",
+        "TakenEnum": "notifications.shapes.TAKEN",
         "CallResultEnum": "escalation.models.CallResult",
         "TaskStateEnum": "hazards.models.TaskState",
         "HeldStateEnum": "alerts.models.HeldState",

@@ -11,6 +11,7 @@ from notifications.coverage import FAULTS
 from notifications.models import ReceiptState, State
 
 FORM_CHARS = 20_000
+TAKEN = ["accepted", "repeated", "unknown", "invalid"]  # what became of one receipt or report
 
 
 class InboxTask(serializers.Serializer[object]):
@@ -98,7 +99,7 @@ class ReceiptsIn(serializers.Serializer[object]):
 class ReceiptOut(serializers.Serializer[object]):
     id = serializers.IntegerField()
     state = serializers.CharField()
-    result = serializers.ChoiceField(choices=["accepted", "repeated", "unknown", "invalid"])
+    result = serializers.ChoiceField(choices=TAKEN)
 
 
 class ReceiptsOut(serializers.Serializer[object]):

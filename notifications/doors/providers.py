@@ -19,6 +19,7 @@ from foundation.gateway import KEY_HEADER, SIGNATURE_HEADER, TIME_HEADER, accoun
 from foundation.signatures import WINDOW, genuine, instant
 from notifications import reports
 from notifications.reports import SPEAKS, Report, Said
+from notifications.shapes import TAKEN
 
 MOST_REPORTS = 200
 MOST_BYTES = 256 * 1024
@@ -59,7 +60,7 @@ class ReportsIn(serializers.Serializer[object]):
 class ReportResult(serializers.Serializer[object]):
     id = serializers.CharField()
     state = serializers.CharField()
-    result = serializers.ChoiceField(choices=["accepted", "repeated", "unknown", "invalid"])
+    result = serializers.ChoiceField(choices=TAKEN)
     fields = serializers.DictField(required=False)
 
 
