@@ -43,6 +43,8 @@ _COLUMNS = (
 
 def draft(officer_id: int, scope: Scope, values: Values, *, now: datetime) -> ResponseOrder:
     """A new draft by the duty desk of the authority; `values` are the validated fields of the door. Raises Refusal."""
+    if not values.get("authority"):
+        _check_whole(values)
     authority = _authority(values.get("authority"), scope)
     said = dict(values)
     replaced = lineage.replaced_by_draft(said.get("replaces"), authority)

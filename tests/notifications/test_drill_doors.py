@@ -73,7 +73,8 @@ def test_a_drill_from_its_plan_to_its_grade(people: People) -> None:
     status, graded = said(people.desk, f"{path}/grade", get=True)
     assert (status, graded["warnings"], graded["people"]) == (200, 1, 3)
     [street] = graded["streets"]
-    assert (street["code"], street["confirmed_in_5min_share"], street["nobody"]) == (A, 1.0, False)
+    assert (street["code"], street["delivered_share"], street["nobody"]) == (A, 1.0, False)
+    assert street["median_confirm_s"] is not None
     for verb, state in (("pause", "paused"), ("resume", "running"), ("end", "ended")):
         assert said(people.desk, f"{path}/{verb}", {"note": verb})[1]["state"] == state
     whole = said(people.street, path, get=True)[1]
