@@ -9,12 +9,13 @@ a nowcast of 24 steps and an observed field, of the built-in storm with 3 h befo
   growth_curve [[stations, cycle_s], …] at 1, 2, 5 and 10 times the stations, growth_parts_s the parts at each
   growth_10x   cycle_s with ten times the stations / cycle_s / 10: 1 is linear
   communities_ratio  cycle_s with the rain watched over `communities` places instead of the streets / cycle_s, both
-               measured again in turn with the same few cycles; communities_parts_s: [streets, communities]
+               measured in turn, cycle by cycle; communities_parts_s: [streets, communities]
   sl651_frames_per_s  SL 651 reports from bytes to readings on one core, without socket and database (sl651.py)
 """
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -62,8 +63,13 @@ def cycle(
     }
 
 
-def cycles(on: Stack, count: int, lead_in: int = LEAD_IN) -> list[dict[str, float]]:
-    """The lead-in, then `count` measured cycles, each after the sends of the one before have ended."""
+def cycles(
+    on: Stack, count: int, lead_in: int = LEAD_IN, before: Callable[[int], object] = lambda number: None
+) -> list[dict[str, float]]:
+    """The lead-in, then `count` measured cycles, each after the sends of the one before have ended.
+
+    `before` is called with the number of the cycle to come.
+    """
     storm = reconstruct_2023()
     shift = player.shift_for(storm)
     frames = storm.frames[storm.core][FIRST_FRAME + LEAD_IN - lead_in : FIRST_FRAME + LEAD_IN + count]
@@ -71,6 +77,7 @@ def cycles(on: Stack, count: int, lead_in: int = LEAD_IN) -> list[dict[str, floa
     door = player.Door(on.url, on.keys.feed_key, on.keys.feed_secret)
     measured = []
     for number, frame in enumerate(frames):
+        before(number)
         found = cycle(on, frame, shift, objects, door)
         player.worked_off(frame.at + shift, SLOT_WITHIN_S)
         if number >= lead_in:
@@ -104,17 +111,21 @@ def multiply_stations(have: int, times: int) -> int:
 
 
 def watched_by_community(on: Stack, count: int) -> dict[str, object]:
-    """The same cycles over the streets and over the communities, by a rule table that differs in nothing else."""
-    by_street = medians(cycles(on, count, GROWN_LEAD_IN))
+    """Cycles over the streets and over the communities in turn, by a rule table that differs in nothing else.
+
+    In turn, because what else the machine does then slows both alike.
+    """
     table = RuleTable.objects.create(
-        version="by-community",
-        valid_from=datetime(2000, 1, 1, tzinfo=UTC),
-        rows=dict(rules.DEFAULT_ROWS),
-        watch_level=WatchLevel.COMMUNITY,
+        version="in-turn", valid_from=datetime(2000, 1, 1, tzinfo=UTC), rows=dict(rules.DEFAULT_ROWS)
     )
-    say(f"watched by {Region.objects.filter(level=Level.COMMUNITY).count()} communities")
-    by_community = medians(cycles(on, count, GROWN_LEAD_IN))
+    levels = (WatchLevel.STREET, WatchLevel.COMMUNITY)
+
+    def watch_the_other(number: int) -> None:
+        RuleTable.objects.filter(pk=table.pk).update(watch_level=levels[number % 2])
+
+    found = cycles(on, 2 * count, 2 * (GROWN_LEAD_IN // 2 + 1), watch_the_other)
     table.delete()
+    by_street, by_community = medians(found[::2]), medians(found[1::2])
     return {
         "communities": Region.objects.filter(level=Level.COMMUNITY).count(),
         "communities_ratio": round((by_community["cycle"] or 0.0) / (by_street["cycle"] or 1.0), 2),
