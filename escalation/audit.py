@@ -42,7 +42,7 @@ KINDS = {  # what was found: (zh, en)
 # silent when his first wait was over, or without a device from the beginning, or cannot go and said so in time; who
 # lost his device or said so only just now is the next sweep's
 _MISSING = f"""
-SELECT count(*) FROM (
+WITH owing AS MATERIALIZED (
     SELECT d.id
     FROM unnest(%(dispatch)s::bigint[], %(waited)s::bool[], %(dark)s::bool[]) AS t(dispatch, waited, dark)
     JOIN notifications_delivery d ON d.dispatch_id = t.dispatch AND {starts.OWES}
@@ -50,9 +50,12 @@ SELECT count(*) FROM (
        OR d.id IN ({REFUSED}) AND EXISTS (
            SELECT 1 FROM notifications_receipt r
            WHERE r.delivery_id = d.id AND r.state = 'cannot' AND r.received_at < %(late)s)
+)
+SELECT count(*) FROM (
+    SELECT id FROM owing
     EXCEPT
-    SELECT c.delivery_id FROM escalation_climb c JOIN notifications_delivery x ON x.id = c.delivery_id
-    WHERE x.dispatch_id = ANY(%(dispatch)s)
+    SELECT delivery_id FROM escalation_climb
+    WHERE delivery_id BETWEEN (SELECT min(id) FROM owing) AND (SELECT max(id) FROM owing)
 ) missing
 """
 

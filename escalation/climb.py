@@ -114,7 +114,8 @@ _LEADS = {  # said before the bulletin's own words, (zh, en)
 def sweep(*, now: datetime) -> int:
     """Start the climbs that are due to start, then take every due step; returns rungs taken.
 
-    A bulletin whose step fails holds up no other; the first such fault is raised when all others are done.
+    A step that fails holds up no other climb, or no other bulletin where the database refuses it; the first such fault
+    is raised when all others are done.
     """
     faults: list[Exception] = []
     try:
@@ -132,10 +133,10 @@ def sweep(*, now: datetime) -> int:
 
 
 def _take_all(bulletins: list[int], now: datetime, faults: list[Exception]) -> int:
-    """The due steps of these; one that fails is found by halving, and the others are taken. Returns rungs taken."""
+    """The due steps of these; one that cannot be written is found by halving, the others are. Returns rungs taken."""
     try:
-        return _take_due(bulletins, now)
-    except (DatabaseError, ValueError) as error:  # a broken row, or one that cannot be written
+        return _take_due(bulletins, now, faults)
+    except DatabaseError as error:
         if len(bulletins) == 1:
             log.exception("climb.failed bulletin=%s", bulletins[0])
             faults.append(error)
@@ -151,11 +152,17 @@ def settle(climb: int, why: str, now: datetime) -> None:
 
 
 @transaction.atomic
-def _take_due(bulletins: list[int], now: datetime) -> int:
+def _take_due(bulletins: list[int], now: datetime, faults: list[Exception]) -> int:
     """The due steps of these bulletins' climbs; none of one while another sweep is at it. Returns rungs taken."""
     takes, stops = [], []
     for standing in due(now, _locked(bulletins)):
-        match standing.next_step(now):
+        try:
+            step = standing.next_step(now)
+        except ValueError as error:  # its row is no ladder
+            log.exception("climb.failed climb=%s", standing.climb)
+            faults.append(error)
+            continue
+        match step:
             case Take() as take:
                 takes.append(Due(standing, take))
             case Stop() as stop:
