@@ -19,7 +19,7 @@ from foundation.wire import hint, hints
 from notifications.audience import ERRANDS, audience
 from notifications.drills import stop_reason
 from notifications.leavers import call_off_leavers
-from notifications.models import Delivery, Dispatch, Errand
+from notifications.models import LANE, Delivery, Dispatch, Errand
 from notifications.threads import told
 
 log = logging.getLogger(__name__)
@@ -51,12 +51,14 @@ LEFT JOIN LATERAL (
 _NOBODY_TOLD = "CROSS JOIN (SELECT NULL::bigint AS id) told"
 _INSERT = """
 INSERT INTO notifications_delivery
-    (dispatch_id, officer_id, region_id, root_id, quiet, transport, state, reason, attempts, due_at, accepted_devices)
-SELECT %(dispatch)s, a.officer_id, a.region_id, told.id, told.id IS NOT NULL, 'fcm',
+    (dispatch_id, officer_id, region_id, root_id, quiet, lane, transport, state, reason, attempts, due_at,
+     accepted_devices)
+SELECT %(dispatch)s, a.officer_id, a.region_id, told.id, told.id IS NOT NULL, urgent.lane, 'fcm',
        CASE WHEN live AND %(stopped)s = '' THEN 'pending' ELSE 'failed_perm' END,
        CASE WHEN %(stopped)s <> '' THEN %(stopped)s WHEN live THEN '' ELSE 'no_live_device' END,
        0, %(now)s, '{{}}'
 FROM ({audience}) a
+CROSS JOIN (SELECT {lane} AS lane FROM alerts_bulletin b WHERE b.id = %(bulletin)s) urgent
 {live}
 {told}
 WHERE %(drill_of)s::bigint IS NULL  -- nobody but who takes part in the exercise
@@ -68,9 +70,9 @@ ON CONFLICT (dispatch_id, officer_id) DO NOTHING
 # A drill stays with who takes part in it, or was told at first that it is one.
 _INSERT_ERRANDS = f"""
 WITH made AS (
-    INSERT INTO notifications_delivery (dispatch_id, officer_id, region_id, root_id, quiet, transport, state, reason,
-                                        attempts, due_at, accepted_devices)
-    SELECT a.dispatch_id, a.officer_id, a.region_id, a.root_id, false, ask.transport,
+    INSERT INTO notifications_delivery (dispatch_id, officer_id, region_id, root_id, quiet, lane, transport, state,
+                                        reason, attempts, due_at, accepted_devices)
+    SELECT a.dispatch_id, a.officer_id, a.region_id, a.root_id, false, {LANE}, ask.transport,
            CASE WHEN there THEN 'pending' ELSE 'failed_perm' END,
            CASE WHEN there THEN '' ELSE 'no_live_device' END,
            0, %(now)s, '{{}}'
@@ -229,10 +231,11 @@ def _fill(dispatch: Dispatch, now: datetime) -> int:
         thread = told(dispatch, now)
         since = Delivery.objects.filter(dispatch__in=thread[:1]).aggregate(id=Min("id"))["id"]
         cursor.execute(
-            _INSERT.format(audience=text, live=_LIVE, told=_TOLD if thread else _NOBODY_TOLD),
+            _INSERT.format(audience=text, live=_LIVE, lane=LANE, told=_TOLD if thread else _NOBODY_TOLD),
             {
                 **parameters,
                 "dispatch": dispatch.pk,
+                "bulletin": bulletin.pk,
                 "drill_of": bulletin.drill_of_id,
                 "stopped": stop_reason(bulletin),
                 "thread": thread,

@@ -1,16 +1,19 @@
 """From a bulletin to the vendor: everyone once in the ledger, whatever the vendor does. Real PostgreSQL, real FCM stand-in."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from alerts.models import Bulletin
 from foundation.clock import now
 from hydrology.models import Region
 from notifications import delivery, dispatch, receipts
-from notifications.models import Delivery, Dispatch, Errand, ReceiptState, State
+from notifications.models import Delivery, Dispatch, Errand, Lane, ReceiptState, State
 from notifications.preview import preview
 from notifications.transports.base import Outcome, Push
 from officers.models import Device, Duty, Officer, Post, Rank
@@ -234,10 +237,68 @@ def test_a_sender_that_lost_its_lease_cannot_overwrite_its_successor(
     assert Delivery.objects.get().state == State.SENT
 
 
-def test_without_credentials_deliveries_wait_and_say_why(
-    regions: Regions, person: Person, bulletin: Bulletins, settings: object
+def test_what_is_graver_is_claimed_first_whatever_waits(
+    regions: Regions, person: Person, bulletin: Bulletins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.FIREBASE_CREDENTIALS = None  # type: ignore[attr-defined]
+    monkeypatch.setattr(delivery, "CHUNK", 4)
+    for _ in range(3):
+        person(regions[STREET])
+    at = now()
+    routine, drill = bulletin(STREET, urgency=0), bulletin(STREET, urgency=4, drill=True)
+    dispatch.take_up(now=at - timedelta(minutes=5))
+    prompt, grave = bulletin(STREET, urgency=2), bulletin(STREET, urgency=3)
+    dispatch.take_up(now=at)
+    said = dict(Dispatch.objects.values_list("pk", "bulletin"))
+
+    def claimed() -> Counter[int]:
+        return Counter(said[one.dispatch] for one in delivery.claim(at))
+
+    assert claimed() == {grave.pk: 3, prompt.pk: 1}
+    assert claimed() == {prompt.pk: 2, drill.pk: 2}
+    assert claimed() == {drill.pk: 1, routine.pk: 3}
+    assert not claimed()
+
+
+def test_a_repeat_goes_in_the_lane_of_what_it_repeats(
+    regions: Regions, person: Person, bulletin: Bulletins
+) -> None:
+    person(regions[STREET])
+    dispatch.run_errand(bulletin(STREET, urgency=4), Errand.FIRST, now=now())
+    first = Delivery.objects.get()
+    dispatch.run_errand(first.dispatch.bulletin, Errand.REPEAT, now=now(), unanswered=[first.pk])
+    assert [row.lane for row in Delivery.objects.all()] == [Lane.LIFE_SAFETY] * 2
+
+
+def test_what_expired_while_it_waited_is_never_sent(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    person(regions[STREET])
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    later = now() + timedelta(hours=2)
+    assert delivery.send_due(clock=lambda: later) == 1
+    row = Delivery.objects.get()
+    assert (row.state, row.reason) == (State.FAILED_PERM, "EXPIRED")
+    assert vendor.counters()["accepted"] == 0
+
+
+def test_without_credentials_what_expired_waits_no_longer(
+    regions: Regions, person: Person, bulletin: Bulletins, settings: Settings
+) -> None:
+    settings.FIREBASE_CREDENTIALS = None
+    delivery._transport.cache_clear()
+    person(regions[STREET])
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    delivery.send_due(clock=lambda: now() + timedelta(hours=2))
+    assert Delivery.objects.get().reason == "EXPIRED"
+    delivery._transport.cache_clear()
+
+
+def test_without_credentials_deliveries_wait_and_say_why(
+    regions: Regions, person: Person, bulletin: Bulletins, settings: Settings
+) -> None:
+    settings.FIREBASE_CREDENTIALS = None
     delivery._transport.cache_clear()
     person(regions[STREET])
     bulletin(STREET)
