@@ -1,4 +1,4 @@
-"""The phones' side of a storm on the table: starts a local FCM (fcm_server.py) and talks to it.
+"""The phones' side of a storm on the table: starts the local vendors of push (vendors/server.py) and talks to them.
 
 Product-grade stand-in for the vendor edge, for tests, benchmarks and the demo; product code never imports it.
 """
@@ -21,12 +21,15 @@ START_TIMEOUT_S = 20.0
 
 @dataclass(slots=True)
 class Standin:
-    """A running local FCM: where it is, and its doors."""
+    """The running local vendors: where they are, what proves us to them, and their doors."""
 
     endpoint: str
     ca_file: str
     credentials: str  # a service account's JSON file
     pid: int
+    app: str  # at Huawei and JPush
+    secret: str = field(repr=False)
+    apns: dict[str, str]
     _session: requests.Session = field(default_factory=requests.Session, repr=False)
 
     @classmethod
@@ -34,17 +37,17 @@ class Standin:
         """The stand-in that has written `ready.json` there; raises FileNotFoundError when none has yet."""
         return cls(**orjson.loads((directory / "ready.json").read_bytes()))
 
-    def control(self, **faults: Any) -> dict[str, Any]:
-        """Change faults (names in fcm_faults.Faults); raises requests.HTTPError on an unknown one."""
-        return self._door("POST", "/control", faults)
+    def control(self, vendor: str = "fcm", **faults: Any) -> dict[str, Any]:
+        """Change faults (names in vendors/desk.py:Faults); raises requests.HTTPError on an unknown one."""
+        return self._door("POST", f"/control?vendor={vendor}", faults)
 
-    def behave(self, **faults: Any) -> dict[str, Any]:
+    def behave(self, vendor: str = "fcm", **faults: Any) -> dict[str, Any]:
         """Only these faults, or none; raises requests.HTTPError on an unknown one."""
-        return self._door("PUT", "/control", faults)
+        return self._door("PUT", f"/control?vendor={vendor}", faults)
 
-    def counters(self) -> dict[str, Any]:
-        """What was taken and answered since the start or the last `forget`, and the server's `cpu_s`."""
-        return self._door("GET", "/control")
+    def counters(self, vendor: str = "fcm") -> dict[str, Any]:
+        """What was taken by all and answered by one since the start or the last `forget`, and the server's `cpu_s`."""
+        return self._door("GET", f"/control?vendor={vendor}")
 
     def forget(self) -> None:
         self._door("DELETE", "/control")
@@ -58,7 +61,7 @@ class Standin:
         self._door("POST", "/cut")
 
     def accepted(self, after: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
-        """Pushes taken after number `after`: `{n, token, id, data, at}`, oldest first."""
+        """Pushes taken after number `after`: `{n, provider, token, id, data, at}`, oldest first."""
         items: list[dict[str, Any]] = self._door("GET", f"/accepted?after={after}&limit={limit}")["items"]
         return items
 
@@ -84,7 +87,7 @@ def start_standin(directory: Path, port: int = 0) -> Iterator[Standin]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "ready.json").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "replay.fcm_server", "--dir", str(directory), "--port", str(port)]
+    command = [sys.executable, "-m", "replay.vendors.server", "--dir", str(directory), "--port", str(port)]
     with (directory / "standin.log").open("ab") as log:
         process = subprocess.Popen(
             [*command, "--parent", str(os.getpid())],
@@ -107,4 +110,4 @@ def _when_ready(directory: Path, process: subprocess.Popen[bytes]) -> Standin:
             return Standin.at(directory)
         except FileNotFoundError:
             time.sleep(0.02)
-    raise RuntimeError(f"the local FCM did not start; see {directory / 'standin.log'}")
+    raise RuntimeError(f"the local vendors did not start; see {directory / 'standin.log'}")

@@ -18,7 +18,7 @@ import orjson
 from foundation.gateway import KEY_HEADER, SIGNATURE_HEADER, TIME_HEADER
 from foundation.signatures import WINDOW, genuine, instant
 
-from .fcm_faults import changed
+from .vendors.desk import changed
 
 CHANNELS = ("sms", "voice")
 

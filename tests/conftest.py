@@ -23,7 +23,8 @@ def running_standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standi
 
 @pytest.fixture
 def standin(running_standin: Standin) -> Standin:
-    """The local FCM, well behaved and with empty counters."""
-    running_standin.behave()
+    """The local vendors, well behaved and with empty counters."""
+    for vendor in ("fcm", "huawei", "apns", "jpush"):
+        running_standin.behave(vendor)
     running_standin.forget()
     return running_standin

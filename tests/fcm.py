@@ -10,7 +10,7 @@ from firebase_admin import credentials, messaging
 from google.oauth2.credentials import Credentials
 
 from notifications.transports.base import Message, Push
-from notifications.transports.fcm import Bearer
+from notifications.transports.fcm import account
 from replay.phones import Standin
 
 
@@ -36,8 +36,7 @@ class _Account(credentials.Base):  # type: ignore[misc]
 
     def __init__(self, standin: Standin) -> None:
         super().__init__()
-        bearer = Bearer(standin.credentials, standin.ca_file)
-        self.project_id = bearer.project_id
+        self.project_id, bearer = account(standin.credentials, standin.ca_file)
         self._google = Credentials(bearer.header().rpartition(" ")[2])  # type: ignore[no-untyped-call]
 
     def get_credential(self) -> Credentials:

@@ -4,12 +4,16 @@ Owns the interface and the words for what can become of one push. Knows no vendo
 delivery.py writes the ledger from the outcomes. Lengths after the vendors' own limits (vivo: 50 汉字 a body).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import accumulate
 from typing import Protocol
 from unicodedata import east_asian_width
+
+from foundation.clock import iso
 
 LOCK_SCREEN_COLUMNS = 100  # 50 汉字; a Latin letter takes half the width of one
 COLLAPSE_ID_BYTES = 64  # Apple's limit, the shortest of all vendors
@@ -29,8 +33,9 @@ class Capabilities:
     """What a vendor can do, so that nobody has to ask which vendor it is."""
 
     receipts: bool  # the vendor itself reports that the phone has it; False: only the phone does
-    ttl: bool  # the vendor stops trying by itself when the message expires
-    max_body_chars: int  # longer bodies are cut on the lock screen of some phone
+    ttl_max_s: int  # the vendor stops trying by itself when the message expires, or after this long
+    body_columns: int = LOCK_SCREEN_COLUMNS  # what is longer is cut before it goes
+    batch: int = 1  # pushes in one request, each with an answer of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,26 @@ class Message:
         """The title as the phone shows it: a drill says so first, even if its author forgot."""
         marked = not self.drill or "演练" in self.title or "drill" in self.title.lower()
         return self.title if marked else f"【演练】{self.title}"
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What every vendor hands to the app beside the words; the push's own `id` comes with it."""
+        marks = {"thread": self.thread, "quiet": "1" if self.quiet else ""}
+        own = {
+            "bulletin": self.id,
+            "kind": self.kind,
+            "level": self.level,
+            "ref": self.ref,
+            "drill": "true" if self.drill else "false",
+            "expires_at": iso(self.expires_at) or "",
+        }
+        return {**self.data, **own, **{name: word for name, word in marks.items() if word}}
+
+    @property
+    def channel(self) -> str:
+        """The app's notification channel: how loud it is, set up by the app under this name."""
+        loud = "critical" if self.critical else "notice"
+        return "quiet" if self.quiet else "drill" if self.drill else loud
 
     @property
     def alone(self) -> str:
@@ -99,6 +124,7 @@ class Outcome:
     reason: str = ""
     vendor_id: str = ""  # the vendor's name for an accepted message
     retry_after_s: float | None = None  # the vendor's wish; None: it has none, back off as you like
+    too_fast: bool = False  # not taken because of our pace: says nothing against the vendor's health
 
 
 class Stream(Protocol):
@@ -143,4 +169,19 @@ class Transport(Protocol):
 
 def fits_lock_screen(text: str) -> bool:
     """Whether the text can be read whole on every vendor's lock screen: 50 汉字 or 100 Latin letters."""
-    return sum(2 if east_asian_width(c) in "WFA" else 1 for c in text) <= LOCK_SCREEN_COLUMNS
+    return cut(text, LOCK_SCREEN_COLUMNS) == text
+
+
+def cut(text: str, columns: int) -> str:
+    """As much of the text as has room in so many columns; 汉字 take two, Latin letters one."""
+    if 2 * len(text) <= columns:
+        return text
+    for end, taken in enumerate(accumulate(2 if east_asian_width(c) in "WFA" else 1 for c in text)):
+        if taken > columns:
+            return text[:end]
+    return text
+
+
+def left_s(message: Message, now: datetime, most_s: int) -> int:
+    """For how long a vendor may still try: whole seconds until the message expires, at most `most_s`."""
+    return min(max(math.floor((message.expires_at - now).total_seconds()), 0), most_s)

@@ -63,12 +63,13 @@ class Answer:
 class _Flight:
     curl: Any
     answer: BytesIO
+    url: str
     index: int = -1
     headers: Sequence[str] = ()
 
 
 class Courier:
-    """One thread's connections to one URL, with `concurrency` requests in flight at most."""
+    """One thread's connections to one host, with `concurrency` requests in flight at most."""
 
     def __init__(self, url: str, *, ca_file: str | None, timeout_s: float, concurrency: int) -> None:
         """`timeout_s` bounds each request from start to last byte, opening the connection included."""
@@ -76,6 +77,7 @@ class Courier:
         self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
         self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, math.ceil(concurrency / STREAMS_PER_CONNECTION))
         self._multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, STREAMS_PER_CONNECTION)
+        self._url = url
         self._idle = [_new_flight(url, ca_file or certifi.where(), timeout_s) for _ in range(concurrency)]
         self._flying: dict[Any, _Flight] = {}
 
@@ -88,9 +90,13 @@ class Courier:
     def flying(self) -> int:
         return len(self._flying)
 
-    def start(self, index: int, body: bytes, headers: Sequence[str]) -> None:
-        """Put one POST on the wire; needs room. `index` comes back in its answer."""
+    def start(self, index: int, body: bytes, headers: Sequence[str], url: str = "") -> None:
+        """Put one POST on the wire; needs room. `index` comes back in its answer; `url`: another of the same host."""
         flight = self._idle.pop()
+        url = url or self._url
+        if flight.url != url:
+            flight.curl.setopt(pycurl.URL, url)
+            flight.url = url
         if flight.headers != headers:
             flight.curl.setopt(pycurl.HTTPHEADER, [*headers, "expect:"])
             flight.headers = headers
@@ -151,4 +157,4 @@ def _new_flight(url: str, ca_file: str, timeout_s: float) -> _Flight:
     curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000))
     curl.setopt(pycurl.POST, 1)
     curl.setopt(pycurl.WRITEDATA, answer)
-    return _Flight(curl, answer)
+    return _Flight(curl, answer, url)

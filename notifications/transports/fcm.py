@@ -1,48 +1,31 @@
 """Firebase Cloud Messaging: 45,000 pushes in seconds instead of minutes.
 
-firebase-admin owns the service account, the encoding of a message and the error words; this file only
-carries the bytes. `messaging.send_each` spends a thread and a connection per message; here a message is
-encoded once, the device's token and id are spliced into the bytes, and courier.py multiplexes them over a
-few HTTP/2 connections. It tries once (twice after a stale bearer): delivery.py tries again, from the ledger.
-Build it after a fork. Source: FCM HTTP v1, `projects.messages:send` and its error codes.
+firebase-admin owns the service account, the encoding of a message and the error words; carrier.py carries the bytes.
+`messaging.send_each` spends a thread and a connection per message; here a message is encoded once and the device's
+token and id are spliced into the bytes. Source: FCM HTTP v1, `projects.messages:send` and its error codes.
 """
 
-import logging
-import math
-import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from weakref import WeakSet
 
 import certifi
 import orjson
 import requests
 from firebase_admin import credentials, exceptions, messaging
-from google.auth.credentials import TokenState
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request
 
-from foundation.clock import iso
-
-from .base import Capabilities, Message, Outcome, OutcomeKind, Push
-from .courier import Answer, Courier, TokenBucket
-
-log = logging.getLogger(__name__)
+from .base import Capabilities, Message, Outcome, OutcomeKind, Push, left_s
+from .carrier import Bearer, BulkTransport, Letter, NoBearer
 
 ENDPOINT = "https://fcm.googleapis.com"
 QUOTA_PER_S = 10_000.0  # FCM's default quota is 600,000 messages a minute
-TTL_MAX_S = 28 * 24 * 3600
 QUOTA_RETRY_S = 60.0  # FCM: a 429 without Retry-After means a minute
-BEARER_TIMEOUT_S = 5.0
-BEARER_PAUSE_S = 2.0  # between two failed requests for a bearer
-PATIENCE_S = 0.01  # between two looks at the rate cap
+BEARER_TIMEOUT_S, BEARER_EARLY_S = 5.0, 225.0
 
 # FCM's error words. What is not listed (our project, its keys, FCM's servers) may be mended: TEMPORARY.
 # SENDER_ID_MISMATCH is not a dead token: one wrong credential file would otherwise retire every device.
@@ -87,29 +70,18 @@ def sdk_message(
     Apple has one id for both; there it is the chase that sees to it that he hears.
     """
     place = tag or message_id
-    marks = {"thread": message.thread, "quiet": "1" if message.quiet else ""}
-    left_s = min(max(math.floor((message.expires_at - now).total_seconds()), 0), TTL_MAX_S)
-    fields = {
-        "bulletin": message.id,
-        "kind": message.kind,
-        "level": message.level,
-        "ref": message.ref,
-        "drill": "true" if message.drill else "false",
-        "expires_at": iso(message.expires_at) or "",
-        "id": message_id,
-    }
-    ring = "critical" if message.critical else "notice"
+    ttl_s = left_s(message, now, FcmTransport.capabilities.ttl_max_s)
     encodable = messaging.Message(
         notification=messaging.Notification(title=message.headline, body=message.body),
-        data={**message.data, **fields, **{name: word for name, word in marks.items() if word}},
+        data={**message.fields, "id": message_id},
         android=messaging.AndroidConfig(
             priority="normal" if message.quiet else "high",
-            ttl=left_s,
+            ttl=ttl_s,
             # the vendor keeps four keys a phone that is away: quiet ones share one, and push out no ring
             collapse_key=f"quiet/{message.thread}" if message.quiet else message_id,
             notification=messaging.AndroidNotification(
                 tag=place,  # what follows replaces the first on the screen instead of standing beside it
-                channel_id="quiet" if message.quiet else "drill" if message.drill else ring,
+                channel_id=message.channel,
                 priority="low" if message.quiet else "max" if message.critical else "high",
                 visibility="public",
             ),
@@ -119,7 +91,7 @@ def sdk_message(
                 "apns-priority": "5" if message.quiet else "10",
                 "apns-push-type": "alert",
                 "apns-collapse-id": place,
-                "apns-expiration": str(math.floor(message.expires_at.timestamp())),
+                "apns-expiration": str(int(message.expires_at.timestamp())),
             },
             payload=messaging.APNSPayload(
                 messaging.Aps(
@@ -129,7 +101,7 @@ def sdk_message(
             ),
         ),
         webpush=messaging.WebpushConfig(
-            headers={"TTL": str(left_s), "Urgency": "normal" if message.quiet else "high"}
+            headers={"TTL": str(ttl_s), "Urgency": "normal" if message.quiet else "high"}
         ),
     )
     encodable.token = (
@@ -160,60 +132,36 @@ def verdict(key: int, status: int, body: bytes, retry_after_s: float | None) -> 
         return Outcome(key, kind, f"{code} {fields[0]}"[:64] if fields else code[:64])
     if status == 429 and retry_after_s is None:
         retry_after_s = QUOTA_RETRY_S
-    return Outcome(key, kind, code[:64], retry_after_s=retry_after_s)
+    return Outcome(key, kind, code[:64], retry_after_s=retry_after_s, too_fast=status == 429)
 
 
-class Bearer:
-    """The OAuth bearer of one service account, shared by all threads, renewed before it runs out."""
+def account(credentials_file: str, ca_file: str | None) -> tuple[str, Bearer]:
+    """The project of a service account and its OAuth bearer; OSError or ValueError when the file is none of one."""
+    certificate = credentials.Certificate(credentials_file)
+    google: Any = certificate.get_credential()
+    # `verify` goes with every call: REQUESTS_CA_BUNDLE in the environment would override the session's.
+    request = partial(
+        Request(requests.Session()), timeout=BEARER_TIMEOUT_S, verify=ca_file or certifi.where()
+    )
 
-    def __init__(self, credentials_file: str, ca_file: str | None) -> None:
-        """Raises OSError or ValueError when the file is missing or no service account's."""
-        certificate = credentials.Certificate(credentials_file)
-        self.project_id: str = certificate.project_id
-        self._google: Any = certificate.get_credential()
-        # `verify` goes with every call: REQUESTS_CA_BUNDLE in the environment would override the session's.
-        self._request = partial(
-            Request(requests.Session()), timeout=BEARER_TIMEOUT_S, verify=ca_file or certifi.where()
-        )
-        self._lock = threading.Lock()
-        self._fault: GoogleAuthError | None = None
-        self._again_at_s = -math.inf
-
-    def header(self) -> str:
-        """The Authorization header; raises GoogleAuthError when there is none and the old has run out."""
-        with self._lock:
-            if self._google.token_state is not TokenState.FRESH:
-                try:
-                    self._renew()
-                except GoogleAuthError:
-                    if self._google.token_state is TokenState.INVALID:
-                        raise
-            return f"authorization: Bearer {self._google.token}"
-
-    def renewed(self, refused: str) -> str:
-        """A header that is not the refused one: renewed once, however many threads were refused."""
-        with self._lock:
-            if refused == f"authorization: Bearer {self._google.token}":
-                self._renew()
-        return self.header()
-
-    def _renew(self) -> None:
-        """Ask Google; after a failure nobody asks again for a moment, or every thread would wait its turn."""
-        if self._fault and time.monotonic() < self._again_at_s:
-            raise GoogleAuthError(str(self._fault)) from self._fault  # type: ignore[no-untyped-call]
+    def ask() -> tuple[str, float]:
         try:
-            self._google.refresh(self._request)
-        except GoogleAuthError as fault:
-            self._fault, self._again_at_s = fault, time.monotonic() + BEARER_PAUSE_S
-            raise
-        self._fault = None
+            google.refresh(request)
+        except GoogleAuthError as refused:
+            raise NoBearer(str(refused)) from refused
+        life_s = (google.expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
+        return f"authorization: Bearer {google.token}", life_s
+
+    return certificate.project_id, Bearer(ask, early_s=BEARER_EARLY_S)
 
 
-class FcmTransport:
-    """Pushes through FCM. One instance a process; every thread gets its own connections."""
+class FcmTransport(BulkTransport):
+    """Pushes through FCM."""
 
     name = "fcm"
-    capabilities = Capabilities(receipts=False, ttl=True, max_body_chars=50)
+    capabilities = Capabilities(receipts=False, ttl_max_s=28 * 24 * 3600)
+    headers = ("content-type: application/json", "x-goog-api-format-version: 2")
+    stale = frozenset({exceptions.UNAUTHENTICATED})
 
     def __init__(
         self,
@@ -226,149 +174,21 @@ class FcmTransport:
         timeout_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`rate_per_s` caps this process, `concurrency` each thread, `timeout_s` each request.
-
-        Raises OSError or ValueError when the credentials file is missing or is no service account's.
-        """
-        self._bearer = Bearer(credentials_file, ca_file)
-        self._new_courier = partial(
-            Courier,
-            f"{endpoint.rstrip('/')}/v1/projects/{self._bearer.project_id}/messages:send",
+        """Raises OSError or ValueError when the credentials file is missing or is no service account's."""
+        project, bearer = account(credentials_file, ca_file)
+        super().__init__(
+            f"{endpoint.rstrip('/')}/v1/projects/{project}/messages:send",
+            bearer,
             ca_file=ca_file,
-            timeout_s=timeout_s,
+            rate_per_s=rate_per_s,
             concurrency=concurrency,
+            timeout_s=timeout_s,
+            clock=clock,
         )
-        self._bucket = TokenBucket(rate_per_s)
-        self._clock = clock
-        self._own = threading.local()
-        self._couriers: WeakSet[Courier] = WeakSet()
 
-    def send(self, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
-        """One outcome per push, in order, within number / rate + 2 time-outs per `concurrency` pushes."""
-        outcomes: dict[int, Outcome] = {}
-        with closing(self.stream()) as stream:
-            stream.add(pushes, now)
-            while stream.waiting:
-                outcomes |= stream.landed(1.0)
-        return [outcomes[index] for index in range(len(pushes))]
+    def template(self, message: Message, now: datetime) -> Callable[[Push], Letter]:
+        body = Template(message, now).body
+        return lambda push: Letter(body(push))
 
-    def stream(self) -> "Stream":
-        """Pushes in flight from this thread; one at a time a thread."""
-        return Stream(self._bearer, self._courier(), self._bucket, self._clock)
-
-    def close(self) -> None:
-        """Close every thread's connections; no thread may be sending."""
-        for courier in list(self._couriers):
-            courier.close()
-
-    def _courier(self) -> Courier:
-        courier: Courier | None = getattr(self._own, "courier", None)
-        if courier is None:
-            courier = self._own.courier = self._new_courier()
-            self._couriers.add(courier)
-        return courier
-
-
-@dataclass(slots=True)
-class _Aloft:
-    """One push on its way."""
-
-    key: int
-    body: bytes
-    bearer: str = ""  # the header it went with
-    renewed: bool = False
-
-
-class Stream:
-    """One thread's pushes in flight: more are added while stragglers are still out, so that a vendor who leaves a
-    few requests unanswered holds up these few and nobody else. Pushes are numbered in the order they were added.
-    """
-
-    def __init__(
-        self, bearer: Bearer, courier: Courier, bucket: TokenBucket, clock: Callable[[], float]
-    ) -> None:
-        self._bearer, self._courier, self._bucket, self._clock = bearer, courier, bucket, clock
-        self._number = 0
-        self._aloft: dict[int, _Aloft] = {}
-        self._queue: deque[int] = deque()
-        self._settled: dict[int, Outcome] = {}
-
-    @property
-    def waiting(self) -> int:
-        """Pushes whose outcome has not been handed out yet."""
-        return len(self._aloft) + len(self._settled)
-
-    def add(self, pushes: Sequence[Push], now: datetime) -> None:
-        """Take pushes on; what can never go is settled at once."""
-        templates: dict[int, Template] = {}  # by id(): the pushes hold the messages alive
-        for push in pushes:
-            number, self._number = self._number, self._number + 1
-            if push.message.expires_at <= now:
-                self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "EXPIRED")
-                continue
-            try:
-                template = templates.get(id(push.message))
-                if template is None:
-                    template = templates[id(push.message)] = Template(push.message, now)
-                self._aloft[number] = _Aloft(push.key, template.body(push))
-                self._queue.append(number)
-            except (ValueError, TypeError):
-                self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "UNENCODABLE")
-
-    def landed(self, patience_s: float) -> dict[int, Outcome]:
-        """Move bytes for about `patience_s` at most; outcomes by number, possibly none."""
-        if self._queue:
-            self._start()
-        if self._courier.flying:
-            for answer in self._courier.landed(PATIENCE_S if self._queue else patience_s):
-                self._take(answer)
-        elif self._queue:
-            time.sleep(PATIENCE_S)  # the rate cap
-        settled, self._settled = self._settled, {}
-        return settled
-
-    def close(self) -> None:
-        """Drop what is still in flight; whether it arrived is unknown."""
-        self._courier.abandon()
-
-    def _start(self) -> None:
-        """Put as many of the queue on the wire as there is room and rate for."""
-        try:
-            bearer = self._bearer.header()
-        except GoogleAuthError as refused:
-            log.error("fcm.credential n=%d error=%s", len(self._queue), refused)
-            while self._queue:
-                number = self._queue.popleft()
-                self._settle(number, Outcome(self._aloft[number].key, OutcomeKind.TEMPORARY, "CREDENTIAL"))
-            return
-        headers = (bearer, "content-type: application/json", "x-goog-api-format-version: 2")
-        wanted = min(len(self._queue), self._courier.room)
-        for _ in range(self._bucket.grant(wanted, self._clock()) if wanted else 0):
-            number = self._queue.popleft()
-            self._aloft[number].bearer = bearer
-            self._courier.start(number, self._aloft[number].body, headers)
-
-    def _take(self, answer: Answer) -> None:
-        """Settle one answer; a refused bearer is renewed once and the push goes again."""
-        push = self._aloft[answer.index]
-        outcome = _outcome(push.key, answer)
-        if outcome.reason == exceptions.UNAUTHENTICATED and not push.renewed:
-            push.renewed = True
-            try:
-                self._bearer.renewed(push.bearer)
-            except GoogleAuthError as refused:
-                log.error("fcm.credential error=%s", refused)
-            else:
-                self._queue.append(answer.index)
-                return
-        self._settle(answer.index, outcome)
-
-    def _settle(self, number: int, outcome: Outcome) -> None:
-        del self._aloft[number]
-        self._settled[number] = outcome
-
-
-def _outcome(key: int, answer: Answer) -> Outcome:
-    if answer.fault:
-        return Outcome(key, OutcomeKind.TEMPORARY, answer.fault)
-    return verdict(key, answer.status, answer.body, answer.retry_after_s)
+    def verdict(self, key: int, status: int, body: bytes, retry_after_s: float | None) -> Outcome:
+        return verdict(key, status, body, retry_after_s)

@@ -20,6 +20,7 @@ from .courier import TokenBucket
 
 PATIENCE_S = 0.02  # between two looks at the rate cap
 QUOTA_RETRY_S = 5.0
+TTL_MAX_S = 24 * 3600
 LONGEST_RETRY_S = 300.0  # what a gateway may wish for: beyond it the ladder has gone on
 
 # what is not listed (our account, the gateway's servers) may be mended: TEMPORARY
@@ -42,7 +43,8 @@ def verdict(key: int, reply: Reply) -> Outcome:
         return Outcome(key, kind, reply.code)
     wait_s = QUOTA_RETRY_S if reply.status == 429 and reply.retry_after_s is None else reply.retry_after_s
     wait_s = None if wait_s is None else min(wait_s, LONGEST_RETRY_S)
-    return Outcome(key, kind, f"{reply.status} {reply.code}".strip(), retry_after_s=wait_s)
+    reason = f"{reply.status} {reply.code}".strip()
+    return Outcome(key, kind, reason, retry_after_s=wait_s, too_fast=reply.status == 429)
 
 
 class GatewayTransport:
@@ -54,13 +56,13 @@ class GatewayTransport:
         gateway: Gateway,
         *,
         says: Callable[[Message], dict[str, object]],
-        max_body_chars: int,
+        body_columns: int,
         rate_per_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`says`: the channel's own fields of a request."""
         self.name = name
-        self.capabilities = Capabilities(receipts=True, ttl=True, max_body_chars=max_body_chars)
+        self.capabilities = Capabilities(receipts=True, ttl_max_s=TTL_MAX_S, body_columns=body_columns)
         self._gateway, self._says = gateway, says
         self._bucket, self._clock = TokenBucket(rate_per_s), clock
         self._lines = ThreadPoolExecutor(LINES, thread_name_prefix=name)

@@ -16,7 +16,7 @@ REPLY_ZH, REPLY_EN = "回复1确认，9不能到岗", " Reply 1: confirm, 9: can
 
 def transport(gateway: Gateway, rate_per_s: float) -> GatewayTransport:
     return GatewayTransport(
-        "sms", gateway, says=fields, max_body_chars=SEGMENT - SIGNATURE_CHARS, rate_per_s=rate_per_s
+        "sms", gateway, says=fields, body_columns=2 * (SEGMENT - SIGNATURE_CHARS), rate_per_s=rate_per_s
     )
 
 

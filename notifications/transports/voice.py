@@ -14,7 +14,7 @@ RING_S = 30
 
 
 def transport(gateway: Gateway, rate_per_s: float) -> GatewayTransport:
-    return GatewayTransport("voice", gateway, says=fields, max_body_chars=100, rate_per_s=rate_per_s)
+    return GatewayTransport("voice", gateway, says=fields, body_columns=200, rate_per_s=rate_per_s)
 
 
 def fields(message: Message) -> dict[str, object]:

@@ -151,8 +151,8 @@ WORDS: list[tuple[dict[str, Any], str, str, OutcomeKind, str]] = [
     ),
     ({"quota_share": 1.0}, "phone", "QuotaExceededError", OutcomeKind.TEMPORARY, "QUOTA_EXCEEDED"),
     (
-        {"apns_refused_prefix": "apple"},
-        "apple-1",
+        {"refused_prefix": "apple-"},
+        "apple-THIRD_PARTY_AUTH_ERROR-1",
         "ThirdPartyAuthError",
         OutcomeKind.TEMPORARY,
         "THIRD_PARTY_AUTH_ERROR",
@@ -323,7 +323,7 @@ def test_connections_cut_in_flight_lose_no_push(standin: Standin) -> None:
 
 def test_one_bad_message_does_not_hold_up_the_others(standin: Standin, transport: FcmTransport) -> None:
     reserved = replace(MESSAGE, id="b2", data={"from": "x"})
-    endless = replace(MESSAGE, id="b3", body="雨" * 2000)
+    endless = replace(MESSAGE, id="b3", data={"map": "x" * 5000})
     wordless = replace(MESSAGE, id="b4", data={"count": 3})  # type: ignore[dict-item]
     outcomes = transport.send(
         [push(1, message=reserved), push(2, message=endless), push(3, message=wordless), push(4)], NOW

@@ -17,8 +17,8 @@ from notifications.receipts import Answer
 from notifications.transports.base import Message, Push
 from notifications.transports.fcm import Template
 from officers.models import Device, Duty, Officer
-from replay import fcm_v1
 from replay.phones import Standin
+from replay.vendors import fcm_v1
 from tests.alerts.conftest import signed_in
 
 Person = Callable[..., Officer]

@@ -20,10 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifications.transports.fcm import FcmTransport
-from replay.fcm_faults import Faults, Phones
-from replay.fcm_server import GRANT
-from replay.fcm_v1 import PAYLOAD_BYTES, Fault, check_request
 from replay.phones import Standin, start_standin
+from replay.vendors.desk import Faults, Taken
+from replay.vendors.fcm import GRANT, Fcm
+from replay.vendors.fcm_v1 import PAYLOAD_BYTES, Fault, check_request
 from tests.fcm import pushes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -291,14 +291,14 @@ def test_an_unknown_fault_is_refused_and_changes_nothing(standin: Standin) -> No
     assert standin.behave()["faults"]["latency_ms"] == 0
 
 
-def ask(phones: Phones, token: str, message_id: str) -> int:
+def ask(phones: Fcm, token: str, message_id: str) -> int:
     phones.bearers["Bearer good"] = time.monotonic() + 60
     body = orjson.dumps({"message": {"token": token, "data": {"id": message_id, "bulletin": "b"}}})
-    return phones.answer("Bearer good", body).status
+    return phones.answer(Fcm.path, {"authorization": "Bearer good"}, body).status
 
 
 def test_shares_of_tokens_and_of_attempts_are_kept() -> None:
-    phones = Phones()
+    phones = Fcm(Taken())
     phones.misbehave(Faults(unregistered_share=0.1))
     dead = {n for n in range(5000) if ask(phones, f"phone-{n}", "1") == 404}
     assert 400 < len(dead) < 600
@@ -312,10 +312,10 @@ def test_shares_of_tokens_and_of_attempts_are_kept() -> None:
 
 
 def test_a_push_taken_twice_is_counted_and_named() -> None:
-    phones = Phones()
+    phones = Fcm(Taken())
     for token, message_id in (("a", "1"), ("a", "2"), ("b", "1"), ("a", "1"), ("a", "1")):
         ask(phones, token, message_id)
-    counters = phones.counters()
+    counters = phones.taken.counters()
     assert (counters["accepted"], counters["distinct"], counters["repeated"], counters["extra"]) == (
         5,
         3,
@@ -323,18 +323,18 @@ def test_a_push_taken_twice_is_counted_and_named() -> None:
         2,
     )
     assert counters["by_bulletin"] == {"b": 5}
-    assert phones.repeats() == [{"token": "a", "id": "1", "times": 3}]
-    phones.forget()
-    assert (phones.counters()["accepted"], phones.repeats()) == (0, [])
+    assert phones.taken.repeats() == [{"token": "a", "id": "1", "times": 3}]
+    phones.taken.forget()
+    assert (phones.taken.counters()["accepted"], phones.taken.repeats()) == (0, [])
 
 
 def test_a_memory_that_is_full_keeps_the_newest_and_counts_all() -> None:
-    phones = Phones(ring=3)
+    phones = Fcm(Taken(ring=3))
     for n in range(1, 6):
         ask(phones, "t", f"m{n}")
 
     def numbers(after: int, limit: int) -> list[tuple[int, str]]:
-        return [(item["n"], item["id"]) for item in phones.accepted(after, limit)]
+        return [(item["n"], item["id"]) for item in phones.taken.accepted(after, limit)]
 
     assert numbers(0, 10) == [(3, "m3"), (4, "m4"), (5, "m5")]
     assert numbers(3, 1) == [(4, "m4")]

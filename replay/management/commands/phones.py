@@ -1,4 +1,4 @@
-"""`manage.py phones`: a local Firebase Cloud Messaging until a signal comes. Needs no database."""
+"""`manage.py phones`: the local vendors of push until a signal comes. Needs no database."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from replay.fcm_server import serve
+from replay.vendors.server import serve
 
 
 class Command(BaseCommand):
-    help = "Serve a local FCM; writes its certificate, a service account and ready.json into --dir."
+    help = "Serve the local vendors of push; writes their certificate, what proves us to them and ready.json into --dir."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -1,9 +1,11 @@
-"""The stand-in's papers: a CA, a server certificate for loopback, and a service account for its project.
+"""The stand-in's papers: a CA, a server certificate for loopback, and what proves us to each vendor: a service account
+of Google's, a signing key of Apple's, secrets of Huawei's and JPush's.
 
 Made once per directory and kept, so that a stand-in that dies and comes back at the same port is the same
 to its senders. Worth nothing outside this machine.
 """
 
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -21,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .fcm_faults import PROJECT
-
+PROJECT = "standin"
+TOPIC = "cn.example.yijiantong"
 LIFE = timedelta(days=365)
 
 
@@ -36,17 +38,25 @@ class Identity:
     cert_file: Path
     key_file: Path
     credentials_file: Path
+    apns_key_file: Path
+    apns_key: ec.EllipticCurvePublicKey
+    secret: str  # of the app at Huawei and JPush
 
 
 def new_identity(directory: Path, port: int) -> Identity:
-    """Write (or find) ca.pem, cert.pem, key.pem and account.pem, and the account's JSON for this port."""
+    """Write (or find) ca.pem, cert.pem, key.pem, account.pem, apns.p8 and secret, and the account's JSON for this port."""
     ca_file, cert_file, key_file = (directory / name for name in ("ca.pem", "cert.pem", "key.pem"))
-    account_file = directory / "account.pem"
-    if not account_file.exists():
+    account_file, apns_file, secret_file = (directory / name for name in ("account.pem", "apns.p8", "secret"))
+    if not (account_file.exists() and apns_file.exists()):  # of an older run; the account is written last
         _certify(ca_file, cert_file, key_file)
+        apns_file.write_bytes(_pem(ec.generate_private_key(ec.SECP256R1())))
+        apns_file.chmod(0o600)
+        secret_file.write_text(secrets.token_urlsafe(24))
+        secret_file.chmod(0o600)
         account_file.write_bytes(_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)))
     account = load_pem_private_key(account_file.read_bytes(), None)
-    assert isinstance(account, rsa.RSAPrivateKey)
+    apns = load_pem_private_key(apns_file.read_bytes(), None)
+    assert isinstance(account, rsa.RSAPrivateKey) and isinstance(apns, ec.EllipticCurvePrivateKey)
     endpoint = f"https://127.0.0.1:{port}"
     token_uri, client_email = f"{endpoint}/token", f"push@{PROJECT}.iam.gserviceaccount.com"
     credentials_file = directory / "service-account.json"
@@ -73,6 +83,9 @@ def new_identity(directory: Path, port: int) -> Identity:
         cert_file,
         key_file,
         credentials_file,
+        apns_file,
+        apns.public_key(),
+        secret_file.read_text(),
     )
 
 

@@ -1,56 +1,58 @@
-"""A local Firebase Cloud Messaging on loopback: TLS, HTTP/2 and HTTP/1.1, OAuth, and doors to steer it.
+"""The local vendors of push on loopback, in one process: TLS, HTTP/2 and HTTP/1.1, their proofs, and doors to steer them.
 
-Serves `POST /v1/projects/standin/messages:send` and `POST /token` (the service account's signed assertion
-for a bearer). What it answers is decided in fcm_faults.py by the rules of fcm_v1.py. Its own doors:
-  GET /control counters and faults | DELETE /control forget what was counted
-  POST /control {fault: value} change these faults | PUT /control these and no others
+What each serves and answers stands in fcm.py, huawei.py, apns.py and jpush.py. The doors (VENDOR is fcm when unsaid):
+  GET /control?vendor=VENDOR counters and faults | DELETE /control forget what was counted, of all
+  POST /control?vendor=VENDOR {fault: value} change these faults | PUT … these and no others
   POST /revoke forget all bearers | POST /cut break every other connection
-  GET /accepted?after=N&limit= pushes taken, oldest first | GET /repeats pushes taken more than once
+  GET /accepted?after=N&limit= pushes taken by any, oldest first | GET /repeats pushes taken more than once
 """
 
 import argparse
 import asyncio
 import os
 import resource
-import secrets
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-import jwt
 import orjson
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP2Settings
 from granian.server.embed import Server
 
-from .fcm_faults import JSON, PROJECT, Faults, Phones, Reply
-from .fcm_identity import Identity, new_identity
+from .apns import KEY_ID, TEAM_ID, Apns
+from .desk import Desk, Faults, Reply, Taken
+from .fcm import Fcm
+from .huawei import Huawei
+from .identity import PROJECT, TOPIC, Identity, new_identity
+from .jpush import Jpush
 
 STREAMS = 100  # on one connection, as Google's front end allows
-SEND_PATH = f"/v1/projects/{PROJECT}/messages:send"
-GOOGLE_AUDIENCE = "https://oauth2.googleapis.com/token"  # google-auth claims it whatever token_uri says
-GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-SCOPES = {f"https://www.googleapis.com/auth/{word}" for word in ("firebase.messaging", "cloud-platform")}
 
 
 class Doors:
     """The HTTP side: one RSGI callable."""
 
     def __init__(self, identity: Identity, port: int) -> None:
-        self._identity, self._port = identity, port
-        self._phones = Phones()
+        self._port, self._taken = port, Taken()
+        self._desks: dict[str, Desk] = {
+            vendor.name: vendor(self._taken, identity) for vendor in (Fcm, Huawei, Apns, Jpush)
+        }
+        self._by_path = {desk.path: desk for desk in self._desks.values()}
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         body = await proto()
-        if scope.path == SEND_PATH and scope.method == "POST":
-            self._phones.versions[scope.http_version] += 1
-            reply = self._phones.answer(scope.headers.get("authorization"), body)
-            if self._phones.faults.latency_ms:
-                await asyncio.sleep(self._phones.faults.latency_ms / 1000)
+        desk = self._by_path.get(scope.path) or (
+            self._desks["apns"] if scope.path.startswith(Apns.path) else None
+        )
+        if desk is not None and scope.method == "POST":
+            desk.versions[scope.http_version] += 1
+            reply = desk.answer(scope.path, scope.headers, body)
+            if desk.faults.latency_ms:
+                await asyncio.sleep(desk.faults.latency_ms / 1000)
         else:
             reply = self._other(scope, body)
         if reply.silent:
@@ -62,66 +64,47 @@ class Doors:
             proto.response_bytes(reply.status, list(reply.headers), reply.body)
 
     def _other(self, scope: Any, body: bytes) -> Reply:
+        query = {name: values[0] for name, values in parse_qs(scope.query_string).items()}
+        desk = self._desks.get(query.get("vendor", "fcm"), self._desks["fcm"])
         match scope.method, scope.path:
-            case "POST", "/token":
-                return self._token(body)
             case "GET", "/control":
-                usage = resource.getrusage(resource.RUSAGE_SELF)
-                return _json({**self._phones.counters(), "cpu_s": usage.ru_utime + usage.ru_stime})
+                return self._counters(desk)
             case "POST" | "PUT", "/control":
                 try:
-                    former = self._phones.faults if scope.method == "POST" else Faults()
-                    self._phones.misbehave(former.changed(orjson.loads(body)))
+                    former = desk.faults if scope.method == "POST" else Faults()
+                    desk.misbehave(former.changed(orjson.loads(body)))
                 except (ValueError, AttributeError) as wrong:
-                    return _json({"code": "bad_fault", "message": str(wrong)}, 400)
-                return _json(self._phones.counters())
+                    return Reply.of({"code": "bad_fault", "message": str(wrong)}, 400)
+                return self._counters(desk)
             case "DELETE", "/control":
-                self._phones.forget()
-                return _json(self._phones.counters())
+                self._taken.forget()
+                for one in self._desks.values():
+                    one.forget()
+                return self._counters(desk)
             case "POST", "/revoke":
-                self._phones.bearers.clear()
-                return _json({})
+                for one in self._desks.values():
+                    one.bearers.clear()
+                return Reply.of({})
             case "POST", "/cut":
                 _cut_connections(self._port, spared=scope.client)
-                return _json({})
+                return Reply.of({})
             case "GET", "/accepted":
-                query = parse_qs(scope.query_string)
-                after, limit = int(query.get("after", ["0"])[0]), int(query.get("limit", ["1000"])[0])
-                return _json({"items": list(self._phones.accepted(after, limit)), "last": self._phones.taken})
+                items = self._taken.accepted(int(query.get("after", 0)), int(query.get("limit", 1000)))
+                return Reply.of({"items": list(items), "last": self._taken.number})
             case "GET", "/repeats":
-                return _json({"items": self._phones.repeats()})
+                return Reply.of({"items": self._taken.repeats()})
+        for one in self._desks.values():
+            reply = one.other(scope.method, scope.path, scope.query_string, scope.headers, body)
+            if reply is not None:
+                return reply
         return Reply(
             404, b"<!DOCTYPE html><title>Error 404 (Not Found)</title>", (("content-type", "text/html"),)
         )
 
-    def _token(self, body: bytes) -> Reply:
-        """Google's token endpoint: a signed assertion for a bearer of limited life."""
-        if self._phones.faults.refuse_assertions:
-            return _json({"error": "invalid_grant", "error_description": "Account not found"}, 400)
-        form = parse_qs(body.decode("latin-1"))
-        if form.get("grant_type") != [GRANT]:
-            return _json({"error": "unsupported_grant_type", "error_description": "Invalid grant_type"}, 400)
-        try:
-            claims = jwt.decode(
-                form.get("assertion", [""])[0],
-                self._identity.public_key,
-                algorithms=["RS256"],
-                audience=[self._identity.token_uri, GOOGLE_AUDIENCE],
-                issuer=self._identity.client_email,
-                options={"require": ["exp", "iat", "iss", "aud"]},
-            )
-        except jwt.InvalidTokenError as wrong:
-            return _json({"error": "invalid_grant", "error_description": f"Invalid JWT: {wrong}"}, 400)
-        if not SCOPES & set(str(claims.get("scope", "")).split()):
-            return _json({"error": "invalid_scope", "error_description": "No messaging scope"}, 400)
-        bearer, life_s = secrets.token_urlsafe(24), self._phones.faults.bearer_life_s
-        self._phones.bearers_issued += 1
-        self._phones.bearers[f"Bearer {bearer}"] = time.monotonic() + life_s
-        return _json({"access_token": bearer, "expires_in": life_s, "token_type": "Bearer"})
-
-
-def _json(value: Any, status: int = 200) -> Reply:
-    return Reply(status, orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), JSON)
+    def _counters(self, desk: Desk) -> Reply:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        cpu_s = usage.ru_utime + usage.ru_stime
+        return Reply.of({**self._taken.counters(), **desk.counters(), "cpu_s": cpu_s})
 
 
 def _cut_connections(port: int, spared: str) -> None:
@@ -160,8 +143,17 @@ async def _announce(directory: Path, identity: Identity, port: int) -> None:
         "ca_file": str(identity.ca_file),
         "credentials": str(identity.credentials_file),
         "pid": os.getpid(),
+        "app": PROJECT,
+        "secret": identity.secret,
+        "apns": {
+            "key_file": str(identity.apns_key_file),
+            "key_id": KEY_ID,
+            "team_id": TEAM_ID,
+            "topic": TOPIC,
+        },
     }
     draft = directory / "ready.json.new"
+    draft.touch(mode=0o600)
     draft.write_bytes(orjson.dumps(ready))
     draft.rename(directory / "ready.json")
 
@@ -204,7 +196,9 @@ def serve(directory: Path, port: int = 0, parent_pid: int | None = None) -> None
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m replay.fcm_server", description="A local FCM.")
+    parser = argparse.ArgumentParser(
+        prog="python -m replay.vendors.server", description="The local vendors of push."
+    )
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--parent", type=int, default=None, help="pid to end with")

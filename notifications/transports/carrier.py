@@ -1,0 +1,297 @@
+"""Pushes in flight to one vendor over HTTP/2: what is alike for all of them.
+
+Owns the encoding once a message, the rate cap, batches, the bearer and its renewal, and one outcome a push. How a push
+looks, what proves who we are and what an answer means stand in the vendor's own file; bytes are courier.py's. It tries
+once (twice after a stale bearer): delivery.py tries again, from the ledger. Build a transport after a fork.
+"""
+
+import logging
+import math
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from weakref import WeakSet
+
+from .base import Capabilities, Message, Outcome, OutcomeKind, Push, cut
+from .courier import Answer, Courier, TokenBucket
+
+log = logging.getLogger(__name__)
+
+BEARER_PAUSE_S = 2.0  # between two failed requests for a bearer
+PATIENCE_S = 0.01  # between two looks at the rate cap
+
+
+class NoBearer(Exception):
+    """What proves who we are cannot be had at the moment; its text says why, without secrets."""
+
+
+class Bearer:
+    """The header that proves who we are, shared by all threads, renewed before it runs out."""
+
+    def __init__(
+        self,
+        ask: Callable[[], tuple[str, float]],
+        *,
+        early_s: float,
+        least_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`ask`: a new header and its life in seconds, or NoBearer. It is asked anew `early_s` before the end, and
+        after a refusal no sooner than `least_s` after the last time.
+        """
+        self._ask, self._early_s, self._least_s, self._clock = ask, early_s, least_s, clock
+        self._lock = threading.Lock()
+        self._header, self._asked_s, self._ends_s = "", -math.inf, -math.inf
+        self._fault: NoBearer | None = None
+        self._again_s = -math.inf
+
+    def header(self) -> str:
+        """Raises NoBearer when there is no new one and the old has run out."""
+        with self._lock:
+            if self._clock() >= self._ends_s - self._early_s:
+                try:
+                    self._renew()
+                except NoBearer:
+                    if self._clock() >= self._ends_s:
+                        raise
+            return self._header
+
+    def renewed(self, refused: str) -> str:
+        """A header that is not the refused one: renewed once, however many threads were refused. Raises NoBearer."""
+        with self._lock:
+            if refused == self._header:
+                if self._clock() < self._asked_s + self._least_s:
+                    raise NoBearer("refused although it is new; is this machine's clock right?")
+                self._renew()
+        return self.header()
+
+    def _renew(self) -> None:
+        """After a failure nobody asks again for a moment, or every thread would wait its turn."""
+        if self._fault and self._clock() < self._again_s:
+            raise NoBearer(str(self._fault)) from self._fault
+        try:
+            self._header, life_s = self._ask()
+        except NoBearer as fault:
+            self._fault, self._again_s = fault, self._clock() + BEARER_PAUSE_S
+            raise
+        self._fault, self._asked_s = None, self._clock()
+        self._ends_s = self._asked_s + life_s
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One push, ready to be carried."""
+
+    body: bytes
+    path: str = ""  # after the vendor's address, where each push has its own
+    headers: tuple[str, ...] = ()  # its own
+
+
+class BulkTransport(ABC):
+    """One vendor. One instance a process; every thread gets its own connections."""
+
+    name: str
+    capabilities: Capabilities
+    headers: tuple[str, ...] = ("content-type: application/json",)
+    stale: frozenset[str] = frozenset()  # reasons by which the vendor refuses a bearer that has run out
+
+    def __init__(
+        self,
+        url: str,
+        bearer: Bearer,
+        *,
+        ca_file: str | None,
+        rate_per_s: float,
+        concurrency: int,
+        timeout_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`rate_per_s` caps this process's requests, `concurrency` each thread's, `timeout_s` each request."""
+        self.url, self.bearer, self.clock = url, bearer, clock
+        self.bucket = TokenBucket(rate_per_s)
+        self._new_courier = partial(
+            Courier, url, ca_file=ca_file, timeout_s=timeout_s, concurrency=concurrency
+        )
+        self._own = threading.local()
+        self._couriers: WeakSet[Courier] = WeakSet()
+
+    @abstractmethod
+    def template(self, message: Message, now: datetime) -> Callable[[Push], Letter]:
+        """The message encoded once, with the push's own places left open; either may raise ValueError or TypeError."""
+
+    @abstractmethod
+    def verdict(self, key: int, status: int, body: bytes, retry_after_s: float | None) -> Outcome:
+        """What the answer to one request means for the push `key`; any bytes are an answer."""
+
+    def parcel(self, letters: Sequence[Letter]) -> tuple[bytes, Sequence[str]]:
+        """Several letters as one body, and by what names the answer will speak of them. Raises NoBearer."""
+        return letters[0].body, ()
+
+    def verdicts(self, keys: Sequence[int], names: Sequence[str], answer: Answer) -> list[Outcome]:
+        """What the answer to a parcel means for each of its pushes."""
+        return [self.verdict(key, answer.status, answer.body, answer.retry_after_s) for key in keys]
+
+    def send(self, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
+        """One outcome per push, in order, within number / rate + 2 time-outs per `concurrency` requests."""
+        outcomes: dict[int, Outcome] = {}
+        with closing(self.stream()) as stream:
+            stream.add(pushes, now)
+            while stream.waiting:
+                outcomes |= stream.landed(1.0)
+        return [outcomes[index] for index in range(len(pushes))]
+
+    def stream(self) -> "Stream":
+        """Pushes in flight from this thread; one at a time a thread."""
+        return Stream(self, self._courier())
+
+    def close(self) -> None:
+        """Close every thread's connections; no thread may be sending."""
+        for courier in list(self._couriers):
+            courier.close()
+
+    def _courier(self) -> Courier:
+        courier: Courier | None = getattr(self._own, "courier", None)
+        if courier is None:
+            courier = self._own.courier = self._new_courier()
+            self._couriers.add(courier)
+        return courier
+
+
+@dataclass(slots=True)
+class _Aloft:
+    """One push on its way."""
+
+    key: int
+    letter: Letter
+    renewed: bool = False
+
+
+@dataclass(slots=True)
+class _Parcel:
+    """One request on the wire: the pushes in it, the bearer it went with, the vendor's names for them."""
+
+    numbers: list[int]
+    bearer: str
+    names: Sequence[str]
+
+
+class Stream:
+    """One thread's pushes in flight: more are added while stragglers are still out, so that a vendor who leaves a
+    few requests unanswered holds up these few and nobody else. Pushes are numbered in the order they were added.
+    """
+
+    def __init__(self, transport: BulkTransport, courier: Courier) -> None:
+        self._transport, self._courier = transport, courier
+        self._number = 0
+        self._aloft: dict[int, _Aloft] = {}
+        self._parcels: dict[int, _Parcel] = {}  # by the number of their first push
+        self._queue: deque[int] = deque()
+        self._settled: dict[int, Outcome] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Pushes whose outcome has not been handed out yet."""
+        return len(self._aloft) + len(self._settled)
+
+    def add(self, pushes: Sequence[Push], now: datetime) -> None:
+        """Take pushes on; what can never go is settled at once."""
+        templates: dict[int, Callable[[Push], Letter]] = {}  # by id(): the pushes hold the messages alive
+        for push in pushes:
+            number, self._number = self._number, self._number + 1
+            if push.message.expires_at <= now:
+                self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "EXPIRED")
+                continue
+            try:
+                template = templates.get(id(push.message))
+                if template is None:
+                    template = templates[id(push.message)] = self._template(push.message, now)
+                self._aloft[number] = _Aloft(push.key, template(push))
+                self._queue.append(number)
+            except (ValueError, TypeError):
+                self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "UNENCODABLE")
+
+    def _template(self, message: Message, now: datetime) -> Callable[[Push], Letter]:
+        body = cut(message.body, self._transport.capabilities.body_columns)
+        return self._transport.template(message if body == message.body else replace(message, body=body), now)
+
+    def landed(self, patience_s: float) -> dict[int, Outcome]:
+        """Move bytes for about `patience_s` at most; outcomes by number, possibly none."""
+        if self._queue:
+            self._start()
+        if self._courier.flying:
+            for answer in self._courier.landed(PATIENCE_S if self._queue else patience_s):
+                self._take(answer)
+        elif self._queue:
+            time.sleep(PATIENCE_S)  # the rate cap
+        settled, self._settled = self._settled, {}
+        return settled
+
+    def close(self) -> None:
+        """Drop what is still in flight; whether it arrived is unknown."""
+        self._courier.abandon()
+
+    def _start(self) -> None:
+        """Put as many of the queue on the wire as there is room and rate for."""
+        transport, batch = self._transport, self._transport.capabilities.batch
+        wanted = min(math.ceil(len(self._queue) / batch), self._courier.room)
+        try:
+            bearer = transport.bearer.header()
+            headers = (bearer, *transport.headers)
+            for _ in range(transport.bucket.grant(wanted, transport.clock()) if wanted else 0):
+                self._send(bearer, headers, batch)
+        except NoBearer as refused:
+            log.error("push.credential provider=%s n=%d error=%s", transport.name, len(self._queue), refused)
+            while self._queue:
+                number = self._queue.popleft()
+                self._settle(number, Outcome(self._aloft[number].key, OutcomeKind.TEMPORARY, "CREDENTIAL"))
+
+    def _send(self, bearer: str, headers: tuple[str, ...], batch: int) -> None:
+        if batch == 1:
+            first = self._queue.popleft()
+            letter, numbers, names = self._aloft[first].letter, [first], ()
+            body, path = letter.body, letter.path
+            headers = headers + letter.headers if letter.headers else headers
+        else:
+            numbers = [self._queue[n] for n in range(min(batch, len(self._queue)))]
+            body, names = self._transport.parcel([self._aloft[number].letter for number in numbers])
+            for _ in numbers:
+                self._queue.popleft()
+            first, path = numbers[0], ""
+        self._parcels[first] = _Parcel(numbers, bearer, names)
+        self._courier.start(first, body, headers, f"{self._transport.url}{path}" if path else "")
+
+    def _take(self, answer: Answer) -> None:
+        """Settle one answer; a refused bearer is renewed once and the pushes go again."""
+        parcel = self._parcels.pop(answer.index)
+        keys = [self._aloft[number].key for number in parcel.numbers]
+        if answer.fault:
+            outcomes = [Outcome(key, OutcomeKind.TEMPORARY, answer.fault) for key in keys]
+        else:
+            outcomes = self._transport.verdicts(keys, parcel.names, answer)
+        for number, outcome in zip(parcel.numbers, outcomes, strict=True):
+            if outcome.reason not in self._transport.stale or not self._again(number, parcel.bearer):
+                self._settle(number, outcome)
+
+    def _again(self, number: int, refused: str) -> bool:
+        """Whether the push goes once more, with another bearer than the refused one."""
+        push = self._aloft[number]
+        if push.renewed:
+            return False
+        push.renewed = True
+        try:
+            self._transport.bearer.renewed(refused)
+        except NoBearer as fault:
+            log.error("push.credential provider=%s error=%s", self._transport.name, fault)
+            return False
+        self._queue.append(number)
+        return True
+
+    def _settle(self, number: int, outcome: Outcome) -> None:
+        del self._aloft[number]
+        self._settled[number] = outcome
