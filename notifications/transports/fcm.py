@@ -149,7 +149,7 @@ def account(credentials_file: str, ca_file: str | None) -> tuple[str, Bearer]:
             google.refresh(request)
         except GoogleAuthError as refused:
             raise NoBearer(str(refused)) from refused
-        life_s = (google.expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
+        life_s = google.expiry.replace(tzinfo=UTC).timestamp() - time.time()
         return f"authorization: Bearer {google.token}", life_s
 
     return certificate.project_id, Bearer(ask, early_s=BEARER_EARLY_S)
