@@ -6,7 +6,9 @@ should have SELECT only; PostgreSQL, MySQL and MariaDB are told besides that the
 no such word.
 """
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, Select, create_engine, exc, make_url, text
 from sqlalchemy.engine import URL
@@ -130,8 +132,14 @@ def opening(connection: Connection, mapping: DatabaseMapping) -> list[str]:
             if getattr(connection.dialect, "is_mariadb", False)
             else f"max_execution_time = {milliseconds}"
         )
-        return [f"SET SESSION {limit}", "START TRANSACTION READ ONLY"]
+        # a TIMESTAMP is shown in the session's zone; names of zones are loaded on few servers, offsets always hold
+        return [f"SET SESSION {limit}, time_zone = '{_offset(mapping.zone)}'", "START TRANSACTION READ ONLY"]
     return [f"SET LOCK_TIMEOUT {milliseconds}"]
+
+
+def _offset(zone: ZoneInfo) -> str:
+    """`+08:00`; of a zone with summer time its winter offset."""
+    return datetime(2000, 1, 1, tzinfo=zone).isoformat()[-6:]
 
 
 def _patience(backend: str, timeout_s: int) -> dict[str, Any]:

@@ -386,15 +386,21 @@ def test_mysql_is_polled_the_same_way(mysql_url: str, feed: Feed, monkeypatch: p
         writing.execute(
             text("CREATE TABLE ST_PPTN_R (STCD char(8), TM datetime, DRP decimal(5,1), INTV decimal(5,2))")
         )
+        writing.execute(text("DROP TABLE IF EXISTS ST_RIVER_R"))
+        writing.execute(text("CREATE TABLE ST_RIVER_R (STCD char(8), TM timestamp, Z decimal(7,3))"))
+        writing.execute(
+            text("SET SESSION time_zone = '+08:00'")
+        )  # a TIMESTAMP is an instant, shown in this zone
+        writing.execute(text("INSERT INTO ST_RIVER_R VALUES ('river', :at, 3.21)"), {"at": HERE})
         for code, at, mm in rows:
             values = {"code": code, "at": at, "mm": mm}
             writing.execute(text("INSERT INTO ST_PPTN_R VALUES (:code, :at, :mm, 0.05)"), values)
     source = Source.objects.create(
         key="mysql", feed=feed, kind=SourceKind.DATABASE, secret_env="SOURCE_URL", due_at=NOW,
-        mapping={"tables": {"ST_PPTN_R": {}}},
+        mapping={"tables": {"ST_PPTN_R": {}, "ST_RIVER_R": {"columns": {"Q": None, "WPTN": None}}}},
     )  # fmt: skip
     poll(source)
-    assert stored() == set(rows)
+    assert stored() == {*rows, ("river", HERE, 3.21)}
     assert poll(source) == []
     mapping = database.mapping_of(source)
     assert not_writable(database.engine_of(source, mapping), mapping, "DELETE FROM ST_PPTN_R")
