@@ -23,7 +23,7 @@ from escalation import audit, climb
 from foundation import clock
 from hazards import feedback, reminders
 from hydrology import ingest, live, storage
-from hydrology.feeds import telegrams
+from hydrology.feeds import questions, telegrams
 from hydrology.sources import polls
 from notifications import delivery, dispatch, drills, nights, reports, telephony
 from officers import auth
@@ -118,6 +118,7 @@ def tidy() -> None:
     forget_answers(now)
     reports.forget_old(now=now, keep_days=days["reports"])
     telegrams.forget_old(now=now, keep_days=days["telegrams"])
+    questions.forget_old(now=now, keep_days=days["telegrams"])
     ingest.forget_raw(now=now, keep_days=days["raw"])
     ingest.forget_parts(now=now)
     for product in ("observed", "nowcast"):

@@ -33,6 +33,7 @@ WRITERS = {
     },
     "Telegram": {"hydrology/feeds/telegrams.py"},
     "RainTotal": {"hydrology/feeds/telegrams.py"},
+    "Question": {"hydrology/feeds/questions.py"},
     "Session": {"officers/auth.py"},
     "Device": {"officers/devices.py", "replay/city.py"},  # the demo city comes with its phones
     "OneTimeCode": {"officers/codes.py"},

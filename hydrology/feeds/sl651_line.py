@@ -1,4 +1,4 @@
-"""The centre's end of SL 651 lines: accept, keep, confirm, ask again, set clocks.
+"""The centre's end of SL 651 lines: accept, keep, confirm, ask again, set clocks, ask for what an engineer wants.
 
 Owns the talk with each station over TCP. What a report says is not looked at here: it is kept first (telegrams.py),
 then confirmed, so slow storage of observations never makes a station wait. What could not be kept is not confirmed,
@@ -9,22 +9,32 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import TypeVar
 
 from django.db import DatabaseError, connections
 
-from hydrology.feeds import telegrams
+from hydrology.feeds import questions, telegrams
 from hydrology.science.sl651 import Direction, End, Frame, Function, Noise, Receiver, encode
 from hydrology.science.sl651_fields import ClockState, clock
-from hydrology.science.sl651_talk import Assembler, Step, confirm, expects_answer, sent_at, set_clock
+from hydrology.science.sl651_talk import (
+    Assembler,
+    Step,
+    confirm,
+    expects_answer,
+    question,
+    sent_at,
+    set_clock,
+)
 
 log = logging.getLogger(__name__)
 GONE = timedelta(minutes=15)  # a station stays on the line for 10 minutes after ESC
 STORAGE_S = 5.0
 NOISE_BYTES = 16_384  # a line that sends more than this is no station
 CLOCK_COMMANDS = 2
+MOST_HEARD = 10_000  # stations remembered at a time
 READ_BYTES = 4096
 
 
@@ -41,6 +51,8 @@ class Listener:
     most_of_one_peer: int = 256
     lines: Counter[str] = field(default_factory=Counter)
     kept: asyncio.Event = field(default_factory=asyncio.Event)
+    heard: dict[str, tuple["_Line", Frame]] = field(default_factory=dict)
+    """By station the line it last spoke on, while that is open, and what it said there."""
 
     async def open(self, host: str, port: int) -> asyncio.Server:
         """Listen; port 0 takes a free one."""
@@ -54,13 +66,27 @@ class Listener:
             writer.close()
             return
         self.lines[peer] += 1
+        line = _Line(self, peer, reader, writer)
         try:
-            await _Line(self, peer, reader, writer).talk()
+            await line.talk()
         except (ConnectionError, TimeoutError) as error:
             log.warning("line.lost peer=%s error=%r", peer, error)
         finally:
             self.lines[peer] -= 1
+            self.heard = {rtu: (on, frame) for rtu, (on, frame) in self.heard.items() if on is not line}
             writer.close()
+
+    async def ask(self) -> None:
+        """Send the questions that are due to stations on the line. Raises ConnectionError without a database."""
+        heard = dict(self.heard)
+        if not heard:
+            return
+        for each in await _stored(questions.due, self.feed_key, list(heard), self.now()):
+            line, frame = heard[each.rtu]
+            try:
+                await line.send(question(frame, each.function, bytes(each.wanted), self.now()))
+            except (ConnectionError, TimeoutError, ValueError) as error:
+                log.warning("line.not_asked rtu=%s question=%s error=%r", each.rtu, each.pk, error)
 
     def _refusal(self, peer: str) -> str:
         try:
@@ -117,22 +143,30 @@ class _Line:
                 await self._quarantine(event.raw, f"{event.where}: {event.why} ({event.fault})")
             elif event.direction is Direction.DOWN:
                 await self._quarantine(event.raw, "a frame of a centre, not of a station")
-            elif event.function == Function.HEARTBEAT:
-                await self._mend_clock(event)
             else:
-                await self._follow(self._assembler.take(event, self._listener.now()))
+                self._note(event)
+                if event.function == Function.HEARTBEAT:
+                    await self._mend_clock(event)
+                else:
+                    await self._follow(self._assembler.take(event, self._listener.now()))
+
+    def _note(self, frame: Frame) -> None:
+        """The station is on this line; of what it said only how to address it is remembered."""
+        heard = self._listener.heard
+        if frame.rtu in heard or len(heard) < MOST_HEARD:
+            heard[frame.rtu] = self, replace(frame, text=b"", raw=b"")
 
     async def _follow(self, step: Step) -> None:
         if step.lost:
             await self._quarantine(b"".join(frame.raw for frame in step.lost), step.why)
         if step.repair:
-            await self._send(step.repair)
+            await self.send(step.repair)
         if step.whole:
             listener = self._listener
             await _stored(telegrams.keep, listener.feed_key, self._peer, step.whole, listener.now())
             listener.kept.set()
             if expects_answer(step.whole):
-                await self._send(confirm(step.whole, listener.now(), self._end(step.whole)))
+                await self.send(confirm(step.whole, listener.now(), self._end(step.whole)))
             await self._mend_clock(step.whole)
 
     def _end(self, frame: Frame) -> End:
@@ -151,10 +185,11 @@ class _Line:
         if frame.function != Function.SET_CLOCK and self._needs_clock(frame):
             self._clock_commands[frame.rtu] += 1
             log.warning("line.clock peer=%s rtu=%s sent_at=%s", self._peer, frame.rtu, sent_at(frame))
-            await self._send(set_clock(frame, self._listener.now()))
+            await self.send(set_clock(frame, self._listener.now()))
 
-    async def _send(self, answer: Frame) -> None:
-        self._writer.write(encode(answer))
+    async def send(self, frame: Frame) -> None:
+        """Write a frame of ours. Raises ConnectionError or TimeoutError."""
+        self._writer.write(encode(frame))
         await asyncio.wait_for(self._writer.drain(), STORAGE_S)
 
     async def _quarantine(self, raw: bytes, reason: str) -> None:
@@ -162,16 +197,19 @@ class _Line:
         await _stored(telegrams.quarantine, listener.feed_key, self._peer, raw, reason, listener.now())
 
 
-async def _stored(store: Callable[..., None], *args: object) -> None:
+_Wrote = TypeVar("_Wrote")
+
+
+async def _stored(store: Callable[..., _Wrote], *args: object) -> _Wrote:
     """Run a write in a thread. Raises ConnectionError when it fails or takes too long: the line is closed unconfirmed."""
 
-    def write() -> None:
+    def write() -> _Wrote:
         try:
-            store(*args)
+            return store(*args)
         finally:
             connections.close_all()
 
     try:
-        await asyncio.wait_for(asyncio.to_thread(write), STORAGE_S)
+        return await asyncio.wait_for(asyncio.to_thread(write), STORAGE_S)
     except (DatabaseError, TimeoutError) as error:
         raise ConnectionError(f"could not be kept: {error!r}") from error

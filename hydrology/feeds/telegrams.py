@@ -13,15 +13,16 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 
 import orjson
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, transaction
 
 from hydrology import ingest
+from hydrology.feeds import questions
 from hydrology.models import RainTotal, Rtu, Station, Telegram, Verdict
 from hydrology.science.readings import MAX_ROWS, Reading
 from hydrology.science.sl651 import Direction, Frame, Function, Noise, Receiver
 from hydrology.science.sl651_elements import Malformed, Report, decode
 from hydrology.science.sl651_fields import address
-from hydrology.science.sl651_talk import Assembler
+from hydrology.science.sl651_talk import ANSWERS, Assembler
 from hydrology.science.sl651_water import Totals, water_of
 from hydrology.storage import delete_in_batches
 
@@ -31,15 +32,18 @@ Register = dict[str, Rtu]
 
 
 def keep(feed_key: str, peer: str, frame: Frame, now: datetime) -> None:
-    """Queue a whole report: once this returns it may be confirmed."""
-    Telegram.objects.create(
-        feed_id=feed_key,
-        peer=peer,
-        rtu=frame.rtu,
-        function=frame.function,
-        raw=frame.raw,
-        received_at=now,
-    )
+    """Queue a whole report: once this returns it may be confirmed. An answer closes its question."""
+    with transaction.atomic():
+        Telegram.objects.create(
+            feed_id=feed_key,
+            peer=peer,
+            rtu=frame.rtu,
+            function=frame.function,
+            raw=frame.raw,
+            received_at=now,
+        )
+        if frame.function in ANSWERS:
+            questions.answered(feed_key, frame.rtu, frame.function, now)
 
 
 def quarantine(feed_key: str, peer: str, raw: bytes, reason: str, now: datetime) -> None:

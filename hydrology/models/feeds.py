@@ -1,7 +1,7 @@
 """Feeds as rows: who may speak, where we fetch, what came as it came, and what became of it.
 
 Single writers: hydrology/ingest (FeedPost, FeedMark), hydrology/feeds/telegrams.py (Telegram, RainTotal),
-hydrology/sources (Source's mark and due time).
+hydrology/feeds/questions.py (Question), hydrology/sources (Source's mark and due time).
 """
 
 from datetime import datetime, timedelta
@@ -138,6 +138,24 @@ class Rtu(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["feed", "address"], name="rtu_once")]
+
+
+class Question(models.Model):
+    """What an SL 651 station is asked for (mode M4): sent when it is on the line, three times at most."""
+
+    feed = models.ForeignKey(Feed, models.CASCADE)
+    rtu = models.CharField(max_length=10, help_text="10 characters 0-9A-F, as on the line")
+    function = models.PositiveSmallIntegerField(help_text="0x37 present values, 0x38 a period")
+    wanted = models.BinaryField(help_text="what stands in the frame behind serial and time")
+    asked_at = models.DateTimeField()
+    due_at = models.DateTimeField(help_text="not sent before; after the last time the answer is overdue then")
+    tries = models.PositiveSmallIntegerField(default=0, help_text="how often it was sent")
+    answered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["feed", "rtu"], condition=Q(answered_at=None), name="question_open"),
+        ]
 
 
 class SourceKind(models.TextChoices):

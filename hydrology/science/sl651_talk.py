@@ -1,8 +1,8 @@
 """What a centre says to SL 651-2014 stations, and one report out of many packets (modes M1 to M4).
 
-Owns confirmations, the clock command 4A and `Assembler` (M3: packets, repair, giving up). M1 wants no answer and
-M4 answers a question, so neither is confirmed; M2 is confirmed frame by frame, M3 once for all packets. Does not
-send: the listener does. Source: SL 651-2014, modes M1 to M4; at most 2 repeats, the third silence ends a talk.
+Owns confirmations, the clock command 4A, questions (M4) and `Assembler` (M3: packets, repair, giving up). M1 wants no
+answer and M4 answers a question, so neither is confirmed; M2 is confirmed frame by frame, M3 once for all packets. Does
+not send: the listener does. Source: SL 651-2014, modes M1 to M4; at most 2 repeats, the third silence ends a talk.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,11 @@ from hydrology.science.sl651_fields import digits_of, instant
 PATIENCE: Final = timedelta(seconds=10)
 REMEMBERED: Final = timedelta(minutes=10)  # as long as a station stays on the line after ESC
 REPEATS: Final = 2
+ANSWERS: Final = frozenset({Function.REALTIME, Function.PERIOD})
+"""What a station sends only when asked, as far as we ask: 37 and 38."""
+SERIES: Final = {"rain": "F460", "stage": "F5C0"}
+"""What can be asked for over a period: 12 values of 5 minutes an hour, rain or stages above the base value."""
+_EVERY_5_MIN: Final = "0418000005"
 
 
 def expects_answer(frame: Frame) -> bool:
@@ -43,6 +48,23 @@ def confirm(frame: Frame, now: datetime, end: End, *, seq: int | None = None) ->
 def set_clock(frame: Frame, now: datetime) -> Frame:
     """Command 4A to the station that sent `frame`: take the aware `now` as the time. Serial 0: the centre begins."""
     return _said(frame, Function.SET_CLOCK, 0, now, End.ENQ, None)
+
+
+def question(heard: Frame, function: int, wanted: bytes, now: datetime) -> Frame:
+    """Ask the station that sent `heard`: 37 for its present values (`wanted` is empty), 38 for a `period`. Serial 0.
+
+    Raises ValueError for a period of an ASCII station: how it is written there is known of no real frame.
+    """
+    if wanted and heard.coding is Coding.ASCII:
+        raise ValueError("periods are asked for in HEX only")
+    asked = _said(heard, function, 0, now, End.ENQ, None)
+    return replace(asked, text=asked.text + wanted)
+
+
+def period(since: datetime, until: datetime, series: str) -> bytes:
+    """What function 38 asks for: the `series` (see SERIES) in 5 minutes over (since, until], both on whole hours."""
+    hours = "".join(digits_of(at)[:8] for at in (since, until))
+    return bytes.fromhex(hours + _EVERY_5_MIN + SERIES[series])
 
 
 def _said(frame: Frame, function: int, serial: int, now: datetime, end: End, packet: Packet | None) -> Frame:

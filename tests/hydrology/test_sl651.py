@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,8 @@ from hydrology.science.sl651_talk import (
     Step,
     confirm,
     expects_answer,
+    period,
+    question,
     set_clock,
 )
 
@@ -232,6 +235,21 @@ def test_a_confirmation_copies_the_serial_and_tells_our_time(end: End, vector: b
 
 def test_the_clock_command_begins_with_serial_zero() -> None:
     assert encode(set_clock(frame_in(HOURLY), AT + timedelta(seconds=24))) == CLOCK
+
+
+def test_a_question_is_the_one_seen_in_the_field() -> None:
+    """Query 38 of a public frame (serial 3 there; a centre that begins says 0): hours 16 to 17, every 5 minutes, rain."""
+    seen = bytes.fromhex("7E7E112233445501AAAA38801702000324010917150124010916240109170418000005F460059011")
+    frame = frame_in(seen)
+    since = datetime(2024, 1, 9, 8, tzinfo=UTC)
+    heard = replace(frame, direction=Direction.UP, text=b"", end=End.ETX, raw=b"")
+    asked = question(
+        heard,
+        Function.PERIOD,
+        period(since, since + timedelta(hours=1), "rain"),
+        datetime(2024, 1, 9, 9, 15, 1, tzinfo=UTC),
+    )
+    assert asked == replace(frame, text=b"\0\0" + frame.text[2:])
 
 
 def test_an_ascii_station_is_answered_in_ascii() -> None:

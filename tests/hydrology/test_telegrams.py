@@ -23,14 +23,25 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
 from foundation.clock import now
+from hydrology.feeds import questions
 from hydrology.feeds.sl651_line import NOISE_BYTES, Listener
 from hydrology.feeds.telegrams import forget_old, keep, read_again, take_up
-from hydrology.models import Feed, FeedPost, Latest, Observation, Rtu, StationKind, Telegram, Verdict
+from hydrology.models import (
+    Feed,
+    FeedPost,
+    Latest,
+    Observation,
+    Question,
+    Rtu,
+    StationKind,
+    Telegram,
+    Verdict,
+)
 from hydrology.science.readings import Element
 from hydrology.science.sl651 import Direction, End, Frame, Function, Packet, Receiver, crc16, encode
 from hydrology.science.sl651_elements import decode
 from hydrology.science.sl651_fields import digits_of
-from hydrology.science.sl651_talk import confirm, set_clock
+from hydrology.science.sl651_talk import confirm, period, set_clock
 from hydrology.science.sl651_water import water_of
 from tests.hydrology.factories import make_feed, make_regions, make_reservoir, make_station
 
@@ -302,12 +313,15 @@ def test_a_batch_is_one_post_and_each_telegram_hears_its_own_reasons(gauges: Fee
 # Lines
 
 
-def talked(talk: Talk, at: datetime = NOW, **fields: object) -> None:
+def talked(
+    talk: Talk, at: datetime = NOW, made: Callable[[Listener], None] = lambda _: None, **fields: object
+) -> None:
     """Open a line on loopback, talk, and wait until the centre has closed it too."""
 
     async def scenario() -> None:
         networks = fields.pop("allowed", [ip_network("127.0.0.0/8")])
         listener = Listener("telemetry", networks, lambda: at, **fields)  # type: ignore[arg-type]
+        made(listener)
         server = await listener.open("127.0.0.1", 0)
         async with server:
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
@@ -319,6 +333,22 @@ def talked(talk: Talk, at: datetime = NOW, **fields: object) -> None:
             writer.close()
 
     asyncio.run(scenario())
+
+
+def asked_on_the_line(talk: Talk) -> None:
+    """As `talked`, with the listener asking all the while."""
+
+    async def asking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        (listener,) = listeners
+        while not listener.heard:
+            await asyncio.sleep(0.01)
+        await listener.ask()
+
+    async def both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.gather(talk(reader, writer), asking(reader, writer))
+
+    listeners: list[Listener] = []
+    talked(both, made=listeners.append)
 
 
 def in_thread(ask: Callable[[], bool]) -> bool:
@@ -492,6 +522,97 @@ def test_a_frame_of_a_centre_is_no_report(kept_gauges: Feed) -> None:
     read_again([telegram.pk], now=NOW)
     assert Telegram.objects.get().verdict == Verdict.QUARANTINED
     assert frame_of(bytes(telegram.raw)).direction is Direction.DOWN
+
+
+# Questions
+
+
+def answer_to(asked: Frame, text: str) -> Frame:
+    """What a station says to a question: its own serial and time, then the data."""
+    up = replace(
+        asked, direction=Direction.UP, end=End.ETX, text=bytes.fromhex("0009 230907220003" + text), raw=b""
+    )
+    return frame_of(encode(up))
+
+
+def test_a_station_on_the_line_is_asked_and_its_answer_fills_the_gap(kept_gauges: Feed) -> None:
+    since = datetime(2023, 9, 7, 12, tzinfo=UTC)
+    wanted = period(since, since + timedelta(hours=1), "rain")
+    questions.ask("telemetry", "0044030021", Function.PERIOD, wanted, NOW)
+    questions.ask("telemetry", "4403FFFF01", Function.REALTIME, b"", NOW)  # is not on the line
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(encode(replace(frame_of(HEARTBEAT), rtu="0044030021")))
+        asked = await answer(reader)
+        assert (asked.function, asked.serial, asked.end) == (Function.PERIOD, 0, End.ENQ)
+        assert asked.text[8:].hex() == "2309072023090721" + "0418000005f460"
+        answered = answer_to(asked, "F1F1 0044030021 4B F0F0 2309072005 0418 000005 F460" + "05" * 12)
+        writer.write(answered.raw)
+
+    asked_on_the_line(talk)
+    take_up(now=NOW)
+    rain = Observation.objects.filter(station=RESERVOIR, element=Element.RAIN)
+    assert [row.value for row in rain] == [0.5] * 12
+    assert [questions.state(row, NOW) for row in Question.objects.order_by("id")] == [
+        "answered 已答", "waiting 待问",
+    ]  # fmt: skip
+
+
+def test_a_silent_station_is_asked_three_times_and_an_answer_may_still_come(kept_gauges: Feed) -> None:
+    asked = questions.ask("telemetry", "0044030021", Function.REALTIME, b"", NOW)
+
+    def sent(seconds: int) -> list[Question]:
+        return questions.due("telemetry", ["0044030021"], NOW + timedelta(seconds=seconds))
+
+    assert [len(sent(s)) for s in (0, 9, 10, 20, 29, 30, 60)] == [1, 0, 1, 1, 0, 0, 0]
+    asked.refresh_from_db()
+    assert questions.state(asked, NOW + timedelta(seconds=30)) == "silent 未答"
+    late = said("F1F1 0044030021 4B F0F0 2309072200 3B23 00026435", Function.REALTIME)
+    keep("telemetry", "10.0.0.1", late, NOW + timedelta(minutes=1))
+    asked.refresh_from_db()
+    assert questions.state(asked, NOW + timedelta(minutes=1)) == "answered 已答"
+
+
+def test_one_question_at_a_time_and_none_for_a_station_that_stays_away(kept_gauges: Feed) -> None:
+    for _ in range(2):
+        questions.ask("telemetry", "0044030021", Function.REALTIME, b"", NOW)
+    assert len(questions.due("telemetry", ["0044030021", "4403030001"], NOW)) == 1
+    day = timedelta(days=1, seconds=1)
+    assert questions.due("telemetry", ["0044030021"], NOW + day) == []
+    assert {questions.state(row, NOW + day) for row in Question.objects.all()} == {"never heard 未上线"}
+    assert questions.forget_old(now=NOW + timedelta(days=31), keep_days=30) == 2
+
+
+def test_an_engineer_asks_and_sees_what_became_of_it(gauges: Feed) -> None:
+    said_back = StringIO()
+    hours = {"since": "2023-09-07T20:00+08:00", "until": "2023-09-07T21:00+08:00"}
+    call_command("ask_sl651", "telemetry", "0044030021", series="rain", **hours, stdout=said_back)
+    assert "0044030021 38 23090720230907210418000005F460 waiting" in said_back.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fields", "why"),
+    [
+        (["nobody"], {}, "no feed 'nobody'"),
+        (["telemetry", "44030"], {}, "rtu '44030' is not 10 characters"),
+        (["telemetry", "0044030021"], {"series": "rain"}, "--from wants a whole hour"),
+        (
+            ["telemetry", "0044030021"],
+            {"series": "rain", "since": "2023-09-07T20:00+08:00", "until": "2023-09-07T20:30+08:00"},
+            "--to wants a whole hour",
+        ),
+        (
+            ["telemetry", "0044030021"],
+            {"series": "rain", "since": "2023-09-07T21:00+08:00", "until": "2023-09-07T20:00+08:00"},
+            "--from must lie before --to",
+        ),
+    ],
+)
+def test_a_question_that_cannot_be_meant_is_refused(
+    gauges: Feed, arguments: list[str], fields: dict[str, str], why: str
+) -> None:
+    with pytest.raises(CommandError, match=re.escape(why)):
+        call_command("ask_sl651", *arguments, **fields, stdout=StringIO())
 
 
 # The command

@@ -15,6 +15,7 @@ from hydrology.models import Feed
 
 log = logging.getLogger(__name__)
 SWEEP_S = 5.0
+ASK_S = 2.0
 
 
 class Command(BaseCommand):
@@ -51,10 +52,11 @@ class Command(BaseCommand):
         server = await listener.open(host, port)
         self.stdout.write(f"listening on {server.sockets[0].getsockname()[:2]}")
         async with asyncio.TaskGroup() as tasks:
-            reading = tasks.create_task(_read_on(listener))
+            busy = [tasks.create_task(_read_on(listener)), tasks.create_task(_ask_on(listener))]
             await ended.wait()
             server.close()
-            reading.cancel()
+            for task in busy:
+                task.cancel()
 
 
 def _networks(given: object) -> list[IPv4Network | IPv6Network]:
@@ -78,6 +80,16 @@ async def _read_on(listener: Listener) -> None:
             continue
         finally:
             listener.kept.clear()
+
+
+async def _ask_on(listener: Listener) -> None:
+    """Ask the stations on the line what engineers want to know."""
+    while True:
+        try:
+            await listener.ask()
+        except ConnectionError as error:
+            log.warning("question.waits error=%r", error)
+        await asyncio.sleep(ASK_S)
 
 
 def _read_batch() -> int:
