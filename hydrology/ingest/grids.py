@@ -20,6 +20,7 @@ import numpy as np
 from foundation.clock import iso
 from foundation.nudge import nudge
 from hydrology.feeds.clock import water_clock
+from hydrology.fields import field_of
 from hydrology.ingest.posts import Answer, Store, answered, malformed, mark, take
 from hydrology.models import Blob, Feed, GridPart, GridRun
 from hydrology.science.cadence import MAX_LENGTH, Piece, cover, is_split, pieces
@@ -75,9 +76,27 @@ def _usual_length(feed: Feed) -> timedelta:
 
 
 def _store_nowcast(feed: Feed, now: datetime, grid: Grid, post_id: int) -> Answer:
-    fresh = _store_run(feed, now, grid, post_id)
+    fresh = _store_run(feed, now, _joined(feed, grid), post_id)
     mark(feed, now, grid.issued_at, int(fresh), 0)
     return answered(int(fresh), int(not fresh))
+
+
+def _joined(feed: Feed, grid: Grid) -> Grid:
+    """The run with the steps this feed has sent of it before, where the body is silent: some send a file a lead time."""
+    runs = GridRun.objects.filter(
+        product=grid.product, issued_at=grid.issued_at, geometry=grid.geometry, post__feed=feed
+    )
+    before = runs.order_by("-revision").first()
+    told = ~np.isnan(grid.rain_mm).all(axis=(1, 2))
+    if before is None or (told.all() and before.steps <= len(told)):
+        return grid
+    steps = max(before.steps, len(told))
+    rain_mm = np.full((steps, *grid.rain_mm.shape[1:]), np.nan)
+    rain_mm[: before.steps] = field_of(before).reshape(before.steps, *grid.rain_mm.shape[1:])
+    rain_mm[: len(told)][told] = grid.rain_mm[told]
+    ends = [grid.issued_at + (step + 1) * SLOT for step in range(steps)]
+    whole = make_grid(grid.product, grid.issued_at, ends, grid.lat, grid.lon, rain_mm)
+    return replace(whole, dropped=grid.dropped, spread=grid.spread or before.spread)
 
 
 def _store_observed(feed: Feed, now: datetime, found: list[Piece], post_id: int) -> Answer:

@@ -20,8 +20,10 @@ from django.db.models import QuerySet
 from foundation.errors import Refusal
 from hydrology import ingest
 from hydrology.models import Feed, Source, SourceKind
+from hydrology.science.formats.micaps4 import titled
 from hydrology.sources import folder, sl323, url
 from hydrology.sources.fetched import Fetched, Fetcher, fault, printable
+from hydrology.sources.named import length_of
 from hydrology.sources.payload import as_posted, shape_of
 from hydrology.sources.pictures import as_posted as as_picture
 from hydrology.sources.pictures import look_of
@@ -189,6 +191,9 @@ def _worded(source: Source) -> Callable[[Fetched, datetime], bytes]:
     if "picture" in source.mapping and source.door == "radar":
         look = look_of(source.mapping["picture"])
         return lambda fetched, now: as_picture(look, fetched.body, fetched.name)
+    if "field" in source.mapping and source.door == "grid":
+        length_min = length_of(source.mapping["field"])
+        return lambda fetched, now: titled(fetched.body, fetched.name, length_min)
     return lambda fetched, now: fetched.body
 
 

@@ -1,18 +1,23 @@
 """A folder watched by listing: what grows is left alone, what is taken goes away or is remembered."""
 
 import os
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hydrology.models import Feed, FeedMark, FeedPost, Observation, Source, SourceKind
+from foundation.errors import Refusal
+from hydrology.models import Feed, FeedMark, FeedPost, GridRun, Observation, Source, SourceKind
 from hydrology.sources import folder
+from hydrology.sources.named import length_of
 from hydrology.sources.polls import Came, claim, poll
+from tests.hydrology import test_micaps4, test_odim_hdf5
 from tests.hydrology.factories import MINUTE, NOW, body, rain
 
 SECOND = timedelta(seconds=1)
+NOWCAST = test_micaps4.encode(test_odim_hdf5.grid_of(test_odim_hdf5.RAIN_MM))
 
 
 def watch(path: Path, **mapping: Any) -> Source:
@@ -160,6 +165,20 @@ def test_folders_by_date_are_those_of_today_and_yesterday_here(feed: Feed, tmp_p
     at = NOW + timedelta(hours=5)  # 01:00 of the 8th in Shenzhen
     assert sorted(came.name for came in polled(at)) == ["20260907/20260907.json", "20260908/20260908.json"]
     assert names(tmp_path / "done") == ["20260907/20260907.json", "20260908/20260908.json"]
+
+
+def test_micaps_files_that_only_their_names_date_become_one_nowcast(feed: Feed, tmp_path: Path) -> None:
+    for n, part in enumerate(part for part in re.split(rb"(?=diamond)", NOWCAST) if part):
+        untold = re.sub(rb"(?<=diamond 4 )\S+", "雷达外推".encode("gbk"), part)
+        put(tmp_path / f"2309072000.{5 * n + 5:03d}", untold)
+    source = watch(tmp_path, field={"length_min": 5})
+    Source.objects.update(door="grid")
+    assert [each.refused for each in polled()] == ["", ""]
+    run = GridRun.objects.order_by("-revision")[0]
+    assert (run.product, run.steps, run.missing_share) == ("nowcast", 2, 0)
+    source.mapping = {"field": {"length_min": 0}}
+    with pytest.raises(Refusal, match="length_min"):
+        length_of(source.mapping["field"])
 
 
 def test_a_name_in_gbk_is_taken_and_said_in_escapes(feed: Feed, tmp_path: Path) -> None:

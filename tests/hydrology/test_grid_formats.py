@@ -1,5 +1,6 @@
 """Every format through the one door: the same rain from each, and nothing lost of what cannot be read."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,29 @@ def test_a_projected_observation_is_stored_on_latitude_and_longitude(feed: Feed)
     assert field_of(runs[0]).shape == (1, lat.size * lon.size)
     assert lat[0] > lat[-1]
     assert np.isnan(field_of(runs[0])).any() == (runs[0].missing_share > 0)
+
+
+def test_a_nowcast_that_comes_in_a_file_a_lead_time_is_one_run(feed: Feed) -> None:
+    files = [part for part in re.split(rb"(?=diamond)", test_micaps4.encode(GRID)) if part]
+    for part in reversed(files):
+        assert counts(ingest.take_grid(feed, part, NOW)) == (1, 0, 0)
+    run = GridRun.objects.order_by("-revision")[0]
+    assert (run.steps, run.revision) == (2, 1)
+    np.testing.assert_array_equal(field_of(run), GRID.cells_mm)
+    corrected = GRID.rain_mm + 1
+    ingest.take_grid(
+        feed, re.split(rb"(?=diamond)", test_micaps4.encode(test_odim_hdf5.grid_of(corrected)))[1], NOW
+    )
+    newest = field_of(GridRun.objects.order_by("-revision")[0])
+    np.testing.assert_array_equal(newest[0], corrected[0].ravel())
+    np.testing.assert_array_equal(newest[1], GRID.cells_mm[1])
+
+
+def test_files_of_another_issue_or_feed_are_not_joined(feed: Feed) -> None:
+    one, other = (part for part in re.split(rb"(?=diamond)", test_micaps4.encode(GRID)) if part)
+    ingest.take_grid(make_feed("another"), one, NOW)
+    ingest.take_grid(feed, other, NOW)
+    assert np.isnan(field_of(GridRun.objects.order_by("-revision")[0])[0]).all()
 
 
 def test_a_body_that_ends_its_reader_is_kept_and_answered(

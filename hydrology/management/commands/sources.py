@@ -19,6 +19,7 @@ from foundation.errors import Refusal
 from foundation.seals import seal
 from hydrology.models import Feed, Source, SourceKind
 from hydrology.sources import database, folder, mqtt, polls, url
+from hydrology.sources.named import length_of
 from hydrology.sources.payload import shape_of
 from hydrology.sources.pictures import look_of
 from hydrology.sources.wet import wet
@@ -158,6 +159,8 @@ def check(source: Source, at: datetime) -> None:
         shape_of(bare.mapping["payload"])
     if "picture" in bare.mapping:
         look_of(bare.mapping["picture"])
+    if "field" in bare.mapping:
+        length_of(bare.mapping["field"])
     if source.secret_env and not _VARIABLE.fullmatch(source.secret_env):
         raise CommandError(
             "secret-env 须为环境变量名（大写字母、数字、下划线），不是口令本身。 "

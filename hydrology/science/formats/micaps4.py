@@ -27,6 +27,7 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 MISSING: Final = 9999.0
 _BOM: Final = b"\xef\xbb\xbf"
 _START: Final = re.compile(rb"(?<!\S)diamond\s+(\d{1,4})(?!\S)", re.IGNORECASE)
+_TITLE: Final = re.compile(rb"((?<!\S)diamond\s+4\s+)\S+", re.IGNORECASE)
 _THOUSANDS: Final = re.compile(rb"(?<=\d),(?=\d{3}(?!\d))")
 _LENGTH: Final = re.compile(r"(?<!\d)(\d{1,3})(?:分钟|分鐘|min)", re.IGNORECASE)
 _BEIJING: Final = timezone(timedelta(hours=8))
@@ -54,6 +55,17 @@ class _Field:
 def claims(body: bytes) -> bool:
     """Whether the bytes begin like a MICAPS text file of any type."""
     return _START.match(body.removeprefix(_BOM).lstrip()[:64]) is not None
+
+
+def titled(body: bytes, name: str, length_min: int) -> bytes:
+    """The body under the title that `read` wants, of its file's name and a length known beforehand; others stay as they are.
+
+    For files that say their minute and lead in their name only, as `2309072005.030`.
+    """
+    if not claims(body):
+        return body
+    title = re.sub(r"[^\w.+-]", "_", name.rsplit("/", 1)[-1]) + f"_{length_min}min"
+    return _TITLE.sub(lambda found: found[1] + title.encode(), body)
 
 
 def decode(body: bytes) -> Grid:
