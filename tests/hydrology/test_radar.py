@@ -80,6 +80,41 @@ def test_the_thumbnail_is_small_and_keeps_what_is_transparent() -> None:
     assert thumb.getpixel((150, 100)) == (255, 0, 0, 255)
 
 
+def opaque(background: str, corner: str = "", mode: str = "RGB") -> bytes:
+    """An echo on a plain background, without any transparency; `corner` is drawn into one corner."""
+    image = Image.new("RGB", (40, 30), background)
+    image.paste("#ff0000", (10, 10, 20, 20))
+    if corner:
+        image.putpixel((39, 29), tuple(bytes.fromhex(corner[1:])))
+    buffer = io.BytesIO()
+    image.convert(mode, **({"palette": Image.Palette.ADAPTIVE} if mode == "P" else {})).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P"])
+@pytest.mark.parametrize("background", ["#000000", "#ffffff"])
+def test_a_plain_background_does_not_hide_the_map(background: str, mode: str) -> None:
+    picture = radar_png.read(posted(picture=opaque(background, mode=mode)))
+    for drawn in (picture.png, picture.thumb):
+        shown = Image.open(io.BytesIO(drawn)).convert("RGBA")
+        assert shown.getpixel((0, 0))[3] == shown.getpixel((30, 15))[3] == 0
+        assert shown.getpixel((15, 15)) == (255, 0, 0, 255)
+
+
+@pytest.mark.parametrize(
+    ("picture", "scale"),
+    [
+        (opaque("#000000"), []),  # nobody says which colours are echoes
+        (opaque("#0000ff"), SCALE),  # rain from edge to edge
+        (opaque("#000000", corner="#123456"), SCALE),  # a map is drawn in it
+    ],
+)
+def test_where_no_background_can_be_told_the_picture_stays_as_it_came(
+    picture: bytes, scale: list[Any]
+) -> None:
+    assert radar_png.read(posted(picture=picture, scale=scale)).png == picture
+
+
 @pytest.mark.parametrize("mode", ["P", "L", "1", "RGB", "I;16", "LA"])
 def test_every_kind_of_png_has_a_thumbnail(mode: str) -> None:
     buffer = io.BytesIO()

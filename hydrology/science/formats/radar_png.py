@@ -1,8 +1,8 @@
 """Radar pictures: a PNG and what it shows, in bytes; out, a checked `Picture` with its thumbnail.
 
 Owns the two ways of saying what a picture shows: JSON with the PNG in base64, or the PNG alone with the same words in
-its text chunks (tEXt, iTXt). The source's own bytes are kept, nothing is encoded again. What a colour means is what
-the source says in `scale`; no picture is ever read back as rain.
+its text chunks (tEXt, iTXt). The source's own bytes are kept, nothing is encoded again, unless their plain background
+would hide the map. What a colour means is what the source says in `scale`; no picture is ever read back as rain.
 """
 
 import base64
@@ -16,6 +16,7 @@ from datetime import datetime
 from io import BytesIO
 from typing import Any, Final
 
+import numpy as np
 from PIL import Image, PngImagePlugin
 
 from hydrology.science.grids import BadGrid
@@ -39,7 +40,7 @@ class BadPicture(BadGrid):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture over `bbox` (west, south, east, north, degrees), north up; `png` as it came."""
+    """One picture over `bbox` (west, south, east, north, degrees), north up; `png` as it came, its background transparent."""
 
     radar: str
     product: str
@@ -65,12 +66,14 @@ def read(body: bytes) -> Picture:
         said = _object(body)
         png = _base64(said.get("png"))
         image = _opened(png)
+    scale = _scale(said.get("scale") or [])
+    png, image = _see_through(png, image, scale)
     return Picture(
         radar=_name("radar", said.get("radar"), 32),
         product=_name("product", said.get("product"), 16),
         observed_at=_instant(said.get("observed_at")),
         bbox=_box(said.get("bbox")),
-        scale=_scale(said.get("scale") or []),
+        scale=scale,
         cadence_s=_cadence(said.get("cadence_s", USUAL_CADENCE_S)),
         png=png,
         thumb=_thumb(image),
@@ -192,6 +195,29 @@ def _cadence(given: object) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or not 60 <= given <= 86_400:
         raise BadPicture("cadence_s", f"{str(given)[:20]!r} is no period", "send 60 to 86400 seconds")
     return given
+
+
+def _see_through(
+    png: bytes, image: Image.Image, scale: tuple[tuple[float, str], ...]
+) -> tuple[bytes, Image.Image]:
+    """The picture with its background transparent: the colour of all four corners, where the scale does not have it.
+
+    As it came when it has transparency of its own, no scale to tell echoes from background, or no one background.
+    """
+    if image.has_transparency_data or not scale:
+        return png, image
+    colours = image.convert("RGB")
+    right, bottom = image.width - 1, image.height - 1
+    corners = {colours.getpixel(at) for at in ((0, 0), (right, 0), (0, bottom), (right, bottom))}
+    pixels = np.asarray(colours)
+    background = pixels[0, 0]
+    if len(corners) > 1 or f"#{background.tobytes().hex()}" in {colour[:7] for _, colour in scale}:
+        return png, image
+    alpha = np.where((pixels == background).all(axis=2), 0, 255).astype(np.uint8)
+    clear = Image.fromarray(np.dstack([pixels, alpha]))
+    buffer = BytesIO()
+    clear.save(buffer, "PNG")
+    return buffer.getvalue(), clear
 
 
 def _thumb(image: Image.Image) -> bytes:
