@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Count, Exists, F, OuterRef, Q
 
 from escalation.models import Climb, ClimbState
-from foundation.clock import iso
+from foundation.clock import age_s, iso
 from foundation.errors import not_found
 from foundation.scope import Scope
 from hydrology.feeds.health import Standing, standings
@@ -131,7 +131,7 @@ def _feed(standing: Standing, now: datetime) -> dict[str, Any]:
         "name": feed.name,
         "status": standing.health.state,
         "why": standing.health.doubt,
-        "age_s": None if mark is None else max(0, int((now - mark.received_at).total_seconds())),
+        "age_s": age_s(mark and mark.received_at, now),
         "cadence_s": feed.cadence_s,
         "received_at": iso(mark and mark.received_at),
         "observed_at": iso(mark and mark.observed_at),

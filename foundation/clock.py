@@ -22,3 +22,8 @@ def local(at: datetime) -> datetime:
 def iso(at: datetime | None) -> str | None:
     """ISO 8601 with +08:00 to the second, as the outside contract wants it; None stays None."""
     return None if at is None else local(at).isoformat(timespec="seconds")
+
+
+def age_s(at: datetime | None, as_of: datetime) -> int | None:
+    """Whole seconds from an instant to another, 0 where a clock ahead of ours told it; None stays None."""
+    return None if at is None else max(0, round((as_of - at).total_seconds()))

@@ -7,7 +7,7 @@ from datetime import datetime
 from math import cos, hypot, radians
 from typing import Any, Final
 
-from foundation.clock import iso, local
+from foundation.clock import age_s, iso, local
 from hydrology.feeds.clock import water_clock
 from hydrology.models import Latest, SeasonLimit, Station
 from hydrology.science.grids import KM_PER_DEGREE
@@ -47,7 +47,7 @@ def nearest(
     rain = {
         latest.station_id: {
             "observed_at": iso(latest.observed_at),
-            "age_s": max(0, round((as_of - latest.observed_at).total_seconds())),
+            "age_s": age_s(latest.observed_at, as_of),
             "rain_mm": latest.value,
         }
         for latest in Latest.objects.filter(station__in=codes, element=Element.RAIN)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from foundation.clock import iso
+from foundation.clock import age_s, iso
 from hydrology.feeds.clock import water_clock
 from hydrology.fields import field_of
 from hydrology.models import GridRun, Product
@@ -42,7 +42,7 @@ class Picture:
 
 
 def rain_frames(hours: int, now: datetime) -> dict[str, Any]:
-    """`{as_of, step_s, scale, missing_colour, items}`: observed steps of the last hours, then the nowcast's.
+    """`{as_of, observed_at, age_s, step_s, scale, missing_colour, items}`: observed steps of the last hours, then the nowcast's.
 
     An expected step without a field is in the list with `missing: true` and without a picture.
     """
@@ -55,8 +55,11 @@ def rain_frames(hours: int, now: datetime) -> dict[str, Any]:
     if nowcast:
         steps = ((n, nowcast.issued_at + SLOT * (n + 1)) for n in range(nowcast.steps))
         items += [_item("nowcast", end, nowcast, n) for n, end in steps if end > as_of]
+    newest = max(seen, default=None)
     return {
         "as_of": iso(as_of),
+        "observed_at": iso(newest),
+        "age_s": age_s(newest, as_of),
         "step_s": SLOT_S,
         "scale": [[mm_per_h, colour] for mm_per_h, colour in SCALE],
         "missing_colour": MISSING_COLOUR,

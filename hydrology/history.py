@@ -1,7 +1,8 @@
 """What a station said over time, in even steps. Reads observations; the newest revision of an instant counts.
 
 A step is (at - step, at] and is named by its END; days are hydrological days and start at 08:00 Shenzhen time, which
-is midnight UTC. Steps without a value are left out; wrong values are never summed.
+is midnight UTC. Steps without a value are left out; wrong values are never summed, nor is a rain sum longer than the
+step. The same minutes are counted once, as in rain.py.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from django.db import connection
 from foundation.clock import iso
 from foundation.errors import Refusal
 from hydrology.asof import known_by
+from hydrology.rain import SLOT_BEGINS, SLOT_COVERED_S, SLOT_MM
 from hydrology.science.quality import Quality
 from hydrology.science.rainfall import SLOT, SLOT_S, WINDOWS_MIN
 from hydrology.science.readings import Element
@@ -46,8 +48,9 @@ def series(
     until: datetime,
     step: timedelta,
     known: Known = EVERYTHING,
-) -> list[dict[str, Any]]:
-    """[{at, value, quality, share}], oldest first; value in the element's unit, share 0..1 for rain, null for levels.
+) -> tuple[list[dict[str, Any]], datetime | None]:
+    """([{at, value, quality, share}], oldest first, and the newest instant among them); value in the element's unit,
+    share 0..1 for rain, null for levels.
 
     `since` and `until` are widened to whole steps. Raises Refusal 400 beyond 5,000 steps, or when not since < until.
     """
@@ -60,24 +63,21 @@ def series(
             en=f"from must lie before to, at most {MOST_STEPS} steps apart. Ask for less, or for a longer step.",
             fields={"from": str(iso(since)), "to": str(iso(until))},
         )
-    asked = {
-        "station": station, "element": element.value, "since": first, "until": min(last, known.until), "step": step,
-        "received_by": known.received_by, "epoch": _EPOCH, "wrong": Quality.WRONG.value, "rain": element is Element.RAIN,
-    }  # fmt: skip
+    rain = element is Element.RAIN
+    asked = _asked(station, element, first, last, known, longest=step)
     with connection.cursor() as cursor:
-        cursor.execute(_SERIES, asked)
+        cursor.execute(_RAIN if rain else _VALUES, asked | {"step": step, "step_s": step.total_seconds()})
         rows = cursor.fetchall()
-    return [
+    items = [
         {
             "at": iso(at),
             "value": None if value is None else round(value, 3),
             "quality": Quality(worst).name.lower(),
-            "share": min(1.0, round((covered_s or 0) / step.total_seconds(), 3))
-            if element is Element.RAIN
-            else None,
+            "share": round((covered_s or 0) / step.total_seconds(), 3) if rain else None,
         }
-        for at, value, worst, covered_s in rows
+        for at, value, worst, covered_s, _ in rows
     ]
+    return items, max((newest_at for *_, newest_at in rows), default=None)
 
 
 def maxima(station: str, since: datetime, until: datetime, known: Known = EVERYTHING) -> list[dict[str, Any]]:
@@ -93,39 +93,69 @@ def maxima(station: str, since: datetime, until: datetime, known: Known = EVERYT
             en=f"Maxima are told for at most {MOST_MAXIMA.days} days. Ask for less.",
             fields={"from": str(iso(since)), "to": str(iso(until))},
         )
-    asked = {
-        "station": station, "element": Element.RAIN.value, "since": since, "until": min(until, known.until),
-        "received_by": known.received_by, "step": SLOT, "slot_s": SLOT_S, "epoch": _EPOCH,
-        "wrong": Quality.WRONG.value,
-    }  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(_MAXIMA, asked)
+        cursor.execute(_MAXIMA, _asked(station, Element.RAIN, since, until, known, longest=SLOT))
         return [
             {
                 "minutes": minutes,
                 "rain_mm": round(mm, 2),
                 "at": iso(at),
-                "share": min(1.0, round(covered_s / (minutes * 60), 3)),
+                "share": round(covered_s / (minutes * 60), 3),
             }
             for minutes, mm, at, covered_s in cursor.fetchall()
         ]
+
+
+def _asked(
+    station: str, element: Element, since: datetime, until: datetime, known: Known, *, longest: timedelta
+) -> dict[str, object]:
+    """A clock that is late by less than half a slot puts the last value of the span behind its end."""
+    return {
+        "station": station, "element": element.value, "since": since, "until": until,
+        "observed_by": min(until + SLOT / 2, known.until) if element is Element.RAIN else min(until, known.until),
+        "received_by": known.received_by, "epoch": _EPOCH, "wrong": Quality.WRONG.value,
+        "longest_s": longest.total_seconds(),
+    }  # fmt: skip
 
 
 _NEWEST = """
     SELECT DISTINCT ON (observed_at) observed_at, value, quality, duration_s
     FROM hydrology_observation
     WHERE station_id = %(station)s AND element = %(element)s
-      AND observed_at > %(since)s AND observed_at <= %(until)s
+      AND observed_at > %(since)s AND observed_at <= %(observed_by)s AND duration_s <= %(longest_s)s
       AND (%(received_by)s::timestamptz IS NULL OR received_at <= %(received_by)s)
     ORDER BY observed_at, revision DESC
 """
-_SERIES = f"""
+_VALUES = f"""
 WITH newest AS ({_NEWEST})
 SELECT date_bin(%(step)s, observed_at - interval '1 microsecond', %(epoch)s) + %(step)s,
-       CASE WHEN %(rain)s THEN sum(value) FILTER (WHERE quality < %(wrong)s)
-            ELSE (array_agg(value ORDER BY observed_at DESC) FILTER (WHERE quality < %(wrong)s))[1] END,
-       max(quality), sum(duration_s) FILTER (WHERE quality < %(wrong)s)
+       (array_agg(value ORDER BY observed_at DESC) FILTER (WHERE quality < %(wrong)s))[1], max(quality), NULL,
+       max(observed_at)
 FROM newest GROUP BY 1 ORDER BY 1
+"""
+_SLOTS = f"""
+    SELECT {SLOT_BEGINS} AS begins, {SLOT_MM} AS mm, {SLOT_COVERED_S} AS covered_s
+    FROM newest o WHERE quality < %(wrong)s AND duration_s <= {SLOT_S} GROUP BY 1
+"""
+# a sum over more than a slot beside the slots it holds counts for no more than its step is long
+_RAIN = f"""
+WITH newest AS ({_NEWEST}), parts AS (
+    {_SLOTS}
+    UNION ALL
+    SELECT observed_at - duration_s * interval '0.5 s', value, duration_s
+    FROM newest WHERE quality < %(wrong)s AND duration_s > {SLOT_S}
+), sums AS (
+    SELECT date_bin(%(step)s, begins, %(epoch)s) + %(step)s AS at,
+           sum(mm) * (%(step_s)s / greatest(sum(covered_s), %(step_s)s))::float8 AS mm,
+           least(sum(covered_s), %(step_s)s)::float8 AS covered_s
+    FROM parts GROUP BY 1
+), seen AS (
+    SELECT date_bin(%(step)s, observed_at - duration_s * interval '0.5 s', %(epoch)s) + %(step)s AS at,
+           max(quality) AS worst, max(observed_at) AS newest_at
+    FROM newest GROUP BY 1
+)
+SELECT at, mm, worst, covered_s, newest_at FROM seen LEFT JOIN sums USING (at)
+WHERE at > %(since)s AND at <= %(until)s ORDER BY at
 """
 _SLOT_SUMS = ", ".join(
     f"sum(mm) OVER w{minutes} AS mm{minutes}, sum(covered_s) OVER w{minutes} AS s{minutes}"
@@ -136,11 +166,10 @@ _SPANS = ", ".join(
     for minutes in WINDOWS_MIN
 )
 _MAXIMA = f"""
-WITH newest AS ({_NEWEST}),
+WITH newest AS ({_NEWEST}), bins AS ({_SLOTS}),
 slots AS (
-    SELECT date_bin(%(step)s, observed_at - interval '1 microsecond', %(epoch)s) + %(step)s AS at,
-           sum(value) AS mm, least(sum(duration_s), %(slot_s)s) AS covered_s
-    FROM newest WHERE quality < %(wrong)s AND duration_s <= %(slot_s)s GROUP BY 1
+    SELECT begins + interval '{SLOT_S} s' AS at, mm, covered_s FROM bins
+    WHERE begins >= %(since)s AND begins + interval '{SLOT_S} s' <= %(until)s
 ),
 sums AS (SELECT at, {_SLOT_SUMS} FROM slots WINDOW {_SPANS})
 SELECT DISTINCT ON (v.minutes) v.minutes, v.mm, sums.at, v.covered_s::float8

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 import redis
 
-from foundation.clock import iso, local
+from foundation.clock import age_s, iso, local
 from foundation.wire import hint, wire
 from hydrology.feeds.clock import water_clock
 from hydrology.models import Latest, SeasonLimit, Station
@@ -90,7 +90,7 @@ def detail(code: str, now: datetime) -> dict[str, Any]:
         "rain": rain
         and {
             "observed_at": iso(rain.observed_at),
-            "age_s": max(0, round((as_of - rain.observed_at).total_seconds())),
+            "age_s": age_s(rain.observed_at, as_of),
             "rain_mm": rain.value,
             "quality": Quality(rain.quality).name.lower(),
         },

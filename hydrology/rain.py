@@ -19,7 +19,7 @@ from django.db import connection
 from django.db.models import Max, Sum
 from numpy.typing import NDArray
 
-from foundation.clock import iso
+from foundation.clock import age_s, iso
 from foundation.wire import wire
 from hydrology.feeds.clock import water_clock
 from hydrology.fields import field_of
@@ -155,8 +155,7 @@ def _item(
 def _age(as_of: datetime, at: datetime) -> Answer:
     """`as_of`, and the newest gauge value or frame up to `at` with its age then; null when there never was one."""
     newest = max((each for each in _newest(at) if each), default=None)
-    age_s = None if newest is None else max(0, round((as_of - newest).total_seconds()))
-    return {"as_of": iso(as_of), "observed_at": iso(newest), "age_s": age_s}
+    return {"as_of": iso(as_of), "observed_at": iso(newest), "age_s": age_s(newest, as_of)}
 
 
 Gauge = tuple[str, str, list[float | None], list[float]]  # code, region path, sums mm, seconds covered
@@ -170,7 +169,6 @@ def _gauge_sums(as_of: datetime) -> list[Gauge]:
                 "as_of": as_of,
                 "rain": Element.RAIN.value,
                 "wrong": Quality.WRONG.value,
-                "slot_s": SLOT_S,
                 "since": as_of - timedelta(minutes=max(WINDOWS_MIN)),
                 **{f"after{minutes}": as_of - timedelta(minutes=minutes) for minutes in WINDOWS_MIN},
             },
@@ -275,8 +273,13 @@ _WINDOW_SUMS = ", ".join(
 _MM, _COVERED_S = (
     ", ".join(f"{column}{minutes}" for minutes in WINDOWS_MIN) for column in ("value", "duration_s")
 )
+# What a gauge's values `o` of one slot say together, for whoever groups them by SLOT_BEGINS. The middle of a value, not
+# its end, tells its slot: a clock some seconds late puts no two values in one.
+SLOT_BEGINS = "date_bin(interval '5 minutes', o.observed_at - o.duration_s * interval '0.5 s', timestamptz '2000-01-01 00:00Z')"
+SLOT_MM = f"sum(o.value) * ({SLOT_S}::float8 / greatest(sum(o.duration_s), {SLOT_S}))"
+SLOT_COVERED_S = f"least(sum(o.duration_s), {SLOT_S})::integer"
 # Only instants with a correction are looked at for their newest revision: sorting a day of all gauges takes longer than
-# summing it. The middle of a value, not its end, tells its slot: a clock some seconds late puts no two values in one.
+# summing it.
 _GAUGE_SUMS = f"""
 WITH corrected AS (
     SELECT station_id, observed_at, max(revision) AS revision
@@ -284,14 +287,11 @@ WITH corrected AS (
     WHERE element = %(rain)s AND observed_at > %(since)s AND observed_at <= %(as_of)s AND revision > 0
     GROUP BY station_id, observed_at
 ), slots AS (
-    SELECT o.station_id, max(o.observed_at) AS observed_at,
-        sum(o.value) * (%(slot_s)s::float8 / greatest(sum(o.duration_s), %(slot_s)s)) AS value,
-        least(sum(o.duration_s), %(slot_s)s)::integer AS duration_s
+    SELECT o.station_id, max(o.observed_at) AS observed_at, {SLOT_MM} AS value, {SLOT_COVERED_S} AS duration_s
     FROM hydrology_observation o LEFT JOIN corrected c USING (station_id, observed_at)
     WHERE o.element = %(rain)s AND o.observed_at > %(since)s AND o.observed_at <= %(as_of)s
-      AND o.quality < %(wrong)s AND o.duration_s <= %(slot_s)s AND (c.revision > o.revision) IS NOT TRUE
-    GROUP BY o.station_id,
-        date_bin(interval '5 minutes', o.observed_at - o.duration_s * interval '0.5 s', timestamptz '2000-01-01 00:00Z')
+      AND o.quality < %(wrong)s AND o.duration_s <= {SLOT_S} AND (c.revision > o.revision) IS NOT TRUE
+    GROUP BY o.station_id, {SLOT_BEGINS}
 ), sums AS (
     SELECT o.station_id, {_WINDOW_SUMS} FROM slots o GROUP BY o.station_id
 )

@@ -119,6 +119,8 @@ class RainFrameItem(serializers.Serializer[object]):
 
 class RainFrames(serializers.Serializer[object]):
     as_of = serializers.DateTimeField(help_text="END of the newest observed step")
+    observed_at = serializers.DateTimeField(allow_null=True, help_text="newest observed step in the list")
+    age_s = serializers.IntegerField(allow_null=True, help_text="of it, at `as_of`")
     step_s = serializers.IntegerField()
     scale = serializers.ListField(child=serializers.ListField(), help_text="[[mm/h from, #rrggbb], …]")
     missing_colour = serializers.CharField()
@@ -150,6 +152,8 @@ class RadarFrameItem(serializers.Serializer[object]):
 
 class RadarFrames(serializers.Serializer[object]):
     as_of = serializers.DateTimeField(help_text="whole minutes")
+    observed_at = serializers.DateTimeField(allow_null=True, help_text="newest picture in the list")
+    age_s = serializers.IntegerField(allow_null=True, help_text="of it, at `as_of`")
     items = RadarFrameItem(many=True, help_text="by radar and product, each oldest first")
 
 
@@ -244,8 +248,10 @@ class Series(serializers.Serializer[object]):
     element = serializers.ChoiceField(choices=[element.value for element in Element])
     step_s = serializers.IntegerField()
     as_of = serializers.DateTimeField(
-        allow_null=True, help_text="as asked: only what had been received by then"
+        help_text="as asked: only what had been received by then; else the water's clock"
     )
+    observed_at = serializers.DateTimeField(allow_null=True, help_text="newest value of the span")
+    age_s = serializers.IntegerField(allow_null=True, help_text="of it, at `as_of`")
     items = SeriesPoint(many=True, help_text="oldest first; a step without any value is left out")
     maxima = RainMaximum(many=True, allow_null=True, help_text="rain, when asked for; else null")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, Final
 
-from foundation.clock import iso
+from foundation.clock import age_s, iso
 from hydrology.models import SeasonLimit, StationKind
 from hydrology.science.quality import Quality
 from hydrology.science.stages import (
@@ -98,7 +98,7 @@ def item_of(post: Item, season_m: float | None, now: datetime) -> Item:
         "level_m": level_m,
         "datum": post["datum"],
         "observed_at": iso(observed_at),
-        "age_s": None if observed_at is None else max(0, round((now - observed_at).total_seconds())),
+        "age_s": age_s(observed_at, now),
         "quality": quality.name.lower() if quality is not None else None,
         "trend": _trend(rate),
         "rate_m_per_h": rate,

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from alerts.models import FeedAlarm
-from foundation.clock import iso, now
+from foundation.clock import age_s, iso, now
 from hydrology.doors.feeds import admit
 from hydrology.feeds.health import Standing, standings, without_secrets
 from hydrology.science.feed_states import Doubt, FeedState
@@ -81,7 +81,7 @@ def _item(standing: Standing, alarm: FeedAlarm | None, at: datetime) -> dict[str
         "cadence_s": feed.cadence_s,
         "max_age_s": feed.max_age_s,
         "received_at": iso(mark and mark.received_at),
-        "age_s": mark and max(0, int((at - mark.received_at).total_seconds())),
+        "age_s": age_s(mark and mark.received_at, at),
         "good_at": iso(mark and mark.good_at),
         "observed_at": iso(mark and mark.observed_at),
         "lag_s": mark and mark.lag_s,

@@ -1,5 +1,6 @@
 """Doors of followed stations: follow, give up, list with the live level. Rules stand in alerts/follows.py."""
 
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -8,6 +9,7 @@ from rest_framework.views import APIView
 
 from alerts import follows
 from foundation.clock import now
+from hydrology.doors.live import private
 from hydrology.shapes import LevelItem
 
 
@@ -32,10 +34,10 @@ class Followed(serializers.Serializer[object]):
 
 
 class Follows(APIView):
-    @extend_schema(operation_id="follows", responses=Followed)
-    def get(self, request: Request) -> Response:
+    @extend_schema(operation_id="follows", responses={200: Followed, 304: None})
+    def get(self, request: Request) -> HttpResponse:
         """What I follow, in order of code, each with its live level and whether my threshold is passed."""
-        return Response(follows.followed(request.user.pk, request.auth.scope, now=now()))
+        return private(follows.followed(request.user.pk, request.auth.scope, now=now()))
 
 
 class FollowStation(APIView):

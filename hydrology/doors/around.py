@@ -1,13 +1,14 @@
 """Stations around a point, for the officer on patrol. Limited by `request.auth.scope.water_paths`."""
 
+from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from foundation.clock import now
 from hydrology import around, shapes
 from hydrology.doors import asked
+from hydrology.doors.live import private
 
 
 class Nearby(APIView):
@@ -18,12 +19,12 @@ class Nearby(APIView):
             OpenApiParameter("kind", str, enum=list(shapes.KIND_CODES.values())),
             OpenApiParameter("count", int, description=f"1 to {around.MOST}; 10 when left out"),
         ],
-        responses=shapes.Nearby,
+        responses={200: shapes.Nearby, 304: None},
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """The nearest stations of the caller's districts with their newest level or rain."""
         kind = asked.choice(request, "kind", tuple(shapes.KIND_CODES.values()))
-        return Response(
+        return private(
             around.nearest(
                 request.auth.scope.water_paths,
                 asked.number(request, "lat", -90, 90),

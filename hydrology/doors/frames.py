@@ -1,12 +1,14 @@
 """Pictures out: rain frames and radar frames, as lists to animate and as PNG. For whoever may see any water."""
 
+from datetime import datetime
+
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from foundation.clock import iso, now
+from foundation.clock import age_s, iso, now
 from foundation.errors import not_found
 from hydrology import frames, radar, shapes
 from hydrology.doors import asked
@@ -66,7 +68,15 @@ class RadarFrames(APIView):
         as_of = water_clock(now()).replace(second=0, microsecond=0)  # so that most answers are a 304
         asked_for = request.query_params
         items = radar.frames(as_of, hours, asked_for.get("radar"), asked_for.get("product"))
-        return private({"as_of": iso(as_of), "items": items})
+        newest = max((datetime.fromisoformat(i["at"]) for i in items if not i["missing"]), default=None)
+        return private(
+            {
+                "as_of": iso(as_of),
+                "observed_at": iso(newest),
+                "age_s": age_s(newest, as_of),
+                "items": items,
+            }
+        )
 
 
 class RadarFrame(APIView):

@@ -10,11 +10,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from foundation.clock import iso, now
+from foundation.clock import age_s, iso, now
 from foundation.errors import not_found
 from hydrology import live, shapes
 from hydrology.doors import asked
 from hydrology.doors.live import PRIVATE, private
+from hydrology.feeds.clock import water_clock
 from hydrology.history import EVERYTHING, STEPS, known_at, maxima, series
 from hydrology.models import Station
 from hydrology.science.readings import Element
@@ -73,16 +74,18 @@ class StationSeries(APIView):
         parameters=[
             OpenApiParameter("element", str, enum=[element.value for element in Element], required=True),
             OpenApiParameter("from", OpenApiTypes.DATETIME, description="24 h before `to` when left out"),
-            OpenApiParameter("to", OpenApiTypes.DATETIME, description="now when left out"),
+            OpenApiParameter(
+                "to", OpenApiTypes.DATETIME, description="now, by the water's clock, when left out"
+            ),
             OpenApiParameter("step", str, enum=list(STEPS), default="5min"),
             OpenApiParameter(
                 "maxima", bool, description="rain: with the highest 5, 10, 30, 60, 180 min of the span"
             ),
             asked.AS_OF,
         ],
-        responses=shapes.Series,
+        responses={200: shapes.Series, 304: None},
     )
-    def get(self, request: Request, code: str) -> Response:
+    def get(self, request: Request, code: str) -> HttpResponse:
         """What the gauge said in even steps, newest revision of each instant (with `as_of`, of those received by then).
 
         Days start at 08:00.
@@ -93,21 +96,21 @@ class StationSeries(APIView):
         )
         step = STEPS[str(asked.choice(request, "step", tuple(STEPS), "5min"))]
         at = now()
-        as_of = asked.time(request, "as_of", at)
-        then = "as_of" in request.query_params
-        known = known_at(as_of, at) if then else EVERYTHING
+        as_of = asked.time(request, "as_of", water_clock(at))
+        known = known_at(as_of, at) if "as_of" in request.query_params else EVERYTHING
         until = asked.time(request, "to", as_of)
         since = asked.time(request, "from", until - timedelta(days=1))
-        items = series(station.pk, Element(element), since, until, step, known)
+        items, newest_at = series(station.pk, Element(element), since, until, step, known)
         wanted = element == Element.RAIN and request.query_params.get("maxima") in {"1", "true"}
-        return Response(
+        return private(
             {
                 "station": code,
                 "element": element,
                 "step_s": int(step.total_seconds()),
-                "as_of": iso(as_of) if then else None,
+                "as_of": iso(as_of),
+                "observed_at": iso(newest_at),
+                "age_s": age_s(newest_at, as_of),
                 "items": items,
                 "maxima": maxima(station.pk, since, until, known) if wanted else None,
-            },
-            headers=PRIVATE,
+            }
         )

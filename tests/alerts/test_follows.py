@@ -16,7 +16,7 @@ from notifications import dispatch
 from notifications.models import Delivery
 from officers.models import Duty, Post
 from tests.alerts.conftest import SENT, SLOT, A, B, C, signed_in
-from tests.hydrology.factories import MINUTE, NOW, body, make_reservoir, make_river, make_station, stage
+from tests.hydrology.factories import MINUTE, NOW, body, make_reservoir, make_river, make_station, rain, stage
 
 Regions = dict[str, Region]
 FOLLOWS = "/api/v1/follows"
@@ -64,6 +64,17 @@ def test_a_station_is_followed_shown_changed_and_given_up(me: APIClient, feed: F
     for _ in range(2):
         assert me.delete(door("brook")).status_code == 204
     assert [item["station"] for item in me.get(FOLLOWS).json()["items"]] == ["lake"]
+
+
+def test_where_only_time_went_on_the_list_is_304(me: APIClient, feed: Feed) -> None:
+    Feed.objects.update(replayed=True)  # the water's clock stands at the newest reading
+    at = now() - timedelta(minutes=10)
+    ingest.take_readings(feed, body(stage("brook", at, 4.2)), at)
+    put(me, "brook", 4.5)
+    first = me.get(FOLLOWS)
+    ingest.take_readings(feed, body(rain("gauge", at + timedelta(minutes=5), 0.0)), now())
+    assert me.get(FOLLOWS).json()["items"][0]["level"]["age_s"] == 300
+    assert me.get(FOLLOWS, headers={"If-None-Match": first["ETag"]}).status_code == 304
 
 
 @pytest.mark.parametrize(

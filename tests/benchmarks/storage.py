@@ -141,7 +141,7 @@ def reads(years: int) -> dict[str, Callable[[], object]]:
         code, at = pick.choice(long_known), instant()
         element = Element.RAIN if code in rains else Element.STAGE
         known = history.known_at(at, UNTIL) if as_of else history.EVERYTHING
-        found = history.series(code, element, at - DAY, at, history.STEPS["5min"], known)
+        found, _ = history.series(code, element, at - DAY, at, history.STEPS["5min"], known)
         assert len(found) > 280, (code, at, len(found))
         return found
 

@@ -1,5 +1,7 @@
 """Stations around a point: the nearest first, with their newest word, and none the officer may not see."""
 
+from datetime import timedelta
+
 import pytest
 
 from foundation.clock import now
@@ -38,3 +40,15 @@ def test_kind_and_count_narrow_and_nonsense_is_named(feed: Feed, client_for: Cli
     assert [item["station"] for item in found] == ["gated"]
     assert client.get(f"{AT_THE_RIVER}&count=0").json()["fields"] == {"count": "0"}
     assert client.get("/stations/nearby?lon=400&lat=22").json()["fields"] == {"lon": "400"}
+
+
+def test_where_only_time_went_on_the_answer_is_304(feed: Feed, client_for: ClientFor) -> None:
+    Feed.objects.update(replayed=True)  # the water's clock stands at the newest reading
+    at = now() - timedelta(minutes=10)
+    ingest.take_readings(feed, body(stage("river", at, 3.2)), at)
+    client, rivers = client_for("4403/"), f"{AT_THE_RIVER}&kind=river"
+    first = client.get(rivers)
+    ingest.take_readings(feed, body(rain("rain-3", at + timedelta(minutes=5), 0.0)), now())
+    assert client.get(rivers).json()["items"][0]["level"]["age_s"] == 300
+    again = client.get(rivers, headers={"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")

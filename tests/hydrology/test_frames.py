@@ -43,6 +43,7 @@ def test_a_pixel_is_a_cell_dry_is_transparent_and_missing_is_grey(feed: Feed, cl
     client = client_for("4403/")
     listed = client.get("/rain/frames?hours=1").json()
     newest = listed["items"][-1]
+    assert (listed["as_of"], listed["observed_at"], listed["age_s"]) == (iso(at), iso(at), 0)
     assert newest["bbox"] == [113.85, 22.35, 114.25, 22.65]
     assert (newest["at"], newest["kind"], newest["missing"]) == (iso(at), "observed", False)
     answer = client.get(f"/rain/frames/{newest['id']}.png")
@@ -84,6 +85,7 @@ def test_nobody_without_a_post_and_no_step_that_is_not_there(feed: Feed, client_
 
 
 def test_two_hours_are_listed_when_nothing_is_asked(feed: Feed, client_for: ClientFor) -> None:
-    items = client_for("4403/").get("/rain/frames").json()["items"]
-    assert len(items) == timedelta(hours=2) / SLOT
-    assert all(item["missing"] for item in items)
+    listed = client_for("4403/").get("/rain/frames").json()
+    assert len(listed["items"]) == timedelta(hours=2) / SLOT
+    assert all(item["missing"] for item in listed["items"])
+    assert (listed["observed_at"], listed["age_s"]) == (None, None)

@@ -279,6 +279,43 @@ def test_the_same_minutes_of_a_gauge_are_never_counted_twice(
     items = client_for(CITY).get("/live/rain?level=street").json()["items"]
     tops = [w["station_max_mm"] for item in items for w in item["observed"] if w["minutes"] == 60]
     assert max(mm for mm in tops if mm is not None) == fallen
+    until = begin + 20 * MINUTE
+    path = f"/stations/rain-1/series?element=rain_mm&maxima=1&from={iso(begin)}&to={iso(until)}&step="
+    for step in ("5min", "1h", "day"):
+        told = client_for(CITY).get(path.replace("+", "%2B") + step).json()
+        assert sum(point["value"] for point in told["items"]) == fallen
+        assert max(maximum["rain_mm"] for maximum in told["maxima"]) == fallen
+
+
+def test_a_sum_longer_than_the_step_is_not_shown_as_one_step(feed: Feed, client_for: ClientFor) -> None:
+    """Hourly sums of a gauge that has also told half of each hour in slots: neither a burst nor the double."""
+    end = datetime(2023, 9, 7, 12, tzinfo=now().tzinfo)
+    take(feed, *(rain("rain-1", end - n * 5 * MINUTE, 1.0) for n in range(1, 7)))
+    take(feed, rain("rain-1", end, 12.0, duration_s=3600))
+    span = {"element": "rain_mm", "from": iso(end - timedelta(hours=1)), "to": iso(end)}
+    client = client_for(CITY)
+    steps = client.get("/stations/rain-1/series", span).json()["items"]
+    assert [point["value"] for point in steps] == [1.0] * 6
+    (hour,) = client.get("/stations/rain-1/series", {**span, "step": "1h"}).json()["items"]
+    assert (hour["value"], hour["share"]) == (12.0, 1.0)
+
+
+def test_a_series_ends_at_the_water_s_clock_says_its_age_and_is_answered_304(
+    feed: Feed, client_for: ClientFor
+) -> None:
+    Feed.objects.update(replayed=True)
+    at = datetime(2023, 9, 7, 12, tzinfo=now().tzinfo)
+    take(feed, stage("river", at - 5 * MINUTE, 3.0), rain("rain-1", at, 1.0))
+    client = client_for(CITY)
+    first = client.get("/stations/river/series?element=stage_m")
+    told = first.json()
+    assert [(point["at"], point["value"]) for point in told["items"]] == [(iso(at - 5 * MINUTE), 3.0)]
+    assert (told["as_of"], told["observed_at"], told["age_s"]) == (iso(at), iso(at - 5 * MINUTE), 300)
+    take(feed, rain("rain-1", at + 5 * MINUTE, 1.0))  # time goes on, the river has nothing new to say
+    again = client.get("/stations/river/series?element=stage_m", headers={"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    nothing = client.get("/stations/gated/series?element=stage_m").json()
+    assert (nothing["items"], nothing["observed_at"], nothing["age_s"]) == ([], None, None)
 
 
 def test_rain_says_how_old_its_newest_value_is(feed: Feed, client_for: ClientFor) -> None:

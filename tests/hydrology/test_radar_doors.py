@@ -84,7 +84,8 @@ def test_a_list_that_did_not_change_costs_no_body(feed: Feed, at: datetime, clie
     Feed.objects.update(replayed=True)  # the water's clock stands at the newest picture
     client = client_for("4403/")
     before = client.get("/radar/frames")
-    assert before.json()["as_of"] == iso(at)
+    told = before.json()
+    assert (told["as_of"], told["observed_at"], told["age_s"]) == (iso(at), iso(at), 0)
     again = client.get("/radar/frames", headers={"If-None-Match": before["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
     ingest.take_radar(feed, posted(at + timedelta(minutes=1)), now())

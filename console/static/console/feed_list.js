@@ -29,7 +29,7 @@ function card(feed, chosen, choose) {
       fact("received", feed.received_at ? clockTime(feed.received_at) : "–"),
       fact("last_good", feed.good_at ? clockTime(feed.good_at) : word("never_good"), !feed.good_at),
       fact("data_time", clockTime(feed.observed_at)),
-      fact("lag", span(feed.lag_s), !feed.replayed && feed.lag_s > feed.max_age_s),
+      fact("lag", span(feed.replayed ? null : feed.lag_s), !feed.replayed && feed.lag_s > feed.max_age_s),
       fact("accepted", feed.accepted.toLocaleString(language())),
       fact("rejected", feed.rejected.toLocaleString(language()), feed.rejected > 0)),
     feed.alarm ? h("p.feed-alarm", null, h("b", null, word("alarm_open")), ` ${word("alarm_since")} ${clockTime(feed.alarm.silent_since)} · ${word("alarm_told")} ${clockTime(feed.alarm.raised_at)}${feed.state === "good" ? ` · ${word("alarm_steady")}` : ""}`) : null,
