@@ -76,11 +76,12 @@ def forget_old(*, now: datetime, keep_days: int) -> int:
 
 @dataclass(slots=True)
 class _Looked:
-    """A telegram that was looked at. Without `verdict` its readings decide."""
+    """A telegram that was looked at. Without `verdict` its readings decide; `remarks` are told and decide nothing."""
 
     telegram: Telegram
     verdict: Verdict | None = None
     reasons: list[str] = field(default_factory=list)
+    remarks: tuple[str, ...] = ()
     readings: tuple[Reading, ...] = ()
 
     def conclude(self, refused: Sequence[str] = ()) -> None:
@@ -121,7 +122,7 @@ def _read(telegrams: Iterable[Telegram], now: datetime) -> int:
     )
     for looked in batch:
         Telegram.objects.filter(pk=looked.telegram.pk).update(
-            handled_at=now, verdict=looked.verdict, reason="; ".join(looked.reasons)[:400]
+            handled_at=now, verdict=looked.verdict, reason="; ".join([*looked.reasons, *looked.remarks])[:400]
         )
     counts = Counter(str(looked.verdict) for looked in batch)
     log.info("telegram.read %s", " ".join(f"{verdict}={n}" for verdict, n in sorted(counts.items())))
@@ -166,6 +167,7 @@ def _look(looked: _Looked, now: datetime, totals: Totals, listed: Register | Non
         f"{flaw.where} at byte {flaw.offset}: {flaw.why} ({flaw.fault})" for flaw in report.flaws
     ]
     looked.reasons += water.left_out
+    looked.remarks = water.states
     looked.readings = water.readings
 
 

@@ -2,8 +2,9 @@
 
 Owns the choice: rain from DRP, PN05 and differences of the running total PT, all on whole 5 minutes; stage from ZU, Z
 and, where the register or one of them gives its base value, the relative DRZ1. Sums over hours and days (P1, PJ …)
-overlap those slots and are not taken, but held against them (sl651_sums.py): what disagrees is doubted. Does not judge
-plausibility (quality.py). Source: SL 651-2014; times mark the END of a period.
+overlap those slots and are not taken, but held against them (sl651_sums.py): what disagrees is doubted, and so is the
+stage of a station whose status (ZT) says that its stage meter has failed. Does not judge plausibility (quality.py).
+Source: SL 651-2014; times mark the END of a period.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -16,13 +17,14 @@ from hydrology.science.consistency import SUM, SUM_TOLERANCE_MM
 from hydrology.science.rainfall import SLOT, SLOT_S, slot_end
 from hydrology.science.readings import AHEAD_ALLOWED, Element, Reading
 from hydrology.science.sl651_elements import Measure, Report
-from hydrology.science.sl651_fields import ClockState, clock, fallen, true_stages
+from hydrology.science.sl651_fields import ClockState, clock, fallen, status_of, true_stages
 from hydrology.science.sl651_sums import doubted_slots
 
 _RAIN = ("DRP", "PN05")
 _STAGE = ("ZU", "Z")  # the first that is there counts: one post has one stage
 _RELATIVE = "DRZ1"
 _TOTAL = "PT"
+_STATUS, _METER_FAILED = "ZT", "stage_meter_failed"
 
 NO_BASES: Final[Mapping[str, float | None]] = MappingProxyType({})
 Totals = MutableMapping[str, tuple[datetime, float]]
@@ -31,10 +33,11 @@ Totals = MutableMapping[str, tuple[datetime, float]]
 
 @dataclass(frozen=True, slots=True)
 class Water:
-    """`left_out` says, once each, what concerns water and was not taken."""
+    """`left_out` says, once each, what concerns water and was not taken; `states` what stations say of themselves."""
 
     readings: tuple[Reading, ...]
     left_out: tuple[str, ...]
+    states: tuple[str, ...] = ()
 
 
 def water_of(
@@ -78,13 +81,25 @@ def water_of(
             left_out.append(str(reason))
     doubted = _sums_against(report, codes, found) | doubted
     left_out += [f"station {code}: {why}" for (code, _), why in doubted.items()]
+    states = _states(report)
+    failed = {codes.get(station) for station, bits in states.items() if _METER_FAILED in bits}
     readings = tuple(
         Reading(code, element, at, value, SLOT_S, doubted.get((code, at), ""))
         if element is Element.RAIN
-        else Reading(code, element, at, value, 0)
+        else Reading(code, element, at, value, 0, f"status: {_METER_FAILED}" if code in failed else "")
         for (code, element, at), value in sorted(found.items(), key=lambda item: item[0][2])
     )
-    return Water(readings, tuple(dict.fromkeys(left_out)))
+    told = tuple(f"station {station} status: {', '.join(bits)}" for station, bits in states.items() if bits)
+    return Water(readings, tuple(dict.fromkeys(left_out)), told)
+
+
+def _states(report: Report) -> dict[str, tuple[str, ...]]:
+    """The status bits that are set, by RTU address."""
+    return {
+        measure.station: status_of(int(measure.values[0]))
+        for measure in report.measures
+        if measure.code == _STATUS and measure.values and measure.values[0] is not None
+    }
 
 
 def _sums_against(

@@ -190,6 +190,21 @@ def test_what_cannot_be_read_keeps_the_rest_and_says_where(gauges: Feed) -> None
     assert Observation.objects.get().value == 26.435
 
 
+def test_a_station_that_says_its_stage_meter_failed_is_doubted_and_its_status_told(gauges: Feed) -> None:
+    sick, well = taken(
+        said("F1F1 0044030021 4B F0F0 2309072155 3B23 00026435 2219 000012 4520 00000042"),
+        said("F1F1 0044030021 4B F0F0 2309072200 3B23 00026440 4520 00000080"),
+    )
+    assert (sick.verdict, sick.reason) == (
+        Verdict.STORED, "station 0044030021 status: battery_low, stage_meter_failed",
+    )  # fmt: skip
+    assert well.reason == "station 0044030021 status: box_door_closed"
+    rows = Observation.objects.order_by("element", "observed_at").values_list("element", "quality", "why")
+    assert list(rows) == [
+        ("rain_mm", 0, ""), ("stage_m", 1, "source: status: stage_meter_failed"), ("stage_m", 0, ""),
+    ]  # fmt: skip
+
+
 def test_a_lost_clock_takes_the_whole_report_with_it(gauges: Feed) -> None:
     lost = frame_of(HOURLY)
     lost = replace(lost, text=lost.text[:2] + bytes.fromhex("591011155111") + lost.text[8:])
