@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from foundation.clock import iso, local
+from hydrology.course import RATE_LEAST, RATE_SPAN
 from hydrology.feeds.clock import water_clock
 from hydrology.models import Feed, SeasonLimit, Station
 from hydrology.science.quality import Quality
@@ -18,7 +19,6 @@ from hydrology.shelf import Shelf, row_of
 from hydrology.standing import Item, item_of, season_limits
 
 LOOK_BACK = timedelta(hours=24)
-RATE_SPAN, RATE_LEAST = timedelta(hours=1), timedelta(minutes=10)  # as course.py has them
 
 
 def known_by(as_of: datetime, now: datetime) -> tuple[datetime, datetime | None]:
