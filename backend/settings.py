@@ -28,6 +28,36 @@ def _number(name: str, default: int) -> int:
     return default
 
 
+def _rate(name: str, default: int) -> int:
+    rate = _number(name, default)
+    if not rate:
+        _faults.append(f"{name} must be at least 1.")
+    return rate or default
+
+
+def _together(*names: str) -> list[str]:
+    """The values of settings that are all there or none."""
+    values = [_text(name) for name in names]
+    if any(values) and not all(values):
+        missing = [name for name, value in zip(names, values, strict=True) if not value]
+        _faults.append(f"{', '.join(names)} belong together; missing: {', '.join(missing)}.")
+    return values
+
+
+def _https(name: str, default: str) -> str:
+    url = urlsplit(_text(name, default))
+    if url.scheme != "https" or not url.hostname:
+        _faults.append(f"{name} must be an https:// address; leave it unset for {default}.")
+    return url.geturl()
+
+
+def _pairs(name: str) -> dict[str, str]:
+    pairs = [pair.strip().partition("=") for pair in _text(name).split(",") if pair.strip()]
+    if not all(key and value for key, _, value in pairs):
+        _faults.append(f"{name} must be a list such as xiaomi=134567,oppo=WORK.")
+    return {key: value for key, _, value in pairs}
+
+
 def _gateway(name: str, rate_per_s: int) -> int:
     """Its rate a second. Endpoint, key and secret belong together; numbers go over no network in the clear."""
     given = [_text(f"{name}_{part}") for part in ("ENDPOINT", "KEY", "SECRET")]
@@ -41,10 +71,7 @@ def _gateway(name: str, rate_per_s: int) -> int:
             _faults.append(f"{name}_{part} must be an https:// address.")
         elif url.scheme == "http" and url.hostname not in LOOPBACK:
             _faults.append(f"{name}_{part} must be https:// (http:// only on this machine itself).")
-    rate_per_s = _number(f"{name}_RATE_PER_S", rate_per_s)
-    if not rate_per_s:
-        _faults.append(f"{name}_RATE_PER_S must be at least 1.")
-    return rate_per_s
+    return _rate(f"{name}_RATE_PER_S", rate_per_s)
 
 
 def _flag(name: str) -> bool:
@@ -108,11 +135,30 @@ DATABASES = {"default": _database(DATABASE_URL)}
 REDIS_DATA_URL = _redis(1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Vendors
+# Push, by vendor (docs/vendors.md); without the first setting of a vendor he is not there
 FCM_ENDPOINT = _text("FCM_ENDPOINT", "https://fcm.googleapis.com")
 FCM_CA_FILE = _text("FCM_CA_FILE") or None
-FCM_RATE_PER_S = _number("FCM_RATE_PER_S", 10_000)  # Google's default quota: 600,000 a minute
+FCM_RATE_PER_S = _rate("FCM_RATE_PER_S", 10_000)  # Google's default quota: 600,000 a minute
 FIREBASE_CREDENTIALS = _text("FIREBASE_CREDENTIALS") or None
+HUAWEI_APP_ID, HUAWEI_APP_SECRET = _together("HUAWEI_APP_ID", "HUAWEI_APP_SECRET")
+HUAWEI_CATEGORY = _text("HUAWEI_CATEGORY", "WORK")
+HUAWEI_ENDPOINT = _https("HUAWEI_ENDPOINT", "https://push-api.cloud.huawei.com")
+HUAWEI_AUTH_ENDPOINT = _https("HUAWEI_AUTH_ENDPOINT", "https://oauth-login.cloud.huawei.com")
+HUAWEI_CA_FILE = _text("HUAWEI_CA_FILE") or None
+HUAWEI_RATE_PER_S = _rate("HUAWEI_RATE_PER_S", 1000)
+APNS_KEY_FILE, APNS_KEY_ID, APNS_TEAM_ID, APNS_TOPIC = _together(
+    "APNS_KEY_FILE", "APNS_KEY_ID", "APNS_TEAM_ID", "APNS_TOPIC"
+)
+APNS_CRITICAL = _flag("APNS_CRITICAL")  # Apple has granted the app its entitlement
+APNS_ENDPOINT = _https("APNS_ENDPOINT", "https://api.push.apple.com")
+APNS_CA_FILE = _text("APNS_CA_FILE") or None
+APNS_RATE_PER_S = _rate("APNS_RATE_PER_S", 5000)
+JPUSH_APP_KEY, JPUSH_MASTER_SECRET = _together("JPUSH_APP_KEY", "JPUSH_MASTER_SECRET")
+JPUSH_CHANNELS = _pairs("JPUSH_CHANNELS")  # granted by phone makers: xiaomi=134567,oppo=WORK
+JPUSH_APNS_SANDBOX = _flag("JPUSH_APNS_SANDBOX")
+JPUSH_ENDPOINT = _https("JPUSH_ENDPOINT", "https://api.jpush.cn")
+JPUSH_CA_FILE = _text("JPUSH_CA_FILE") or None
+JPUSH_REQUESTS_PER_MINUTE = _rate("JPUSH_REQUESTS_PER_MINUTE", 540)  # of 600; each carries up to 500 pushes
 
 # Gateways for text messages and calls (docs/telephony.md); unset: the channel is not there
 SMS_ENDPOINT, VOICE_ENDPOINT = _text("SMS_ENDPOINT"), _text("VOICE_ENDPOINT")
@@ -121,6 +167,19 @@ SMS_SECRET, VOICE_SECRET = _text("SMS_SECRET"), _text("VOICE_SECRET")  # signs b
 SMS_CA_FILE, VOICE_CA_FILE = _text("SMS_CA_FILE") or None, _text("VOICE_CA_FILE") or None
 SMS_CALLBACK_URL, VOICE_CALLBACK_URL = _text("SMS_CALLBACK_URL"), _text("VOICE_CALLBACK_URL")
 SMS_RATE_PER_S, VOICE_RATE_PER_S = _gateway("SMS", 50), _gateway("VOICE", 10)
+
+# A short message service centre spoken to directly (SMPP 3.4): it then carries the text messages, not SMS_ENDPOINT
+SMPP_HOST, SMPP_SYSTEM_ID, SMPP_PASSWORD, SMPP_SOURCE = _together(
+    "SMPP_HOST", "SMPP_SYSTEM_ID", "SMPP_PASSWORD", "SMPP_SOURCE"
+)
+SMPP_PORT = _rate("SMPP_PORT", 2775)
+SMPP_STANDIN = _flag("SMPP_STANDIN")  # invented people may be written to
+if len(SMPP_SYSTEM_ID) > 15 or len(SMPP_PASSWORD) > 8:
+    _faults.append("SMPP_SYSTEM_ID has at most 15 characters, SMPP_PASSWORD at most 8 (SMPP 3.4).")
+if SMPP_HOST and SMPP_HOST not in LOOPBACK and not _flag("SMPP_PRIVATE_LINE"):
+    _faults.append(
+        "SMPP has no encryption: let SMPP_HOST be a tunnel's end on this machine, or say SMPP_PRIVATE_LINE=1."
+    )
 
 # CAP: who we are among alerting units (6 digits of region, 3 of agency, 3 of unit, 2 of extension), and our signature
 CAP_UNIT = _text("CAP_UNIT", "44030099900000")

@@ -25,7 +25,7 @@ from hazards import feedback, reminders
 from hydrology import ingest, live, storage
 from hydrology.feeds import questions, telegrams
 from hydrology.sources import polls
-from notifications import delivery, dispatch, drills, nights, reports, telephony
+from notifications import centre, delivery, dispatch, drills, nights, reports, telephony
 from officers import auth
 
 
@@ -75,6 +75,7 @@ def send_deliveries() -> None:
 
 @shared_task(name="delivery.telephone")
 def telephone() -> None:
+    centre.keep_bound(clock=clock.now)
     telephony.send_due(clock=clock.now)
 
 

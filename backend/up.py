@@ -4,8 +4,8 @@ Owns: which processes run, in which order they start and stop, and the environme
 Does not own: how children are kept (backend/crew.py), the embedded servers (backend/embedded.py).
 Standard library only: Django reads its settings in the children, after the servers are up.
 
-From the environment: PORT (8000), REPLAY=0 (no storm), OFFICERS=0 (nobody answers), RUN_DIR (.run), and
-everything settings.py reads.
+From the environment: PORT (8000), REPLAY=0 (no storm), OFFICERS=0 (nobody answers), FCM_ONLY=1 (a new city's phones are
+all of one vendor), RUN_DIR (.run), and everything settings.py reads.
 """
 
 import contextlib
@@ -31,6 +31,7 @@ MANAGE = sys.executable, "manage.py"
 HOST = "127.0.0.1"
 PORT_PATIENCE_S = 5.0  # a killed run needs a moment to let go of its port
 PHONES_WITHIN_S, WEB_WITHIN_S = 60.0, 180.0
+REAL_VENDORS = {"FIREBASE_CREDENTIALS", "HUAWEI_APP_ID", "APNS_KEY_FILE", "JPUSH_APP_KEY"}
 WORKERS = {
     "urgent": 6,  # two senders of pushes, one a channel of text messages and calls, and room for the ladder
     "ingest": 2,
@@ -122,18 +123,23 @@ def child_environment(port: int) -> dict[str, str]:
 
 
 def start_phones(crew: Crew) -> None:
-    """The stand-in for Google and the officers' phones; it needs no database and comes up meanwhile."""
+    """The stand-ins for the vendors and the officers' phones; they need no database and come up meanwhile."""
     PHONES_READY.unlink(missing_ok=True)
     # a port of our choice, so that one that was killed comes back where the senders look for it
     crew.keep("phones", *MANAGE, "phones", "--port", str(_any_free_port()), "--dir", str(PHONES_READY.parent))
 
 
 def meet_phones(crew: Crew) -> None:
-    """Waits for the stand-in and tells those who start from now on where it is."""
+    """Waits for the stand-ins and tells those who start from now on where they are."""
     crew.until(PHONES_READY.exists, within_s=PHONES_WITHIN_S, what="The phones' stand-in")
     found = json.loads(PHONES_READY.read_text())
-    crew.env["FCM_ENDPOINT"], crew.env["FCM_CA_FILE"] = found["endpoint"], found["ca_file"]
+    for vendor in ("FCM", "HUAWEI", "HUAWEI_AUTH", "APNS", "JPUSH"):
+        crew.env[f"{vendor}_ENDPOINT"], crew.env[f"{vendor}_CA_FILE"] = found["endpoint"], found["ca_file"]
     crew.env["FIREBASE_CREDENTIALS"] = found["credentials"]
+    crew.env["HUAWEI_APP_ID"] = crew.env["JPUSH_APP_KEY"] = found["app"]
+    crew.env["HUAWEI_APP_SECRET"] = crew.env["JPUSH_MASTER_SECRET"] = found["secret"]
+    crew.env |= {f"APNS_{name.upper()}": value for name, value in found["apns"].items()}
+    crew.env["APNS_CRITICAL"] = "1"
 
 
 def start_lines(crew: Crew, port: int) -> None:
@@ -189,13 +195,14 @@ def welcome(crew: Crew, port: int, began_s: float) -> None:
 def live(crew: Crew, port: int) -> None:
     """From the schema to the storm, then on until a signal: always ends in Stopped or RuntimeError."""
     began_s = time.monotonic()
-    real_phones = "FIREBASE_CREDENTIALS" in crew.env
+    real_phones = bool(REAL_VENDORS & crew.env.keys())
     if not real_phones:
         start_phones(crew)
     if not {"SMS_ENDPOINT", "VOICE_ENDPOINT"} & crew.env.keys():
         start_lines(crew, port)
     crew.run("migrate", *MANAGE, "migrate", "--verbosity", "0")
-    crew.run("city", *MANAGE, "democity")
+    mixed = [] if real_phones or os.environ.get("FCM_ONLY") == "1" else ["--mixed"]
+    crew.run("city", *MANAGE, "democity", *mixed)
     if not real_phones:
         meet_phones(crew)
     start_product(crew, port)

@@ -2,7 +2,8 @@
 
 Owns the proof: for each street, reservoir, river, tide post and hazard point the people of the right duty, their
 deputies, whether one of them has a live device and whether one of them has lately tapped a message. Reads posts,
-devices and the ledger in one query; leaves nothing. A fault is named, never averaged away.
+devices and the ledger in one query; leaves nothing. A fault is named, never averaged away: who has no phone that could
+be rung stands on a list of his own (`dark`), with the reason, even where others cover his place.
 """
 
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ from officers.models import Duty
 
 TAPPED_WITHIN_DAYS: Final = 30
 KIND_WORDS: Final = {"street": "street", **KINDS, StationKind.HAZARD: "hazard"}
+DARK: Final = ("never", "no_token", "retired")
+DARK_AT_MOST: Final = 300
 FAULTS: Final = ("no_responder", "no_deputy", "no_live_device", "no_recent_tap")
 
 
@@ -48,6 +51,21 @@ def coverage(paths: Iterable[str], now: datetime, *, days: int = TAPPED_WITHIN_D
         "faulty": sum(bool(item["faults"]) for item in items),
         "items": items,
     }
+
+
+def dark(paths: Iterable[str], now: datetime, *, limit: int = DARK_AT_MOST) -> dict[str, Any]:
+    """`{total, people}` with a post in force below the paths and no live device; the newest losses first.
+
+    A person: officer, name, masked_phone, duty, region, region_name, reason (never, no_token, retired), detail, since.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_DARK, {"now": now, "paths": [f"{path}%" for path in paths], "limit": limit})
+        rows = cursor.fetchall()
+    names = ("officer", "name", "masked_phone", "duty", "region", "region_name", "reason", "detail", "since")
+    people = [dict(zip(names, row[:-1], strict=True)) for row in rows]
+    for person in people:
+        person["since"] = iso(person["since"])
+    return {"total": rows[0][-1] if rows else 0, "people": people}
 
 
 def _item(
@@ -116,4 +134,28 @@ SELECT p.kind, p.code, p.name, p.region,
        max(t.at)
 FROM people p LEFT JOIN tapped t ON t.officer_id = p.officer_id
 GROUP BY p.kind, p.code, p.name, p.region
+"""
+
+_DARK = """
+WITH dark AS MATERIALIZED (
+    SELECT DISTINCT ON (p.officer_id) p.officer_id, p.duty, p.region_id
+    FROM officers_post p JOIN hydrology_region r ON r.code = p.region_id
+    WHERE p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s) AND r.path LIKE ANY(%(paths)s)
+      AND NOT EXISTS (
+          SELECT 1 FROM officers_device v
+          WHERE v.officer_id = p.officer_id AND v.retired_at IS NULL AND v.token <> '')
+    ORDER BY p.officer_id, length(r.path) DESC, p.id
+)
+SELECT o.id, o.name, o.masked_phone, d.duty, d.region_id, r.name,
+       CASE WHEN last.id IS NULL THEN 'never' WHEN last.retired_at IS NULL THEN 'no_token' ELSE 'retired' END,
+       coalesce(last.retired_reason, ''), coalesce(last.retired_at, last.registered_at), count(*) OVER ()
+FROM dark d
+JOIN officers_officer o ON o.id = d.officer_id AND o.is_active
+JOIN hydrology_region r ON r.code = d.region_id
+LEFT JOIN LATERAL (
+    SELECT * FROM officers_device v WHERE v.officer_id = d.officer_id
+    ORDER BY v.retired_at DESC NULLS FIRST, v.id DESC LIMIT 1
+) last ON true
+ORDER BY last.retired_at DESC NULLS LAST, r.path, o.id
+LIMIT %(limit)s
 """

@@ -1,8 +1,9 @@
-"""From the ledger to the vendor and back: claim a chunk, send it, write what became of it.
+"""From the ledger to the vendors and back: claim a chunk, send it, write what became of it.
 
 Owns Delivery between PENDING and SENT / FAILED_*. A claim is a lease: SENDING until due_at, then anybody's. The
 network is never inside a transaction. Results go in by one UPDATE … FROM unnest a chunk, fenced by the attempt
-number, so a sender that lost its lease cannot overwrite its successor. Woken by nudges and a 2 s sweep.
+number, so a sender that lost its lease cannot overwrite its successor. A person's phones are rung each through its own
+vendor; whom no vendor that works can reach gets a text message if the matter is grave. Woken by nudges and a 2 s sweep.
 """
 
 import logging
@@ -11,19 +12,29 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import partial
+from typing import NamedTuple
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from foundation.nudge import nudge
 from foundation.wire import hint
+from notifications import health, providers
 from notifications.dispatch import SENDERS
-from notifications.models import Dispatch, Lane, State
-from notifications.transports.base import Message, Outcome, OutcomeKind, Push, Stream, Transport
-from notifications.transports.fcm import FcmTransport
+from notifications.health import Tally
+from notifications.models import DEAD_TOKEN, NO_DEVICE, Dispatch, Lane, State
+from notifications.transports.base import (
+    LOCK_SCREEN_COLUMNS,
+    Message,
+    Outcome,
+    OutcomeKind,
+    Push,
+    Stream,
+    cut,
+)
 from officers.devices import retire_tokens
 
 log = logging.getLogger(__name__)
@@ -32,11 +43,11 @@ CHUNK = 1000
 LEASE = timedelta(seconds=30)  # longer than any send of one chunk with its time-outs
 SHIFT_S = 20.0  # a task hands over to the next after this long
 BACKOFF_S = (2.0, 4.0, 8.0, 15.0, 30.0)
-UNCONFIGURED_S = 30.0
 SETTLE_AGAIN_S = 0.5
 LOOK_S = 0.5  # between two looks for new work while stragglers are out
 LANDING_S, SETTLE_S = 0.05, 0.25  # patience for answers; how long an answer may wait for its ledger row
-PUSH_CHARS = 50
+GLANCE_S = 0.005
+HELD_SPREAD_S = 2.0
 
 _turns = threading.BoundedSemaphore(SENDERS)  # senders a process; the pool's other threads stay free
 
@@ -59,13 +70,13 @@ SELECT t.id, t.dispatch_id, CASE WHEN t.quiet THEN t.id ELSE coalesce(t.root_id,
            SELECT b.thread FROM notifications_delivery r
            JOIN notifications_dispatch s ON s.id = r.dispatch_id JOIN alerts_bulletin b ON b.id = s.bulletin_id
            WHERE r.id = t.root_id) END,
-       t.attempts, t.accepted_devices, o.language, s.expires_at <= %(now)s, v.id, v.token
+       t.attempts, t.accepted_devices, o.language, s.expires_at <= %(now)s,
+       v.id, v.provider, v.token
 FROM taken t
 JOIN officers_officer o ON o.id = t.officer_id
 JOIN notifications_dispatch s ON s.id = t.dispatch_id
 LEFT JOIN LATERAL (SELECT * FROM officers_device WHERE officer_id = t.officer_id OFFSET 0) v
-    ON s.expires_at > %(now)s AND v.retired_at IS NULL AND v.provider = 'fcm' AND v.token <> ''
-    AND NOT v.id = ANY(t.accepted_devices)
+    ON s.expires_at > %(now)s AND v.retired_at IS NULL AND v.token <> '' AND NOT v.id = ANY(t.accepted_devices)
 ORDER BY t.id, v.id
 """  # OFFSET 0: by the officer's index, always. Right after an import the planner knows no better than to compare
 # every delivery with every device: 9 s a claim instead of 15 ms, measured with the first order to 45,000.
@@ -84,11 +95,26 @@ WHERE d.id = r.id AND d.attempts = r.attempt AND d.state = 'sending'
 """
 
 
+_REROUTE = """
+UPDATE notifications_delivery d
+SET transport = 'sms', state = 'pending', due_at = %(now)s, reason = '', rerouted = r.why
+FROM unnest(%(id)s::bigint[], %(attempt)s::int[], %(why)s::text[]) AS r(id, attempt, why)
+WHERE d.id = r.id AND d.attempts = r.attempt AND d.state = 'sending'
+"""
+
+
+class Handset(NamedTuple):
+    """By what a device is reached."""
+
+    provider: str
+    token: str
+
+
 @dataclass(slots=True)
 class Claim:
     """One claimed delivery: its attempt, the devices still to be tried and those settled before.
 
-    `tag`: the thread of what a quiet one renews, else empty.
+    `tag`: the thread of what a quiet one renews, else empty. `held`: why some device is not tried now, and for how long.
     """
 
     id: int
@@ -100,20 +126,9 @@ class Claim:
     accepted: list[int]
     language: str
     expired: bool  # too late: without devices to try
-    devices: dict[int, str] = field(default_factory=dict)
-
-
-@cache
-def _transport() -> Transport | None:
-    """This process's FCM; None when it has no credentials (then deliveries wait, visibly)."""
-    if settings.FIREBASE_CREDENTIALS is None:
-        return None
-    return FcmTransport(
-        endpoint=settings.FCM_ENDPOINT,
-        ca_file=settings.FCM_CA_FILE,
-        credentials_file=settings.FIREBASE_CREDENTIALS,
-        rate_per_s=settings.FCM_RATE_PER_S,
-    )
+    devices: dict[int, Handset] = field(default_factory=dict)
+    held: tuple[str, float] | None = None
+    grave: bool = False  # worth a text message
 
 
 def send_due(*, clock: Callable[[], datetime]) -> int:
@@ -121,15 +136,8 @@ def send_due(*, clock: Callable[[], datetime]) -> int:
     if not _turns.acquire(blocking=False):
         return 0
     try:
-        transport = _transport()
-        if transport is not None:
-            with closing(transport.stream()) as stream:
-                return _Shift(stream, clock).work()
-        tried = 0
-        while claims := claim(clock()):
-            though_restarted(partial(settle, claims, {}), clock, len(claims))
-            tried += len(claims)
-        return tried
+        with ExitStack() as closing:
+            return _Shift(clock, closing).work()
     finally:
         _turns.release()
 
@@ -143,15 +151,25 @@ class _Out:
     outcomes: dict[tuple[int, int], Outcome] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Line:
+    """One provider's pushes of this shift; the stream numbers them as they are added."""
+
+    stream: Stream
+    number: int = 0
+    places: dict[int, tuple[_Out, int]] = field(default_factory=dict)  # push number -> delivery, device
+    pushes: list[Push] = field(default_factory=list)  # of the chunk being taken on
+
+
 class _Shift:
     """One sender's turn: the next chunk is claimed while stragglers of the former are still out, so that a vendor
     who leaves one push in two hundred unanswered does not stop the other hundred and ninety-nine for a time-out.
     """
 
-    def __init__(self, stream: Stream, clock: Callable[[], datetime]) -> None:
-        self._stream, self._clock = stream, clock
-        self._tried = self._number = 0
-        self._place: dict[int, tuple[_Out, int]] = {}  # push number -> delivery, device
+    def __init__(self, clock: Callable[[], datetime], closing: ExitStack) -> None:
+        self._clock, self._closing = clock, closing
+        self._lines: dict[str, _Line] = {}
+        self._tried = 0
         self._done: list[_Out] = []
         self._settled_s = time.monotonic()
 
@@ -160,13 +178,13 @@ class _Shift:
         until_s, look_s = time.monotonic() + SHIFT_S, 0.0
         while True:
             at_s, claims = time.monotonic(), []
-            idle = not self._stream.waiting or (self._stream.waiting < CHUNK // 2 and at_s >= look_s)
+            waiting = self._waiting()
+            idle = not waiting or (waiting < CHUNK // 2 and at_s >= look_s)
             if idle and at_s < until_s:
                 claims = self._take_on()
                 look_s = at_s if len(claims) == CHUNK else at_s + LOOK_S
-            if self._stream.waiting:
-                for number, outcome in self._stream.landed(LANDING_S).items():
-                    self._note(number, outcome)
+            if self._waiting():
+                self._land()
                 if len(self._done) >= CHUNK // 2 or time.monotonic() - self._settled_s > SETTLE_S:
                     self._settle()
             else:
@@ -174,37 +192,64 @@ class _Shift:
                 if not claims:
                     return self._tried
 
+    def _waiting(self) -> int:
+        return sum(line.stream.waiting for line in self._lines.values())
+
+    def _land(self) -> None:
+        """A slow vendor is waited for no longer than a look when others have pushes out too."""
+        busy = [line for line in self._lines.values() if line.stream.waiting]
+        for line in busy:
+            for number, outcome in line.stream.landed(LANDING_S if len(busy) == 1 else GLANCE_S).items():
+                out, device = line.places.pop(number)
+                out.outcomes[out.claim.id, device] = outcome
+                out.left -= 1
+                if not out.left:
+                    self._done.append(out)
+
     def _take_on(self) -> list[Claim]:
         """Claim and put on the wire. While pushes are out, a database that is away must not make us drop them."""
         try:
             claims = claim(self._clock())
             messages = _messages({one.dispatch for one in claims}) if claims else {}
+            routes = providers.Routes(self._clock()) if claims else None
         except (OperationalError, InterfaceError) as error:
-            if not self._stream.waiting and not self._done:
+            if not self._waiting() and not self._done:
                 raise
             log.warning("delivery.claim_later error=%s", type(error).__name__)
             connection.close()
             return []
-        pushes = []
         for one in claims:
-            out = _Out(one, len(one.devices))
-            for device, token in one.devices.items():
-                self._place[self._number + len(pushes)] = out, device
-                message = messages[one.dispatch, one.language, one.quiet]
-                pushes.append(Push(one.id, token, message, one.message_id, one.tag or message.thread))
-            if not one.devices:
-                self._done.append(out)
-        self._stream.add(pushes, self._clock())
-        self._number += len(pushes)
+            assert routes is not None
+            message = messages[one.dispatch, one.language, one.quiet]
+            one.grave = (message.asks or message.critical) and not one.quiet
+            self._address(one, message, routes)
+        for line in self._lines.values():
+            line.stream.add(line.pushes, self._clock())
+            line.number += len(line.pushes)
+            line.pushes.clear()
         self._tried += len(claims)
         return claims
 
-    def _note(self, number: int, outcome: Outcome) -> None:
-        out, device = self._place.pop(number)
-        out.outcomes[out.claim.id, device] = outcome
-        out.left -= 1
+    def _address(self, one: Claim, message: Message, routes: providers.Routes) -> None:
+        """Each of his devices by its own provider; what may not be tried now is held."""
+        out = _Out(one, 0)
+        for device, (provider, token) in one.devices.items():
+            hindrance = routes.hindrance(provider)
+            if hindrance:
+                one.held = hindrance
+                continue
+            line = self._lines.get(provider) or self._open(provider)
+            line.places[line.number + len(line.pushes)] = out, device
+            line.pushes.append(Push(one.id, token, message, one.message_id, one.tag or message.thread))
+            out.left += 1
         if not out.left:
             self._done.append(out)
+
+    def _open(self, provider: str) -> _Line:
+        stream = providers.transports()[provider].stream()
+        self._closing.callback(stream.close)
+        line = self._lines[provider] = _Line(stream)
+        return line
 
     def _settle(self) -> None:
         """Write those whose devices have all answered."""
@@ -221,10 +266,10 @@ def claim(now: datetime) -> list[Claim]:
     claims: dict[int, Claim] = {}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CLAIM, {"now": now, "lease": now + LEASE, "chunk": CHUNK})
-        for id_, dispatch, known_as, quiet, tag, *rest, device, token in cursor:
+        for id_, dispatch, known_as, quiet, tag, *rest, device, provider, token in cursor:
             mine = claims.setdefault(id_, Claim(id_, dispatch, str(known_as), quiet, tag or "", *rest))
             if device is not None:
-                mine.devices[device] = token
+                mine.devices[device] = Handset(provider, token)
     return list(claims.values())
 
 
@@ -242,13 +287,14 @@ def _messages(dispatches: set[int]) -> dict[tuple[int, str, bool], Message]:
             message = Message(
                 id=str(bulletin.pk),
                 title=title,
-                body=f"{lead}{push}"[:PUSH_CHARS] if language == "zh" else f"{lead}{push}"[: 2 * PUSH_CHARS],
+                body=cut(f"{lead}{push}", LOCK_SCREEN_COLUMNS),
                 level=bulletin.level,
                 kind=bulletin.kind,
                 ref=bulletin.ref,
                 drill=dispatch.drill,
                 expires_at=dispatch.expires_at,
                 critical=bulletin.urgency >= 3,
+                asks=bulletin.requires in ("confirm", "report"),
                 thread=bulletin.thread,
                 data={"requires": bulletin.requires, "errand": dispatch.errand},
             )
@@ -273,56 +319,89 @@ def though_restarted(settle: Callable[[datetime], None], clock: Callable[[], dat
 
 def settle(claims: list[Claim], outcomes: dict[tuple[int, int], Outcome], now: datetime) -> None:
     """Write what became of the chunk, retire dead tokens, tell the boards."""
-    configured = bool(outcomes) or _transport() is not None
-    verdicts, dead = [], defaultdict[str, list[str]](list)
+    verdicts, reroutes, dead = [], [], defaultdict[tuple[str, str], list[str]](list)
+    tallies: dict[str, Tally] = {}
+    texts = any(one.held and one.grave for one in claims) and providers.text_messages(now)
     for one in claims:
         by_device = {
             device: outcomes[one.id, device] for device in one.devices if (one.id, device) in outcomes
         }
         for device, outcome in by_device.items():
+            provider, token = one.devices[device]
+            health.count(tallies.setdefault(provider, Tally()), outcome)
             if outcome.kind is OutcomeKind.DEAD_TOKEN:
-                dead[outcome.reason].append(one.devices[device])
-        verdicts.append(_verdict(one, by_device, configured, now))
+                dead[provider, outcome.reason].append(token)
+        verdict = _verdict(one, by_device, now)
+        if texts and one.grave and one.held and verdict["reason"] == one.held[0]:
+            reroutes.append(one)
+        else:
+            verdicts.append(verdict)
+    doubted = health.note(tallies, now)
     with transaction.atomic():
         write(verdicts)
-        for reason, tokens in dead.items():
-            retire_tokens("fcm", tokens, reason, now)
+        _reroute(reroutes, now)
+        for (provider, reason), tokens in dead.items():
+            if provider not in doubted:
+                retire_tokens(provider, tokens, reason, now)
     for dispatch in {one.dispatch for one in claims}:
         hint("board", dispatch=dispatch)
     sent = sum(verdict["state"] == State.SENT for verdict in verdicts)
-    retired = sum(map(len, dead.values()))
-    log.info("delivery.settled n=%s sent=%s dead=%s", len(claims), sent, retired)
+    called_dead = sum(map(len, dead.values()))
+    log.info(
+        "delivery.settled n=%s sent=%s dead=%s rerouted=%s", len(claims), sent, called_dead, len(reroutes)
+    )
+
+
+def _reroute(claims: list[Claim], now: datetime) -> None:
+    """None of his phones can be pushed to at the moment: by text message instead."""
+    if not claims:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _REROUTE,
+            {
+                "now": now,
+                "id": [one.id for one in claims],
+                "attempt": [one.attempt for one in claims],
+                "why": [one.held[0] if one.held else "" for one in claims],
+            },
+        )
+    nudge("delivery.telephone")
 
 
 def write(verdicts: list[dict[str, object]]) -> None:
     """Set-wise, each fenced by its attempt: columns of _SETTLE by name; `accepted` as a PostgreSQL array's text."""
+    if not verdicts:
+        return
     columns = {name: [verdict[name] for verdict in verdicts] for name in verdicts[0]}
     with connection.cursor() as cursor:
         cursor.execute(_SETTLE, columns)
 
 
-def _verdict(one: Claim, by_device: dict[int, Outcome], configured: bool, now: datetime) -> dict[str, object]:
-    """The delivery's next state from its devices' outcomes: later if any device says later."""
+def _verdict(one: Claim, by_device: dict[int, Outcome], now: datetime) -> dict[str, object]:
+    """The delivery's next state from its devices' outcomes: later if any device says later.
+
+    A device that was held waits for its vendor only as long as no other phone of his has it.
+    """
     accepted = sorted({*one.accepted, *(d for d, o in by_device.items() if o.kind is OutcomeKind.SENT)})
     later = [o for o in by_device.values() if o.kind is OutcomeKind.TEMPORARY]
     refused = [o for o in by_device.values() if o.kind in (OutcomeKind.PERMANENT, OutcomeKind.DEAD_TOKEN)]
     due_at, reason = now, ""
     if one.expired and not accepted:
         state, reason = State.FAILED_PERM, "EXPIRED"
-    elif not configured:
-        state, reason, due_at = (
-            State.FAILED_TEMP,
-            "fcm_not_configured",
-            now + timedelta(seconds=UNCONFIGURED_S),
-        )
     elif later:
         state, reason = State.FAILED_TEMP, later[0].reason
         due_at = now + timedelta(seconds=pause_s(one.attempt, later))
     elif accepted:
         state = State.SENT
+    elif one.held:
+        state, reason = State.FAILED_TEMP, one.held[0]
+        due_at = now + timedelta(seconds=one.held[1] + random.uniform(0, HELD_SPREAD_S))  # noqa: S311
     else:
         state = State.FAILED_PERM
-        reason = refused[0].reason if refused else "no_live_device"
+        reason = refused[0].reason if refused else NO_DEVICE
+        if refused and all(o.kind is OutcomeKind.DEAD_TOKEN for o in refused):
+            reason = f"{DEAD_TOKEN} {reason}"  # his last phone is gone: as good as none
     return {
         "id": one.id,
         "attempt": one.attempt,

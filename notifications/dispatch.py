@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 SEQ_LOCK = 0x5E9_0001  # any constant, used nowhere else
 SENDERS = 2  # tasks started at once: one talks to the database while the other talks to the vendor
 
-PUSH = "fcm"  # the transport of what goes by the app; sms and voice need no device
+PUSH = "fcm"  # the transport of what goes by the app, whichever vendor's; sms and voice need no device
 
 _LIVE = """
 CROSS JOIN LATERAL (SELECT EXISTS (
     SELECT 1 FROM officers_device v
-    WHERE v.officer_id = a.officer_id AND v.retired_at IS NULL AND v.provider = 'fcm' AND v.token <> ''
+    WHERE v.officer_id = a.officer_id AND v.retired_at IS NULL AND v.token <> ''
 ) AS live) device
 """
 # `told`: what he has already of the bulletin's thread, when the bulletin renews it and is no graver. OFFSET 0: by the

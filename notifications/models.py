@@ -2,7 +2,7 @@
 
 Single writers: dispatch.py (Dispatch, Delivery at PENDING), delivery.py (PENDING -> SENT / FAILED_*),
 receipts.py (Receipt, DELIVERED -> OPENED -> CONFIRMED), nights.py (CoverageNight), telephony.py (deliveries by text
-message and call, as delivery.py those by push), reports.py (ProviderReport). `Delivery.id` is the inbox's
+message and call, as delivery.py those by push), reports.py (ProviderReport), health.py (Provider). `Delivery.id` is the inbox's
 `seq`: dispatch.py inserts under one advisory lock, so ids become visible in order and "since seq" misses nothing.
 """
 
@@ -75,6 +75,7 @@ LANE = f"""CASE WHEN b.drill OR b.urgency = 0 THEN {Lane.BULK}
 RANK = {state: rank for rank, state in enumerate(State)}
 UNSENT = (State.PENDING, State.SENDING, State.FAILED_TEMP)
 ANSWERED = (State.OPENED, State.CONFIRMED)
+NO_DEVICE, DEAD_TOKEN = "no_live_device", "dead_token"  # reasons; the vendor's word follows the second
 STOPPED_REASONS = ("drill_paused", "drill_ended")  # of a drill that rests or is over: nobody is told any more
 
 
@@ -108,8 +109,26 @@ class Delivery(models.Model):
         db_index=False,
         help_text="repeat of this one; the id the phone knows",
     )
-    transport = models.CharField(max_length=16, default="fcm", help_text="fcm, sms or voice")
+    transport = models.CharField(
+        max_length=16,
+        default="fcm",
+        help_text="fcm: by the app, through whichever vendor his phones have; sms; voice",
+    )
+    rerouted = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="why it went by text message instead of by app",
+    )
     lane = models.PositiveSmallIntegerField(choices=Lane, default=Lane.PROMPT, db_default=Lane.PROMPT)
+    vendor_id = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="by what name the gateway or the centre knows a text message or a call",
+    )
     quiet = models.BooleanField(
         default=False,
         help_text="renews what he has of the same thread: shown in place, rings nobody, owes no answer of its own",
@@ -138,6 +157,7 @@ class Delivery(models.Model):
                 condition=Q(state__in=["pending", "sending", "failed_temp"]),
                 name="delivery_due_by_lane",
             ),
+            models.Index(fields=["vendor_id"], condition=~Q(vendor_id=""), name="delivery_vendor_id"),
         ]
 
 
@@ -221,3 +241,26 @@ class ProviderReport(models.Model):
                 fields=["provider", "message", "state", "word", "at"], name="provider_report_once"
             )
         ]
+
+
+class ProviderState(models.TextChoices):
+    """What a vendor's row says of him."""
+
+    WELL = "well", "正常"
+    PAUSED = "paused", "暂停"  # he fails; nothing is tried until `until`
+    PROBING = "probing", "试探"  # one sender tries a few; after `until` another may
+
+
+class Provider(models.Model):
+    """One vendor of push, text messages or calls, and how he did in about the last minute (health.py)."""
+
+    name = models.CharField(max_length=16, primary_key=True)
+    state = models.CharField(max_length=16, choices=ProviderState, default=ProviderState.WELL)
+    since = models.DateTimeField(help_text="he is well, or is not, since then")
+    until = models.DateTimeField(null=True, help_text="of a pause or a probe")
+    pause_s = models.FloatField(default=0)
+    sent = models.FloatField(default=0)
+    failed = models.FloatField(default=0)
+    dead = models.FloatField(default=0)
+    counted_at = models.DateTimeField()
+    last_ok_at = models.DateTimeField(null=True)

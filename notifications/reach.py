@@ -17,7 +17,17 @@ from django.db.models.functions import JSONObject
 
 from alerts.models import Requires
 from hydrology.models import Region, path_filter
-from notifications.models import ANSWERED, RANK, UNSENT, Delivery, Errand, Receipt, State
+from notifications.models import (
+    ANSWERED,
+    DEAD_TOKEN,
+    NO_DEVICE,
+    RANK,
+    UNSENT,
+    Delivery,
+    Errand,
+    Receipt,
+    State,
+)
 from officers.models import Post
 
 UNANSWERED_LIMIT = 200
@@ -40,21 +50,27 @@ def _owes_nothing() -> Q:
     return rung | Q(quiet=True) & _answered("root__") & ~Q(root__in=refused)
 
 
+_NO_DEVICE = Q(state=State.FAILED_PERM) & (Q(reason=NO_DEVICE) | Q(reason__startswith=DEAD_TOKEN))
 _STATE = Case(When(quiet=True, then=F("root__state")), default=F("state"), output_field=CharField())
 """Where he stands with what he was rung for."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """People of one area by state; `answered` are first-called, `covered` counts deputies' answers as well."""
+    """People of one area by state; `answered` are first-called, `covered` counts deputies' answers as well.
+
+    `no_device`: of the first-called, who could not be rung for want of a phone that lives.
+    """
 
     states: Counter[str] = field(default_factory=Counter)
+    no_device: int = 0
     answered: int = 0
     covered: int = 0
 
-    def add(self, *, state: str, people: int, answered: int, first: bool) -> None:
+    def add(self, *, state: str, people: int, answered: int, no_device: int, first: bool) -> None:
         self.covered += answered
         if first:
+            self.no_device += no_device
             self.states[state] += people
             self.answered += answered
 
@@ -98,6 +114,7 @@ def reach_of(
     page = _unanswered(lines, after, limit)
     return {
         **figures(whole.states),
+        "no_device": whole.no_device,
         "unanswered_total": whole.states.total() - whole.answered,
         "states": {state.value: whole.states.get(state, 0) for state in State},
         "districts": [{"code": c, "name": names[c], **_row(t)} for c, t in sorted(districts.items())],
@@ -136,7 +153,11 @@ def _tallies(
     grouped = (
         lines.exclude(dispatch__errand=Errand.REPEAT)
         .values(stands=_STATE, errand=F("dispatch__errand"), district=_code_at(2), street=_code_at(3))
-        .annotate(people=Count("id"), answered=Count("id", filter=_owes_nothing()))
+        .annotate(
+            people=Count("id"),
+            answered=Count("id", filter=_owes_nothing()),
+            dark=Count("id", filter=_NO_DEVICE),
+        )
         .order_by()
     )
     for row in grouped:
@@ -150,6 +171,7 @@ def _tallies(
                 state=row["stands"],
                 people=row["people"],
                 answered=row["answered"],
+                no_device=row["dark"],
                 first=row["errand"] == Errand.FIRST,
             )
     return whole, districts, streets
@@ -179,6 +201,7 @@ def _unanswered(lines: QuerySet[Delivery], after: int, limit: int) -> list[dict[
         "region",
         "street",
         "reason",
+        "rerouted",
         "rings",
         stands=_STATE,
         bulletin=F("dispatch__bulletin"),
@@ -195,7 +218,8 @@ def _code_at(depth: int) -> Func:
 
 
 def _row(tally: Tally) -> dict[str, int]:
-    return {**figures(tally.states), "answered": tally.answered, "covered": tally.covered}
+    own = {"answered": tally.answered, "covered": tally.covered, "no_device": tally.no_device}
+    return {**figures(tally.states), **own}
 
 
 def _worst_first(code: str, entry: tuple[str, Tally]) -> tuple[float, str]:

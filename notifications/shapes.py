@@ -7,7 +7,7 @@ from rest_framework import serializers
 from alerts.shapes import LEVEL_CODES, CodeField
 from foundation.clock import SHENZHEN
 from notifications import receipts
-from notifications.coverage import FAULTS
+from notifications.coverage import DARK, FAULTS
 from notifications.models import ReceiptState, State
 
 FORM_CHARS = 20_000
@@ -133,6 +133,7 @@ class DistrictReachOut(CountsOut):
     name = serializers.CharField()
     answered = serializers.IntegerField(help_text="of those first called")
     covered = serializers.IntegerField(help_text="with deputies' answers")
+    no_device = serializers.IntegerField(help_text="of those first called, without a phone that lives")
 
 
 class StreetReachOut(DistrictReachOut):
@@ -156,6 +157,7 @@ class UnansweredOut(serializers.Serializer[object]):
     street = serializers.CharField()
     state = serializers.ChoiceField(choices=State.choices)
     reason = serializers.CharField()
+    rerouted = serializers.CharField(help_text="why it went by text message instead of by app; else empty")
     rings = RingOut(many=True, help_text="what else was tried for him, oldest first")
     bulletin = serializers.IntegerField()
 
@@ -165,6 +167,7 @@ class ReachOut(CountsOut):
     districts = DistrictReachOut(many=True)
     streets = StreetReachOut(many=True, help_text="the smallest share of answers first")
     nobody = StreetReachOut(many=True, help_text="streets where nobody has answered")
+    no_device = serializers.IntegerField()
     unanswered_total = serializers.IntegerField()
     unanswered = UnansweredOut(many=True)
     next = serializers.IntegerField(allow_null=True)
@@ -242,9 +245,29 @@ class ProbesOut(serializers.Serializer[object]):
     items = ProbeOut(many=True, help_text="the newest first, with the caller's people")
 
 
+class DarkPersonOut(serializers.Serializer[object]):
+    officer = serializers.IntegerField()
+    name = serializers.CharField()
+    masked_phone = serializers.CharField()
+    duty = serializers.CharField()
+    region = serializers.CharField()
+    region_name = serializers.CharField()
+    reason = serializers.ChoiceField(
+        choices=DARK, help_text="never had a phone, brought no token, or it was retired"
+    )
+    detail = serializers.CharField(help_text="why the last phone was retired, in the vendor's word")
+    since = serializers.DateTimeField(allow_null=True)
+
+
+class DarkOut(serializers.Serializer[object]):
+    total = serializers.IntegerField()
+    people = DarkPersonOut(many=True, help_text="at most 300, the newest losses first")
+
+
 class CoverageOut(serializers.Serializer[object]):
     as_of = serializers.DateTimeField()
     days = serializers.IntegerField(help_text="how recent a tap must be")
     places = serializers.IntegerField()
     faulty = serializers.IntegerField()
     items = CoverageItem(many=True, help_text="the worst first")
+    dark = DarkOut(help_text="people with a post and no phone that could be rung")

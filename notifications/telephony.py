@@ -23,11 +23,14 @@ from django.db import connection, transaction
 from foundation.gateway import LINES, Account, account, gateway
 from foundation.seals import BrokenSeal, keyed_digest
 from foundation.wire import hint
-from notifications.delivery import UNCONFIGURED_S, pause_s, though_restarted, write
+from notifications import health
+from notifications.delivery import pause_s, though_restarted, write
+from notifications.health import Tally
 from notifications.models import Dispatch, State
-from notifications.transports import sms, voice
-from notifications.transports.base import Message, Outcome, OutcomeKind, Push, Stream
-from notifications.transports.gateway import GatewayTransport
+from notifications.providers import UNCONFIGURED_S
+from notifications.transports import smpp, sms, voice
+from notifications.transports.base import Message, Outcome, OutcomeKind, Push, Stream, Transport
+from notifications.transports.smpp import Centre
 from officers import roster
 
 log = logging.getLogger(__name__)
@@ -83,6 +86,13 @@ RETURNING d.dispatch_id
 """
 
 
+_NAMED = """
+UPDATE notifications_delivery d SET vendor_id = r.name
+FROM unnest(%(id)s::bigint[], %(attempt)s::int[], %(name)s::text[]) AS r(id, attempt, name)
+WHERE d.id = r.id AND d.attempts = r.attempt
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One claimed delivery: its attempt and, sealed, the number to reach; `why` speaks against sending it."""
@@ -95,9 +105,28 @@ class Claim:
     why: str
 
 
+def centre() -> Centre | None:
+    """The short message service centre of the settings; it then carries the text messages, not the gateway."""
+    if not settings.SMPP_HOST:
+        return None
+    return Centre(
+        settings.SMPP_HOST,
+        settings.SMPP_PORT,
+        settings.SMPP_SYSTEM_ID,
+        settings.SMPP_PASSWORD,
+        settings.SMPP_SOURCE,
+        settings.SMPP_STANDIN,
+    )
+
+
+def _there(channel: str) -> Account | Centre | None:
+    """Through whom the channel goes."""
+    return (centre() if channel == "sms" else None) or account(channel)
+
+
 def configured() -> frozenset[str]:
-    """The channels that have a gateway: "sms", "voice", both or none."""
-    return frozenset(channel for channel in CHANNELS if account(channel))
+    """The channels that are there: "sms", "voice", both or none."""
+    return frozenset(channel for channel in CHANNELS if _there(channel))
 
 
 def message_id(channel: str, delivery: int) -> str:
@@ -114,8 +143,12 @@ def delivery_of(channel: str, named: str) -> int | None:
 
 
 @cache
-def _transport(channel: str, there: Account, rate_per_s: float) -> GatewayTransport:
-    """This process's lines to that gateway."""
+def _transport(channel: str, there: Account | Centre, rate_per_s: float) -> Transport:
+    """This process's lines to that gateway, or its session with that centre (notifications/centre.py keeps it)."""
+    if isinstance(there, Centre):
+        bound = smpp.session(there)
+        assert bound is not None, "centre.keep_bound comes first"
+        return smpp.SmppTransport(bound, there.source, rate_per_s=rate_per_s)
     return {"sms": sms, "voice": voice}[channel].transport(gateway(there), rate_per_s)
 
 
@@ -136,7 +169,7 @@ class _Shift:
 
     def __init__(self, channel: str, clock: Callable[[], datetime]) -> None:
         self._channel, self._clock = channel, clock
-        self._there, self._rate_per_s = account(channel), getattr(settings, f"{channel.upper()}_RATE_PER_S")
+        self._there, self._rate_per_s = _there(channel), getattr(settings, f"{channel.upper()}_RATE_PER_S")
         self._out: dict[int, Claim] = {}  # by number in the stream
         self._number = self._tried = self._refused = 0
         self._done: list[tuple[Claim, Outcome | None]] = []
@@ -197,7 +230,7 @@ class _Shift:
 
     def _away(self, one: Claim) -> Outcome:
         reason = f"{self._channel}_not_configured"
-        return Outcome(one.id, OutcomeKind.TEMPORARY, reason, retry_after_s=UNCONFIGURED_S)
+        return Outcome(one.id, OutcomeKind.TEMPORARY, reason, retry_after_s=UNCONFIGURED_S, ours=True)
 
     def _settle(self) -> None:
         """Write what has landed."""
@@ -245,14 +278,30 @@ def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
 
 def settle(channel: str, done: list[tuple[Claim, Outcome | None]], now: datetime) -> None:
     """Write what became of the claimed, tell the boards. Without an outcome nothing was tried; `why` says why."""
-    verdicts = [_verdict(one, outcome, now) for one, outcome in done]
+    verdicts, tally = [_verdict(one, outcome, now) for one, outcome in done], Tally()
+    for _, outcome in done:
+        if outcome is not None:
+            health.count(tally, outcome)
+    health.note({channel: tally}, now)
     with transaction.atomic():
         write(verdicts)
+        _name([(one, outcome.vendor_id) for one, outcome in done if outcome and outcome.vendor_id])
     for dispatch in {one.dispatch for one, _ in done}:
         hint("board", dispatch=dispatch)
     sent = sum(verdict["state"] == State.SENT for verdict in verdicts)
     unsealed = sum(not one.why for one, _ in done)
     log.info("telephony.settled channel=%s n=%s unsealed=%s sent=%s", channel, len(done), unsealed, sent)
+
+
+def _name(taken: list[tuple[Claim, str]]) -> None:
+    """Keep by what name the gateway or the centre knows each: its receipts speak of that."""
+    with connection.cursor() as cursor:
+        names = {
+            "id": [one.id for one, _ in taken],
+            "attempt": [one.attempt for one, _ in taken],
+            "name": [name for _, name in taken],
+        }
+        cursor.execute(_NAMED, names)
 
 
 def _verdict(one: Claim, outcome: Outcome | None, now: datetime) -> dict[str, object]:

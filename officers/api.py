@@ -16,9 +16,7 @@ from rest_framework.views import APIView
 from foundation import clock
 from officers import auth, codes, devices, directory
 from officers.devices import DeviceClaim
-from officers.models import Duty, Officer, Platform, Post, Rank
-
-PROVIDER = r"^[a-z][a-z0-9_]{0,15}$"
+from officers.models import Duty, Officer, Platform, Post, PushVendor, Rank
 
 
 class BearerScheme(OpenApiAuthenticationExtension):
@@ -43,7 +41,7 @@ class CodeRequestSerializer(serializers.Serializer[object]):
 
 
 class PushSerializer(serializers.Serializer[object]):
-    provider = serializers.RegexField(PROVIDER, help_text="fcm, …")
+    provider = serializers.ChoiceField(choices=PushVendor.choices)
     token = serializers.CharField(max_length=512)
 
 

@@ -104,6 +104,15 @@ class Platform(models.TextChoices):
     WEB = "web"
 
 
+class PushVendor(models.TextChoices):
+    """Through whom a phone is rung; each has its file in notifications/transports."""
+
+    FCM = "fcm", "Firebase"
+    HUAWEI = "huawei", "华为推送"
+    APNS = "apns", "苹果推送"
+    JPUSH = "jpush", "极光推送"
+
+
 class DeviceQuerySet(models.QuerySet["Device"]):
     def holding(self, provider: str, token: str) -> Self:
         """The live device with this push token; an empty token is held by none."""

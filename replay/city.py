@@ -8,7 +8,7 @@ front-line cells (网格), stations, limits, names and numbers are made up.
 import csv
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -53,6 +53,18 @@ ENGINEERS = {Level.CITY: 2}
 KEEPERS = 2  # flood officers of the street who answer for each reservoir and river
 DEPUTY_EVERY = 6  # every sixth flood post is a B post
 SECOND_DEVICE, NO_DEVICE = 0.08, 0.01  # shares of officers
+# whose phones are rung through whom, of every twenty: made up after what the city's people carry
+MIXED = (
+    *("jpush", "huawei", "jpush", "apns", "jpush", "huawei", "jpush", "fcm", "jpush", "huawei"),
+    *("jpush", "apns", "jpush", "huawei", "jpush", "apns", "jpush", "huawei", "apns", "huawei"),
+)
+FCM_ONLY = ("fcm",)
+VENDORS = {  # platform; characters of a token, 0: ours
+    "fcm": (Platform.ANDROID, 0),
+    "jpush": (Platform.ANDROID, 19),
+    "huawei": (Platform.HARMONY, 128),
+    "apns": (Platform.IOS, 64),
+}
 FIRST_PHONE = 19_900_000_000
 CENTRE_LAT, CENTRE_LON = 22.62, 114.06
 SPREAD_DEG = 0.012  # how far a made-up station stands from its street's centre
@@ -71,8 +83,12 @@ class Keys:
     drill_secret: str
 
 
-def build(now: datetime, *, say: Callable[[str], None], officers: int | None = None) -> Keys:
-    """Fill an empty database; `officers` scales the roster down for tests. Call inside a transaction."""
+def build(
+    now: datetime, *, say: Callable[[str], None], officers: int | None = None, mixed: bool = False
+) -> Keys:
+    """Fill an empty database; `officers` scales the roster down for tests, `mixed` gives the phones several vendors.
+    Call inside a transaction.
+    """
     rng = np.random.default_rng(SEED)
     regions = _regions()
     Region.objects.bulk_create(regions, batch_size=2000)
@@ -84,7 +100,7 @@ def build(now: datetime, *, say: Callable[[str], None], officers: int | None = N
         f"{sum(count for _, count in HAZARD_POINTS.values())} hazard points "
         "雨量站、水库、河道、潮位站、隐患点 (synthetic 合成)"
     )
-    people = _officers(regions, now, rng, officers, say)
+    people = _officers(regions, now, rng, officers, MIXED if mixed else FCM_ONLY, say)
     secret, drill_secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     Feed.objects.create(key="drill", name="演练 drill", sealed_secret=seal(drill_secret), drill=True)
     Feed.objects.create(
@@ -229,6 +245,7 @@ def _officers(
     now: datetime,
     rng: np.random.Generator,
     wanted: int | None,
+    vendors: Sequence[str],
     say: Callable[[str], None],
 ) -> dict[str, str]:
     """People, posts and devices, set-wise; returns the phones of one city desk and one city commander."""
@@ -261,16 +278,7 @@ def _officers(
     roster.appoint([*posts, *special])
     lots = rng.random((len(people), 2))
     devices = [
-        Device(
-            officer=officer,
-            platform=Platform.ANDROID
-            if number
-            else (Platform.IOS, Platform.HARMONY, Platform.ANDROID)[i % 3],
-            name="演示手机",
-            provider="fcm",
-            token=f"demo-{i:05d}-{number}:{_token(i, number)}",
-            registered_at=now,
-        )
+        _phone(officer, i, number, vendors[(i + 7 * number) % len(vendors)], now)
         for i, officer in enumerate(people)
         for number in range(0 if lots[i, 0] < NO_DEVICE else 2 if lots[i, 1] < SECOND_DEVICE else 1)
     ]
@@ -281,9 +289,18 @@ def _officers(
     return {"desk": city[Duty.DESK], "command": city[Duty.COMMAND], "engineer": city[Duty.ENGINEER]}
 
 
-def _token(officer: int, device: int) -> str:
-    """As long as a vendor's token, always the same; the stand-in knows no others."""
-    return hashlib.sha512(f"{SEED} {officer} {device}".encode()).hexdigest()
+def _phone(officer: Officer, i: int, number: int, vendor: str, now: datetime) -> Device:
+    """The vendors' tokens are as long as real ones and always the same; the stand-ins know no others."""
+    platform, length = VENDORS[vendor]
+    secret = hashlib.sha512(f"{SEED} {i} {number}".encode()).hexdigest()
+    return Device(
+        officer=officer,
+        platform=platform,
+        name="演示手机",
+        provider=vendor,
+        token=secret[:length] if length else f"demo-{i:05d}-{number}:{secret}",
+        registered_at=now,
+    )
 
 
 def _special_posts(

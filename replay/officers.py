@@ -24,6 +24,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from foundation.clock import now
+from notifications.providers import PROVIDERS
 from officers import auth
 from officers.models import Device
 from replay import fieldwork
@@ -96,7 +97,8 @@ class Door:
 def _admit(token: str) -> str | None:
     """An access token for the synthetic officer's phone with this push token; None when there is none."""
     try:
-        device = Device.objects.holding("fcm", token).get(officer__synthetic=True)
+        phones = Device.objects.filter(token=token, provider__in=PROVIDERS, retired_at=None)
+        device = phones.get(officer__synthetic=True)  # the city's tokens are all different
         return auth.admit(device.pk, now()).access
     except Device.DoesNotExist:
         return None
@@ -104,7 +106,9 @@ def _admit(token: str) -> str | None:
 
 def _spread(wanted: int) -> list[str]:
     """Push tokens of so many synthetic officers' phones, evenly over the roster."""
-    phones = Device.objects.filter(provider="fcm", retired_at=None, officer__synthetic=True).exclude(token="")
+    phones = Device.objects.filter(provider__in=PROVIDERS, retired_at=None, officer__synthetic=True).exclude(
+        token=""
+    )
     ids = list(phones.order_by("pk").values_list("pk", flat=True))
     chosen = ids[:: max(1, len(ids) // max(wanted, 1))][:wanted]
     return list(phones.filter(pk__in=chosen).order_by("pk").values_list("token", flat=True))

@@ -69,6 +69,7 @@ WRITERS = {
     },
     "Receipt": {"notifications/receipts.py"},
     "ProviderReport": {"notifications/reports.py"},
+    "Provider": {"notifications/health.py"},
     "CoverageNight": {"notifications/nights.py"},
     "Climb": {"escalation/starts.py", "escalation/climb.py"},
     "Rung": {"escalation/climb.py"},

@@ -10,7 +10,7 @@ from foundation.errors import not_found
 from foundation.scope import Scope
 from hydrology.models import Region, path_filter
 from notifications import nights, probes
-from notifications.coverage import coverage
+from notifications.coverage import coverage, dark
 from notifications.shapes import CoverageOut, NightsOut, ProbeIn, ProbesOut
 
 
@@ -32,7 +32,8 @@ class Coverage(APIView):
             if region is None:
                 raise not_found("区域", "region")
             paths = (region.path,)
-        return Response(coverage(paths, now()))
+        at = now()
+        return Response({**coverage(paths, at), "dark": dark(paths, at)})
 
 
 class Nights(APIView):

@@ -82,10 +82,10 @@ def verdict(key: int, status: int, body: bytes, retry_after_s: float | None) -> 
     kind = _KINDS.get(reason, OutcomeKind.TEMPORARY)
     if kind is not OutcomeKind.TEMPORARY:
         return Outcome(key, kind, reason[:64])
-    too_fast = reason == "TooManyRequests"  # to this very device
-    if too_fast and retry_after_s is None:
+    ours = reason == "TooManyRequests"  # to this very device
+    if ours and retry_after_s is None:
         retry_after_s = QUOTA_RETRY_S
-    return Outcome(key, kind, reason[:64], retry_after_s=retry_after_s, too_fast=too_fast)
+    return Outcome(key, kind, reason[:64], retry_after_s=retry_after_s, ours=ours)
 
 
 def provider_token(key_file: str, key_id: str, team_id: str) -> Bearer:

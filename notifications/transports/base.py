@@ -124,7 +124,9 @@ class Outcome:
     reason: str = ""
     vendor_id: str = ""  # the vendor's name for an accepted message
     retry_after_s: float | None = None  # the vendor's wish; None: it has none, back off as you like
-    too_fast: bool = False  # not taken because of our pace: says nothing against the vendor's health
+    ours: bool = (
+        False  # not taken for a reason of ours (pace, settings): says nothing against the vendor's health
+    )
 
 
 class Stream(Protocol):

@@ -132,7 +132,7 @@ def verdict(key: int, status: int, body: bytes, retry_after_s: float | None) -> 
         return Outcome(key, kind, f"{code} {fields[0]}"[:64] if fields else code[:64])
     if status == 429 and retry_after_s is None:
         retry_after_s = QUOTA_RETRY_S
-    return Outcome(key, kind, code[:64], retry_after_s=retry_after_s, too_fast=status == 429)
+    return Outcome(key, kind, code[:64], retry_after_s=retry_after_s, ours=status == 429)
 
 
 def account(credentials_file: str, ca_file: str | None) -> tuple[str, Bearer]:

@@ -44,7 +44,7 @@ def verdict(key: int, reply: Reply) -> Outcome:
     wait_s = QUOTA_RETRY_S if reply.status == 429 and reply.retry_after_s is None else reply.retry_after_s
     wait_s = None if wait_s is None else min(wait_s, LONGEST_RETRY_S)
     reason = f"{reply.status} {reply.code}".strip()
-    return Outcome(key, kind, reason, retry_after_s=wait_s, too_fast=reply.status == 429)
+    return Outcome(key, kind, reason, retry_after_s=wait_s, ours=reply.status == 429)
 
 
 class GatewayTransport:

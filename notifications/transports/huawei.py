@@ -80,7 +80,7 @@ def verdict(key: int, status: int, body: bytes, retry_after_s: float | None) -> 
         busy = status == 503
         wait_s = QUOTA_RETRY_S if busy and retry_after_s is None else retry_after_s
         reason = "FLOW_CONTROL" if busy else f"UNREADABLE {status}"
-        return Outcome(key, OutcomeKind.TEMPORARY, reason, retry_after_s=wait_s, too_fast=busy)
+        return Outcome(key, OutcomeKind.TEMPORARY, reason, retry_after_s=wait_s, ours=busy)
     if code == SUCCESS:
         return Outcome(key, OutcomeKind.SENT, vendor_id=str(answer.get("requestId", ""))[:64])
     return Outcome(key, _KINDS.get(code, OutcomeKind.TEMPORARY), code[:64], retry_after_s=retry_after_s)

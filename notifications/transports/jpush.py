@@ -114,7 +114,7 @@ def verdict(key: int, status: int, said: object, retry_after_s: float | None) ->
         kind = OutcomeKind.DEAD_TOKEN if about_id else OutcomeKind.PERMANENT
     if code == _TOO_FAST and retry_after_s is None:
         retry_after_s = QUOTA_RETRY_S
-    return Outcome(key, kind, code[:64], retry_after_s=retry_after_s, too_fast=code == _TOO_FAST)
+    return Outcome(key, kind, code[:64], retry_after_s=retry_after_s, ours=code == _TOO_FAST)
 
 
 class Cids:

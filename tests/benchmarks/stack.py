@@ -100,7 +100,7 @@ def stack() -> Iterator[Stack]:
         up = subprocess.Popen(
             [sys.executable, "-m", "backend.up"],
             cwd=ROOT,
-            env=env | {"PORT": str(port), "REPLAY": "0", "OFFICERS": "0"},
+            env=env | {"PORT": str(port), "REPLAY": "0", "OFFICERS": "0", "FCM_ONLY": "1"},
             stdout=sink,
             stderr=sink,
             preexec_fn=die_with_parent(signal.SIGTERM),

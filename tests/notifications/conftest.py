@@ -11,7 +11,7 @@ from pytest_django import Settings
 from alerts.models import Bulletin
 from foundation.clock import now
 from hydrology.models import Region
-from notifications import delivery
+from notifications import providers
 from officers.models import Device, Officer, Platform, Post
 from replay.phones import Standin
 from tests.console.factories import make_bulletin, make_officer
@@ -27,20 +27,27 @@ def regions(db: None) -> dict[str, Region]:
 
 @pytest.fixture
 def vendor(standin: Standin, settings: Settings) -> Iterator[Standin]:
-    """The stand-in as this process's FCM, well behaved and with empty counters."""
-    settings.FCM_ENDPOINT, settings.FCM_CA_FILE = standin.endpoint, standin.ca_file
+    """The stand-ins as this process's vendors, well behaved and with empty counters."""
     settings.FIREBASE_CREDENTIALS = standin.credentials
-    delivery._transport.cache_clear()
+    settings.HUAWEI_APP_ID, settings.HUAWEI_APP_SECRET = standin.app, standin.secret
+    settings.HUAWEI_AUTH_ENDPOINT = standin.endpoint
+    settings.JPUSH_APP_KEY, settings.JPUSH_MASTER_SECRET = standin.app, standin.secret
+    for name, value in standin.apns.items():
+        setattr(settings, f"APNS_{name.upper()}", value)
+    for name in ("FCM", "HUAWEI", "APNS", "JPUSH"):
+        setattr(settings, f"{name}_ENDPOINT", standin.endpoint)
+        setattr(settings, f"{name}_CA_FILE", standin.ca_file)
+    providers.transports.cache_clear()
     yield standin
-    delivery._transport.cache_clear()
+    providers.transports.cache_clear()
 
 
-def give_phone(officer: Officer, token: str = "") -> Device:
+def give_phone(officer: Officer, token: str = "", provider: str = "fcm") -> Device:
     return Device.objects.create(
         officer=officer,
         platform=Platform.ANDROID,
-        provider="fcm",
-        token=token or f"token-{next(_tokens)}",
+        provider=provider,
+        token=token or f"token{next(_tokens)}",
         registered_at=now(),
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from foundation.clock import now
 from hydrology.models import Region
-from notifications.coverage import coverage
+from notifications.coverage import coverage, dark
 from notifications.models import Delivery, State
 from officers.models import Device, Duty, Officer, Post, Rank
 from tests.alerts.conftest import signed_in
@@ -94,3 +94,43 @@ def test_desks_and_commands_see_their_own_regions_and_nobody_else_does(regions: 
     assert [item["code"] for item in narrowed["items"]] == [STREET]
     assert desk.get("/api/v1/coverage?region=440304").status_code == 404
     assert officer.get("/api/v1/coverage").json()["code"] == "desk_only"
+
+
+def test_who_has_no_phone_that_could_be_rung_is_on_the_red_list_with_the_reason(
+    regions: dict[str, Region], person: Person
+) -> None:
+    at = now()
+    never, tokenless, dead = (person(regions[STREET], phones=n) for n in (0, 1, 2))
+    person(regions[STREET])  # covers the place; they are not silent for that
+    Device.objects.filter(officer=tokenless).update(token="")
+    Device.objects.filter(officer=dead).update(retired_at=at, retired_reason="80300007")
+    found = dark(CITY, at)
+    assert found["total"] == 3
+    assert {
+        (one["officer"], one["reason"], one["detail"], one["region"], one["duty"]) for one in found["people"]
+    } == {
+        (never.pk, "never", "", STREET, "flood"),
+        (tokenless.pk, "no_token", "", STREET, "flood"),
+        (dead.pk, "retired", "80300007", STREET, "flood"),
+    }
+    assert found["people"][0]["officer"] == dead.pk  # the newest loss first
+    assert places()[STREET]["faults"] == ["no_deputy", "no_recent_tap"]
+
+
+def test_the_red_list_ends_at_the_region_and_says_how_many_there_are(
+    regions: dict[str, Region], person: Person
+) -> None:
+    for _ in range(3):
+        person(regions[STREET], phones=0)
+    person(regions["440303002"], phones=0)
+    gone = person(regions[STREET], phones=0)
+    Officer.objects.filter(pk=gone.pk).update(is_active=False)
+    found = dark([f"4403/440303/{STREET}/"], now(), limit=2)
+    assert (found["total"], len(found["people"])) == (3, 2)
+
+
+def test_the_door_shows_both_lists(regions: dict[str, Region], person: Person) -> None:
+    person(regions[STREET], phones=0)
+    answer = signed_in((regions["440303"], Duty.DESK)).get("/api/v1/coverage")
+    assert answer.status_code == 200
+    assert "never" in {one["reason"] for one in answer.json()["dark"]["people"]}

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from alerts.models import Bulletin
 from foundation.clock import now
 from hydrology.models import Region
-from notifications import delivery, dispatch, receipts
+from notifications import delivery, dispatch, providers, receipts
 from notifications.models import Delivery, Dispatch, Errand, Lane, ReceiptState, State
 from notifications.preview import preview
 from notifications.transports.base import Outcome, Push
@@ -31,10 +31,12 @@ def pushed(claims: list[delivery.Claim], at: datetime) -> dict[tuple[int, int], 
     said = delivery._messages({one.dispatch for one in claims})
     places = [(one, device) for one in claims for device in one.devices]
     pushes = [
-        Push(n, one.devices[device], said[one.dispatch, one.language, one.quiet], one.message_id, one.tag)
+        Push(
+            n, one.devices[device].token, said[one.dispatch, one.language, one.quiet], one.message_id, one.tag
+        )
         for n, (one, device) in enumerate(places)
     ]
-    outcomes = delivery._transport().send(pushes, at)
+    outcomes = providers.transports()["fcm"].send(pushes, at)
     return {(places[o.key][0].id, places[o.key][1]): o for o in outcomes}
 
 
@@ -201,7 +203,7 @@ def test_after_a_partial_success_only_the_missing_device_is_tried(
     dispatch.take_up(now=now())
     claims = delivery.claim(now())
     [one] = claims
-    good = next(d for d, token in one.devices.items() if token != "later-1")
+    good = next(d for d, handset in one.devices.items() if handset.token != "later-1")
     outcomes = pushed(claims, now())
     later = next(d for d in one.devices if d != good)
     outcomes[one.id, later] = type(outcomes[one.id, later])(0, delivery.OutcomeKind.TEMPORARY, "UNAVAILABLE")
@@ -209,7 +211,7 @@ def test_after_a_partial_success_only_the_missing_device_is_tried(
     row = Delivery.objects.get()
     assert (row.state, row.accepted_devices) == (State.FAILED_TEMP, [good])
     [again] = delivery.claim(row.due_at)
-    assert set(again.devices.values()) == {"later-1"}
+    assert {handset.token for handset in again.devices.values()} == {"later-1"}
 
 
 def test_a_lease_is_respected_and_then_falls_to_the_next(
@@ -286,20 +288,20 @@ def test_without_credentials_what_expired_waits_no_longer(
     regions: Regions, person: Person, bulletin: Bulletins, settings: Settings
 ) -> None:
     settings.FIREBASE_CREDENTIALS = None
-    delivery._transport.cache_clear()
+    providers.transports.cache_clear()
     person(regions[STREET])
     bulletin(STREET)
     dispatch.take_up(now=now())
     delivery.send_due(clock=lambda: now() + timedelta(hours=2))
     assert Delivery.objects.get().reason == "EXPIRED"
-    delivery._transport.cache_clear()
+    providers.transports.cache_clear()
 
 
 def test_without_credentials_deliveries_wait_and_say_why(
     regions: Regions, person: Person, bulletin: Bulletins, settings: Settings
 ) -> None:
     settings.FIREBASE_CREDENTIALS = None
-    delivery._transport.cache_clear()
+    providers.transports.cache_clear()
     person(regions[STREET])
     bulletin(STREET)
     dispatch.take_up(now=now())

@@ -132,3 +132,17 @@ def test_a_street_whose_only_officer_cannot_go_has_nobody_until_he_goes_after_al
     assert silent_streets([dispatch.bulletin_id], CITY)[dispatch.bulletin_id] == ["440303001"]
     Receipt.objects.create(state=ReceiptState.ARRIVED, at=NOW + timedelta(minutes=3), **said)
     assert reach_of(dispatch.bulletin_id, CITY)["nobody"] == []
+
+
+def test_who_has_no_phone_that_lives_is_counted_by_street(regions: dict[str, Region]) -> None:
+    dispatch = make_dispatch(
+        [(regions["440303001"], State.FAILED_PERM)] * 3 + [(regions["440303001"], State.SENT)]
+    )
+    rows = list(Delivery.objects.filter(dispatch=dispatch, state=State.FAILED_PERM).order_by("pk"))
+    for row, reason in zip(
+        rows, ("no_live_device", "dead_token UNREGISTERED", "PayloadTooLarge"), strict=True
+    ):
+        Delivery.objects.filter(pk=row.pk).update(reason=reason)
+    found = reach_of(dispatch.bulletin_id, ["4403/"])
+    assert found["no_device"] == 2
+    assert {row["code"]: row["no_device"] for row in found["streets"]} == {"440303001": 2}

@@ -233,7 +233,7 @@ def test_what_may_be_mended_is_temporary(
     standin.behave(vendor, **faults)
     [outcome] = transport.send([push(1)], NOW)
     assert (outcome.kind, outcome.reason) == (LATER, reasons[vendor])
-    assert outcome.too_fast == ("quota_share" in faults)
+    assert outcome.ours == ("quota_share" in faults)
     standin.behave(vendor, quota_share=1.0, retry_after_s=17)
     assert transport.send([push(2)], NOW)[0].retry_after_s == 17.0
     standin.behave(vendor)

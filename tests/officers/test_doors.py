@@ -78,7 +78,7 @@ def test_a_wrong_code_says_what_to_do_in_the_callers_language(client: APIClient,
         ({"code": "12345"}, "code"),
         ({"code": "１２３４５６"}, "code"),
         ({"device": {"platform": "toaster"}}, "device"),
-        ({"device": {**DEVICE, "push": {"provider": "FCM !", "token": "t"}}}, "device"),
+        ({"device": {**DEVICE, "push": {"provider": "pager", "token": "t"}}}, "device"),
         ({"phone": "not a phone"}, "phone"),
     ],
 )

@@ -103,12 +103,12 @@ function fillBody(box, id, onStreet) {
 }
 
 export function table(title, rows, onStreet, id) {
-  const keys = ["total", "pushed", "opened", "confirmed", "failed"];
+  const keys = ["total", "pushed", "opened", "confirmed", "failed", "no_device"];
   return h("table", null,
     h("thead", null, h("tr", null, h("th", null, title), keys.map((key) => h("th.number", null, word(key))))),
     h("tbody", null, rows.map((row) => h("tr", { class: row.total && !row.covered ? "bad" : "" },
       h("td", null, onStreet ? h("button.plain", { type: "button", id: `row-${id}-${row.code}`, onclick: () => onStreet(row.code) }, row.name) : row.name),
-      keys.map((key) => h("td.number", null, String(row[key])))))));
+      keys.map((key) => h("td.number", { class: key === "no_device" && row[key] ? "bad" : "" }, String(row[key])))))));
 }
 
 /** Those who owe an answer; a failed call-out stands out. */

@@ -1,4 +1,5 @@
-// The red list: every street and object for which nobody would answer, the worst first, filtered by fault.
+// The red lists: every street and object for which nobody would answer, the worst first, filtered by fault; and every
+// person without a phone that could be rung, with the reason.
 
 import { clockTime, h, refill } from "./page.js";
 import { named, word } from "./words.js";
@@ -12,13 +13,26 @@ export function showCoverage(box, found) {
   again = () => showCoverage(box, found);
   const faulty = found.items.filter((item) => item.faults.length);
   const items = faulty.filter((item) => !only || item.faults.includes(only));
-  if (!faulty.length) return refill(box, h("p.empty", null, `${found.places} ${word("coverage_places")} · ${word("coverage_none")}`));
+  if (!faulty.length) return refill(box, h("p.empty", null, `${found.places} ${word("coverage_places")} · ${word("coverage_none")}`), dark(found.dark));
   return refill(box,
     h("div.filters", null, ["", ...GRAVE].map((fault) => filter(fault, faulty))),
     h("div.scroll", { id: "coverage-scroll", tabindex: 0 }, h("table", null,
       h("thead", null, h("tr", null, h("th"), h("th", null, word("coverage_head")), h("th.number", null, word("coverage_people")), h("th", null, word("coverage_tapped")))),
       h("tbody", null, items.slice(0, AT_MOST).map(row)))),
-    items.length > AT_MOST ? h("p.quiet", null, `${word("coverage_shown")} ${AT_MOST} / ${items.length}`) : null);
+    items.length > AT_MOST ? h("p.quiet", null, `${word("coverage_shown")} ${AT_MOST} / ${items.length}`) : null,
+    dark(found.dark));
+}
+
+function dark({ total, people }) {
+  if (!total) return h("p.quiet", null, word("dark_none"));
+  return h("details", { id: "dark-people" },
+    h("summary", null, h("b.bad", null, `${word("dark_head")} ${total}`)),
+    h("div.scroll", { tabindex: 0 }, h("table", null, h("tbody", null, people.map((person) => h("tr", null,
+      h("td", null, person.name, h("small", null, ` ${person.masked_phone}`)),
+      h("td", null, person.region_name),
+      h("td", null, h("span.fault-word.grave", null, named("dark_reason", person.reason)), person.detail ? h("small", null, ` ${person.detail}`) : null),
+      h("td", null, person.since ? clockTime(person.since) : "")))))),
+    people.length < total ? h("p.quiet", null, `${word("coverage_shown")} ${people.length} / ${total}`) : null);
 }
 
 function filter(fault, faulty) {

@@ -18,6 +18,7 @@ export const CODES = {
     design: ["设计之上 m", "m over design"], check: ["校核之上 m", "m over check"], crest_margin: ["坝顶下0.5m之上 m", "m over 0.5 m below crest"], crest: ["坝顶之上 m", "m over crest"], guarantee: ["保证之上 m", "m over guarantee"], highest: ["历史最高之上 m", "m over the record"] },
   order: { draft: ["草稿", "Draft"], submitted: ["待审", "Submitted"], approved: ["已批准", "Approved"], rejected: ["已退回", "Rejected"], issued: ["已发布", "Issued"], withdrawn: ["已撤回", "Withdrawn"], ended: ["已结束", "Ended"], superseded: ["已被取代", "Superseded"] },
   coverage_fault: { no_responder: ["无人负责", "nobody there"], no_live_device: ["无可用设备", "nobody reachable"], no_recent_tap: ["近期无点击", "no recent tap"], no_deputy: ["无B角", "no deputy"] },
+  dark_reason: { never: ["从未登记", "never had one"], no_token: ["未授权推送", "no push token"], retired: ["令牌失效", "token is dead"] },
   place_kind: { street: ["街道", "street"], reservoir: ["水库", "reservoir"], river: ["河道", "river"], tide: ["潮位站", "tide post"], hazard: ["隐患点", "hazard point"] },
   channel: { app: ["应用", "app"], sms: ["短信", "SMS"], voice: ["语音", "voice"], person: ["人工", "by hand"] },
   call_result: { answered: ["已应答", "answered"], cannot: ["无法到位", "cannot go"], no_answer: ["无人接听", "no answer"], wrong_number: ["号码有误", "wrong number"], other: ["其他", "other"] },

@@ -23,6 +23,8 @@ export const PEOPLE = {
   coverage_none: ["所有街道和对象均有人负责、可联络", "Every place has somebody who can be reached"],
   coverage_places: ["处", "places"],
   coverage_shown: ["显示", "shown"],
+  dark_head: ["没有可推送手机的人员", "People without a phone that can be rung"],
+  dark_none: ["在岗人员均有可推送的手机", "Everybody with a post has a phone that can be rung"],
   coverage_all: ["全部", "All"],
   coverage_people: ["A角/B角/可达", "A / B / reachable"],
   coverage_tapped: ["最近点击", "last tap"],
