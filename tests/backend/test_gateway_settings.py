@@ -1,4 +1,4 @@
-"""What is wrong with a gateway's settings is said at the start, all at once."""
+"""What is wrong with the settings of gateways and vendors is said at the start, all at once."""
 
 import os
 import subprocess
@@ -14,7 +14,9 @@ def said_of(**environment: str) -> str:
         sys.executable, "-c", "from django.conf import settings; print(settings.OTP_TRANSPORT)",
     ]  # fmt: skip
     kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SMS_", "VOICE_", "OTP_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SMS_", "VOICE_", "OTP_", "SMPP_", "HUAWEI_", "APNS_", "JPUSH_"))
     }
     env = kept | {"DJANGO_SETTINGS_MODULE": "backend.settings", "SECRET_KEY": "x" * 40} | environment
     ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
@@ -36,3 +38,35 @@ def test_numbers_go_over_no_network_in_the_clear(endpoint: str, right: bool) -> 
     said = said_of(SMS_ENDPOINT=endpoint, SMS_KEY="k", SMS_SECRET="s")
     assert ("SMS_ENDPOINT must be" not in said) is right
     assert (said == "sms\n") is right  # with a gateway, one-time codes go by it
+
+
+def test_half_a_vendor_is_refused_by_name() -> None:
+    said = said_of(
+        HUAWEI_APP_ID="1",
+        APNS_KEY_FILE="k.p8",
+        APNS_TOPIC="cn.example",
+        JPUSH_ENDPOINT="http://api.jpush.cn",
+        JPUSH_CHANNELS="xiaomi",
+        HUAWEI_RATE_PER_S="0",
+    )
+    assert "HUAWEI_APP_ID, HUAWEI_APP_SECRET belong together; missing: HUAWEI_APP_SECRET" in said
+    assert "missing: APNS_KEY_ID, APNS_TEAM_ID" in said
+    assert "JPUSH_ENDPOINT must be an https:// address" in said
+    assert "JPUSH_CHANNELS must be a list such as" in said
+    assert "HUAWEI_RATE_PER_S must be at least 1" in said
+
+
+@pytest.mark.parametrize(
+    ("wishes", "wrong"),
+    [
+        ({}, ""),
+        ({"SMPP_HOST": "smsc.example"}, "SMPP has no encryption"),
+        ({"SMPP_HOST": "smsc.example", "SMPP_PRIVATE_LINE": "1"}, ""),
+        ({"SMPP_PASSWORD": "nine chars"}, "SMPP_PASSWORD at most 8"),
+        ({"SMPP_SOURCE": ""}, "missing: SMPP_SOURCE"),
+    ],
+)
+def test_a_centre_is_spoken_to_in_private_or_not_at_all(wishes: dict[str, str], wrong: str) -> None:
+    whole = {"SMPP_HOST": "127.0.0.1", "SMPP_SYSTEM_ID": "duty", "SMPP_PASSWORD": "p", "SMPP_SOURCE": "1069"}
+    said = said_of(**(whole | wishes))
+    assert (wrong in said) if wrong else said == "none\n"
