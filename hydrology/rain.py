@@ -9,6 +9,7 @@ sum is reduced to the slot's own seconds: the same minutes never count twice.
 """
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,14 +17,15 @@ import numpy as np
 import orjson
 import redis
 from django.db import connection
-from django.db.models import Max, Sum
+from django.db.models import Max, QuerySet, Sum
 from numpy.typing import NDArray
 
 from foundation.clock import age_s, iso
 from foundation.wire import wire
+from hydrology.asof import LOOK_BACK, known_by
 from hydrology.feeds.clock import water_clock
 from hydrology.fields import field_of
-from hydrology.models import FeedMark, GridRun, Latest, Level, Product, Region
+from hydrology.models import FeedMark, GridRun, Latest, Level, Observation, Product, Region
 from hydrology.science.grids import Zones
 from hydrology.science.quality import Quality
 from hydrology.science.rainfall import SLOT, SLOT_S, lay_slots, sliding_sums, slot_end
@@ -40,6 +42,16 @@ KEEP_S = 600
 Floats = NDArray[np.float64]
 Answer = dict[str, Any]
 
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """When an answer is for: the present, or an instant `past`, known from what was `received_by` (None: whenever)."""
+
+    past: bool = False
+    received_by: datetime | None = None
+
+
+PRESENT = Then()
 HELD: dict[Level, tuple[str, Shelf]] = {}  # this process's copy, under the key that names its data
 
 
@@ -56,21 +68,28 @@ def shelf(level: Level, now: datetime) -> Shelf:
     return held[1]
 
 
-def at_point(lat: float, lon: float, now: datetime) -> Answer:
+def shelf_then(level: Level, asked_at: datetime, now: datetime) -> Shelf:
+    """As `shelf`, at an earlier instant and from what had been received by then (see asof.py); kept nowhere."""
+    at, then = _then(asked_at, now)
+    return _shelved(_computed(level, newest_slot(at, then), at, then))
+
+
+def at_point(lat: float, lon: float, now: datetime, asked_at: datetime | None = None) -> Answer:
     """`GET rain/point`: 24 observed and 24 coming steps of the cell under the point, null where missing."""
-    at = water_clock(now)
-    as_of = newest_slot(at)
+    at, then = (water_clock(now), PRESENT) if asked_at is None else _then(asked_at, now)
+    as_of = newest_slot(at, then)
+    known = GridRun.objects.received_by(then.received_by)
     ends = [as_of - SLOT * back for back in range(POINT_STEPS)][::-1]
     fallen: dict[datetime, float | None] = {}
-    for run in GridRun.objects.observed_between(as_of - SLOT * POINT_STEPS, as_of):
+    for run in known.observed_between(as_of - SLOT * POINT_STEPS, as_of):
         fallen[run.issued_at] = _cell(run, lat, lon)[0]
-    nowcast = GridRun.objects.newest_nowcast(as_of)
+    nowcast = known.newest_nowcast(as_of)
     coming: dict[datetime, float | None] = {}
     if nowcast:
         steps = _cell(nowcast, lat, lon)
         coming = {nowcast.issued_at + SLOT * (n + 1): mm for n, mm in enumerate(steps)}
     return {
-        **_age(as_of, at),
+        **_age(as_of, at, then),
         "lat": lat,
         "lon": lon,
         "step_s": SLOT_S,
@@ -83,17 +102,32 @@ def at_point(lat: float, lon: float, now: datetime) -> Answer:
     }
 
 
-def newest_slot(at: datetime) -> datetime:
+def _then(asked_at: datetime, now: datetime) -> tuple[datetime, Then]:
+    """The instant asked about, by the water's clock and never in the future, and what had been received by it."""
+    _, received_by = known_by(asked_at, now)
+    return min(asked_at, water_clock(now)), Then(past=True, received_by=received_by)
+
+
+def newest_slot(at: datetime, then: Then = PRESENT) -> datetime:
     """END of the newest slot with rain data up to `at`, UTC; the slot just ended when data is older than 15 min."""
     ended = slot_end(at + timedelta(microseconds=1)) - SLOT  # at or before `at`
-    newest = max((min(slot_end(each), ended) for each in _newest(at) if each), default=None)
+    newest = max((min(slot_end(each), ended) for each in _newest(at, then) if each), default=None)
     return newest if newest and at - newest <= WAIT else ended
 
 
-def _newest(at: datetime) -> tuple[datetime | None, datetime | None]:
+def _newest(at: datetime, then: Then) -> tuple[datetime | None, datetime | None]:
     """The newest gauge value and the newest observed frame up to `at`."""
-    gauges = Latest.objects.filter(element=Element.RAIN, observed_at__lte=at)
-    grids = GridRun.objects.filter(product=Product.OBSERVED, issued_at__lte=at)
+    gauges: QuerySet[Any] = Latest.objects.filter(element=Element.RAIN, observed_at__lte=at)
+    if then.past:  # what is latest now was not then
+        gauges = Observation.objects.filter(
+            element=Element.RAIN,
+            observed_at__gt=at - LOOK_BACK,
+            observed_at__lte=at,
+            quality__lt=Quality.WRONG,
+        )
+        gauges = gauges.filter(received_at__lte=then.received_by) if then.received_by else gauges
+    known = GridRun.objects.received_by(then.received_by)
+    grids = known.filter(product=Product.OBSERVED, issued_at__lte=at)
     return gauges.aggregate(at=Max("observed_at"))["at"], grids.aggregate(at=Max("issued_at"))["at"]
 
 
@@ -110,20 +144,24 @@ def _table(level: Level, as_of: datetime, at: datetime, key: str) -> Answer:
             return orjson.loads(kept)
     except redis.RedisError:
         pass  # PostgreSQL alone must be able to answer
+    table = _computed(level, as_of, at, PRESENT)
+    with suppress(redis.RedisError):
+        wire().set(key, orjson.dumps(table), ex=KEEP_S)
+    return table
+
+
+def _computed(level: Level, as_of: datetime, at: datetime, then: Then) -> Answer:
     regions = list(Region.objects.filter(level=level).order_by("code").values_list("code", "name", "path"))
-    gauges = _gauge_sums(as_of)
-    means = _area_sums(level, as_of)
-    nowcast = GridRun.objects.newest_nowcast(as_of)
+    gauges = _gauge_sums(as_of, then)
+    means = _area_sums(level, as_of, then)
+    nowcast = GridRun.objects.received_by(then.received_by).newest_nowcast(as_of)
     ahead = _ahead(level, nowcast, as_of) if nowcast else {}
-    table = {
-        **_age(as_of, at),
+    return {
+        **_age(as_of, at, then),
         "nowcast_issued_at": iso(nowcast.issued_at) if nowcast else None,
         "level": level,
         "items": [(path, _item(code, name, path, gauges, means, ahead)) for code, name, path in regions],
     }
-    with suppress(redis.RedisError):
-        wire().set(key, orjson.dumps(table), ex=KEEP_S)
-    return table
 
 
 def _item(
@@ -152,21 +190,22 @@ def _item(
     }
 
 
-def _age(as_of: datetime, at: datetime) -> Answer:
+def _age(as_of: datetime, at: datetime, then: Then) -> Answer:
     """`as_of`, and the newest gauge value or frame up to `at` with its age then; null when there never was one."""
-    newest = max((each for each in _newest(at) if each), default=None)
+    newest = max((each for each in _newest(at, then) if each), default=None)
     return {"as_of": iso(as_of), "observed_at": iso(newest), "age_s": age_s(newest, as_of)}
 
 
 Gauge = tuple[str, str, list[float | None], list[float]]  # code, region path, sums mm, seconds covered
 
 
-def _gauge_sums(as_of: datetime) -> list[Gauge]:
+def _gauge_sums(as_of: datetime, then: Then) -> list[Gauge]:
     with connection.cursor() as cursor:
         cursor.execute(
             _GAUGE_SUMS,
             {
                 "as_of": as_of,
+                "received_by": then.received_by,
                 "rain": Element.RAIN.value,
                 "wrong": Quality.WRONG.value,
                 "since": as_of - timedelta(minutes=max(WINDOWS_MIN)),
@@ -187,9 +226,10 @@ def _highest(inside: list[Gauge], w: int) -> Answer:
     }
 
 
-def _area_sums(level: Level, as_of: datetime) -> dict[str, list[Answer]]:
+def _area_sums(level: Level, as_of: datetime, then: Then) -> dict[str, list[Answer]]:
     """Areal means per region code and window; frames on another grid than the newest count as missing."""
-    runs = list(GridRun.objects.observed_between(as_of - SLOT * SLOTS, as_of))
+    known = GridRun.objects.received_by(then.received_by)
+    runs = list(known.observed_between(as_of - SLOT * SLOTS, as_of))
     if not runs:
         return {}
     geometry = runs[-1].geometry
@@ -285,12 +325,14 @@ WITH corrected AS (
     SELECT station_id, observed_at, max(revision) AS revision
     FROM hydrology_observation
     WHERE element = %(rain)s AND observed_at > %(since)s AND observed_at <= %(as_of)s AND revision > 0
+      AND (%(received_by)s::timestamptz IS NULL OR received_at <= %(received_by)s)
     GROUP BY station_id, observed_at
 ), slots AS (
     SELECT o.station_id, max(o.observed_at) AS observed_at, {SLOT_MM} AS value, {SLOT_COVERED_S} AS duration_s
     FROM hydrology_observation o LEFT JOIN corrected c USING (station_id, observed_at)
     WHERE o.element = %(rain)s AND o.observed_at > %(since)s AND o.observed_at <= %(as_of)s
       AND o.quality < %(wrong)s AND o.duration_s <= {SLOT_S} AND (c.revision > o.revision) IS NOT TRUE
+      AND (%(received_by)s::timestamptz IS NULL OR o.received_at <= %(received_by)s)
     GROUP BY o.station_id, {SLOT_BEGINS}
 ), sums AS (
     SELECT o.station_id, {_WINDOW_SUMS} FROM slots o GROUP BY o.station_id

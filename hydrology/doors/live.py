@@ -56,7 +56,7 @@ class LiveLevels(APIView):
 
 class LiveRain(APIView):
     @extend_schema(
-        parameters=[asked.REGION, OpenApiParameter("level", str, enum=list(RAIN_LEVELS))],
+        parameters=[asked.REGION, OpenApiParameter("level", str, enum=list(RAIN_LEVELS)), asked.AS_OF],
         responses={200: shapes.LiveRain, 304: None},
     )
     def get(self, request: Request) -> HttpResponse:
@@ -64,7 +64,11 @@ class LiveRain(APIView):
         level = asked.choice(request, "level", RAIN_LEVELS, Level.DISTRICT.value)
         region = asked.region(request)
         wanted = Asked((region.path,) if region else request.auth.scope.water_paths)
-        return _told(request, rain.shelf(Level(level), now()).answer(wanted))
+        at = now()
+        if "as_of" in request.query_params:
+            then = rain.shelf_then(Level(level), asked.time(request, "as_of", at), at)
+            return _told(request, then.answer(wanted))
+        return _told(request, rain.shelf(Level(level), at).answer(wanted))
 
 
 class PointRain(APIView):
@@ -72,13 +76,16 @@ class PointRain(APIView):
         parameters=[
             OpenApiParameter("lon", float, required=True),
             OpenApiParameter("lat", float, required=True),
+            asked.AS_OF,
         ],
         responses={200: shapes.PointRain, 304: None},
     )
     def get(self, request: Request) -> HttpResponse:
         """Rain at a point: the last 2 h observed and the next 2 h nowcast, in 5-minute steps; null is missing."""
         lat, lon = asked.number(request, "lat", -90, 90), asked.number(request, "lon", -180, 180)
-        return private(rain.at_point(lat, lon, now()))
+        at = now()
+        then = asked.time(request, "as_of", at) if "as_of" in request.query_params else None
+        return private(rain.at_point(lat, lon, at, then))
 
 
 def private(content: dict[str, Any]) -> HttpResponse:

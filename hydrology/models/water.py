@@ -80,6 +80,10 @@ class Product(models.TextChoices):
 
 
 class GridRunQuerySet(models.QuerySet["GridRun"]):
+    def received_by(self, at: datetime | None) -> Self:
+        """Those that had come by then; None: all."""
+        return self if at is None else self.filter(received_at__lte=at)
+
     def observed_between(self, after: datetime, until: datetime) -> Self:
         """Observed frames whose END lies in (after, until], in time order.
 

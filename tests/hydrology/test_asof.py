@@ -3,16 +3,31 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
+import orjson
 import pytest
 
 from foundation.clock import iso
 from hydrology import asof, ingest
-from hydrology.models import Feed, Latest
+from hydrology.models import Feed, Latest, Level
+from hydrology.rain import at_point, shelf_then
+from hydrology.science.formats import cf_netcdf
+from hydrology.science.grids import make_grid
+from hydrology.shelf import Asked, Shelf
 from hydrology.standing import Item
 from tests.hydrology.conftest import ClientFor
 from tests.hydrology.factories import MINUTE, NOW, body, make_feed, rain, stage
 
 CITY = "4403/"
+
+
+def field_at(end: datetime, mm: float) -> bytes:
+    lat, lon = np.arange(22.7, 22.4, -0.01), np.arange(114.0, 114.3, 0.01)
+    return cf_netcdf.encode(make_grid("observed", end, [end], lat, lon, np.full((1, lat.size, lon.size), mm)))
+
+
+def rows(shelf: Shelf) -> list[dict[str, Any]]:
+    return list(orjson.loads(shelf.answer(Asked((CITY,))).body)["items"])
 
 
 def received(feed: Feed, at: datetime, *rows: Any) -> None:
@@ -46,6 +61,36 @@ def test_a_wrong_value_was_no_level_then_either_and_an_old_one_is_stale(feed: Fe
     assert items(NOW)["gated"]["level_m"] == 25.0
     assert items(NOW + timedelta(hours=2))["gated"]["status"] == "stale"
     assert items(NOW + timedelta(hours=25))["gated"]["level_m"] is None
+
+
+def test_rain_is_what_had_been_received_by_then_corrected_or_not(feed: Feed, client_for: ClientFor) -> None:
+    grids = make_feed("grids")
+    received(feed, NOW, rain("rain-1", NOW - 5 * MINUTE, 2.0))
+    ingest.take_grid(grids, field_at(NOW - 5 * MINUTE, 2.0), NOW)
+    received(feed, NOW + 9 * MINUTE, rain("rain-1", NOW - 5 * MINUTE, 7.0), rain("rain-1", NOW, 3.0))
+    ingest.take_grid(grids, field_at(NOW - 5 * MINUTE, 7.0), NOW + 9 * MINUTE)
+
+    def known(minutes: int) -> tuple[Any, ...]:
+        at = NOW + minutes * MINUTE
+        hour = next(
+            row
+            for row in rows(shelf_then(Level.DISTRICT, at, NOW + 60 * MINUTE))
+            if row["region"] == "440303"
+        )
+        gauge = hour["observed"][3]
+        (*_, fallen) = (
+            s["rain_mm"] for s in at_point(22.55, 114.12, NOW, at)["observed"] if s["rain_mm"] is not None
+        )
+        return gauge["station_max_mm"], gauge["mean_mm"], fallen
+
+    assert known(1) == (2.0, 2.0, 2.0)
+    assert known(9) == (10.0, 7.0, 7.0)
+    client, then = client_for(CITY), iso(NOW + MINUTE)
+    shown = client.get("/api/v1/live/rain", {"as_of": then}).json()
+    assert (shown["as_of"], shown["observed_at"]) == (iso(NOW - 5 * MINUTE), iso(NOW - 5 * MINUTE))
+    point = client.get("/api/v1/rain/point", {"lon": 114.12, "lat": 22.55, "as_of": then}).json()
+    assert point["observed"][-1] == {"at": iso(NOW - 5 * MINUTE), "rain_mm": 2.0}
+    assert client.get("/api/v1/live/rain", {"as_of": "19:40"}).status_code == 400
 
 
 def test_in_a_replay_a_reading_counts_as_received_when_it_was_observed(city: Any) -> None:
