@@ -26,7 +26,8 @@ Row = dict[str, Any]
 def said(since: datetime, until: datetime, paths: tuple[str, ...]) -> list[Row]:
     """Per bulletin sent in the span: people addressed, and how many had it, opened it, confirmed it after n minutes.
 
-    Counted from the bulletin's issue; a later state implies the earlier ones. Oldest first.
+    Counted from the bulletin's issue; a later state implies the earlier ones. A line that only renews another stands
+    where that stands. Oldest first.
     """
     rows = _rows(_SAID, since=since, until=until, paths=list(paths), minutes=list(AFTER_MIN))
     return [
@@ -101,7 +102,12 @@ def late(since: datetime, until: datetime, paths: tuple[str, ...], now: datetime
     )
     by_bulletin = (
         rungs.filter(behind__gt=RUNG_LATE)
-        .values("errand", bulletin=F("climb__delivery__dispatch__bulletin"))
+        .values(
+            "errand",
+            bulletin=F("climb__delivery__dispatch__bulletin"),
+            title_zh=F("climb__delivery__dispatch__bulletin__title_zh"),
+            title_en=F("climb__delivery__dispatch__bulletin__title_en"),
+        )
         .annotate(steps=Count("id"), worst=Max("behind"))
         .order_by("-worst", "bulletin", "errand")[:MOST_CALLED]
     )
@@ -119,8 +125,7 @@ def late(since: datetime, until: datetime, paths: tuple[str, ...], now: datetime
         },
         "rungs_of": [
             {
-                "bulletin": row["bulletin"],
-                "errand": row["errand"],
+                **{key: row[key] for key in ("bulletin", "errand", "title_zh", "title_en")},
                 "steps": row["steps"],
                 "worst_s": _seconds(row["worst"]),
             }
@@ -149,7 +154,7 @@ def faults(since: datetime, until: datetime, paths: tuple[str, ...]) -> list[Row
 
 
 def fatigue(since: datetime, until: datetime, paths: tuple[str, ...]) -> Row:
-    """How often people were called, repeats and drills included (both wear people out), refused lines not.
+    """How often people were called, repeats and drills included (both wear people out), refused and quiet lines not.
 
     {people, messages, drill_messages (of these), weekly: {mean, p95, most}, regions}: weekly figures are over the weeks
     (counted from `since`) in which a person heard anything. `regions`: the ten with the most messages a person, each with
@@ -202,13 +207,16 @@ _SAID = (
     + f"""
 SELECT b.id, b.kind, b.level, b.title_zh, b.title_en, s.drill, b.warning_id, b.order_id, b.issued_at,
        count(*) AS people, count(d.sent_at) AS sent,
-       {_after("delivered", "least(d.delivered_at, d.opened_at, d.confirmed_at)")},
-       {_after("opened", "least(d.opened_at, d.confirmed_at)")},
-       {_after("confirmed", "d.confirmed_at")}
+       {_after("delivered", "least(d.delivered_at, d.opened_at, d.confirmed_at, rang.opened_at, rang.confirmed_at)")},
+       {_after("opened", "least(d.opened_at, d.confirmed_at, rang.opened_at, rang.confirmed_at)")},
+       {_after("confirmed", "least(d.confirmed_at, rang.confirmed_at)")}
 FROM notifications_dispatch s
 JOIN alerts_bulletin b ON b.id = s.bulletin_id
 JOIN notifications_delivery d ON d.dispatch_id = s.id
 JOIN mine ON mine.code = d.region_id
+LEFT JOIN LATERAL (  -- what he was rung for; OFFSET 0: looked up for the few quiet lines only
+    SELECT r.opened_at, r.confirmed_at FROM notifications_delivery r WHERE d.quiet AND r.id = d.root_id OFFSET 0
+) rang ON true
 WHERE s.errand = 'first' AND s.created_at > %(since)s AND s.created_at <= %(until)s
 GROUP BY b.id, s.id ORDER BY b.issued_at, b.id
 """
@@ -218,7 +226,7 @@ _CALLED = """
     FROM notifications_dispatch s
     JOIN notifications_delivery d ON d.dispatch_id = s.id
     JOIN mine ON mine.code = d.region_id
-    WHERE s.created_at > %(since)s AND s.created_at <= %(until)s AND d.state <> 'failed_perm'
+    WHERE s.created_at > %(since)s AND s.created_at <= %(until)s AND d.state <> 'failed_perm' AND NOT d.quiet
 """
 _WEEKLY = (
     _LINES

@@ -22,7 +22,7 @@ from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
-from console.report_plots import FONT, INK, QUIET, WIDTH, rain_plot, receipt_plot
+from console.report_plots import ENDS, FONT, INK, MARKED, QUIET, WIDTH, rain_plot, receipt_plot
 
 DRAWN = Path(__file__).parent / "static" / "console" / "report_draw.js"
 Row = dict[str, Any]
@@ -110,7 +110,7 @@ def _rain(report: Row, w: Words) -> list[Flowable]:
     note = f"{w('mm')} · {w('total')} {curve['mean_total_mm']} mm · {w('present')} {curve['share']:.0%}"
     if curve["replayed"]:
         note += f" · {w('replayed')} {_full(curve['since'])[:10]}"
-    names = {action: w.named("action", action) for action in ("raise", "upgrade", "cancel")}
+    names = {action: w.named("action", action) for action in MARKED}
     plot = rain_plot(curve, report["warnings"], (w("mean"), w("highest")), names)
     return [KeepTogether([_text(w("rain"), HEAD), plot, _text(note, SMALL)])]
 
@@ -166,7 +166,7 @@ def _warnings(report: Row, w: Words) -> list[Flowable]:
     def steps(warning: Row) -> str:
         said = (
             f"{_short(step['at'])[-5:]} {w.named('action', step['action'])}"
-            + ("" if step["action"] == "cancel" else f" {w.named('level', step['level'])}")
+            + ("" if step["action"] in ENDS else f" {w.named('level', step['level'])}")
             for step in warning["steps"]
         )
         return " → ".join(said)
@@ -201,7 +201,6 @@ def _nobody(report: Row, w: Words) -> list[Flowable]:
 def _late(report: Row, w: Words) -> list[Flowable]:
     late = report["late"]
     rungs, sends = late["rungs"], late["sends"]
-    titles = {line["id"]: line for line in report["bulletins"]}
     tables = [
         _table(
             [w("rungs"), w("taken"), w("late_n"), w("worst"), w("reached_nobody"), w("overdue")],
@@ -218,8 +217,7 @@ def _late(report: Row, w: Words) -> list[Flowable]:
         ),
     ]  # fmt: skip
     worst = [
-        [w.title(titles[row["bulletin"]]) if row["bulletin"] in titles else f"#{row['bulletin']}",
-         w.named("errand", row["errand"]), row["steps"], f"{row['worst_s']} s"]
+        [w.title(row), w.named("errand", row["errand"]), row["steps"], f"{row['worst_s']} s"]
         for row in late["rungs_of"]
     ]  # fmt: skip
     if worst:
@@ -241,9 +239,17 @@ def _faults(report: Row, w: Words) -> list[Flowable]:
 def _fatigue(report: Row, w: Words) -> list[Flowable]:
     found = report["fatigue"]
     week = found["weekly"]
-    head = [w("weekly"), w("people"), w("messages"), w("average"), w("p95"), w("most")]
-    row = ["", found["people"], found["messages"], week["mean"], week["p95"], week["most"]]
-    pieces = [_text(w("fatigue"), HEAD), _table(head, [row], [4, 1, 1, 1, 1.3, 1], numbers=1)]
+    head = [w("weekly"), w("people"), w("messages"), w("of_drills"), w("average"), w("p95"), w("most")]
+    row = [
+        "",
+        found["people"],
+        found["messages"],
+        found["drill_messages"],
+        week["mean"],
+        week["p95"],
+        week["most"],
+    ]
+    pieces = [_text(w("fatigue"), HEAD), _table(head, [row], [4, 1, 1, 1.2, 1, 1.3, 1], numbers=1)]
     rows = [[row["name"], row["people"], row["messages"], row["each"]] for row in found["regions"]]
     head = [w("most_called"), w("people"), w("messages"), w("each")]
     return [*pieces, *([_table(head, rows, [4, 1, 1, 1], numbers=1)] if rows else [])]

@@ -30,7 +30,8 @@ OF_LEVEL = {
         ("emergency", "#d01d22"),
     )
 }
-MARKED = ("raise", "upgrade", "cancel")
+ENDS = ("cancel", "expire")
+MARKED = ("raise", "upgrade", *ENDS)
 STACK = 6  # marks of one slot stand over each other, so many at most
 Row = dict[str, Any]
 
@@ -99,8 +100,8 @@ def _add_marks(
 
 
 def _mark(x: float, y: float, action: str, level: str) -> Group:
-    """▲ raised or upgraded, in the level's colour; × cancelled."""
-    if action == "cancel":
+    """▲ raised or upgraded, in the level's colour; × over."""
+    if action in ENDS:
         cross = ((x - 2, y - 2, x + 2, y + 2), (x - 2, y + 2, x + 2, y - 2))
         return Group(*(Line(*ends, strokeColor=QUIET, strokeWidth=1) for ends in cross))
     fill = OF_LEVEL.get(level, QUIET)
@@ -114,7 +115,7 @@ def _add_key(drawing: Drawing, series: tuple[str, str], actions: Mapping[str, st
     drawing.add(_word(128, 4, series[1]))
     for n, action in enumerate(("raise", "cancel")):
         drawing.add(_mark(230 + 120 * n, 7, action, ""))
-        said = f"{actions['raise']} / {actions['upgrade']}" if action == "raise" else actions[action]
+        said = " / ".join(actions[one] for one in (ENDS if action in ENDS else ("raise", "upgrade")))
         drawing.add(_word(238 + 120 * n, 4, said))
 
 

@@ -23,11 +23,13 @@ from alerts.models import (
     ResponseLevel,
     ResponseOrder,
     Warning,
+    WarningAction,
     WarningEvent,
+    WarningLevel,
     WarningStreet,
 )
 from console import report_ledger, reports
-from console.report_pdf import pdf
+from console.report_pdf import Words, pdf
 from escalation.models import Climb, Rung
 from foundation.errors import Refusal
 from hydrology.models import Region
@@ -98,6 +100,24 @@ def test_receipts_are_counted_by_the_minutes_since_the_bulletin(regions: dict[st
         "confirmed": [0, 0, 1, 2, 2, 2],
     }
     assert bulletin["reached"] == {"delivered": 3, "opened": 3, "confirmed": 2}
+
+
+def test_who_is_told_again_quietly_stands_where_he_stood_and_is_not_called_again(
+    regions: dict[str, Region],
+) -> None:
+    rang = make_dispatch([(regions[A], State.CONFIRMED), (regions[A], State.SENT)])
+    lines = rang.deliveries.order_by("id")
+    mark(lines[0], delivered=-2 * MINUTE, opened=-2 * MINUTE, confirmed=-MINUTE)
+    renewed = make_dispatch([])
+    for line in lines:
+        Delivery.objects.create(
+            dispatch=renewed, officer=line.officer, region=line.region, root=line, quiet=True, state=State.SENT, due_at=NOW
+        )  # fmt: skip
+    found = told()
+    [again] = [row for row in found["bulletins"] if row["id"] == renewed.bulletin_id]
+    assert (again["people"], again["reached"]) == (2, {"delivered": 1, "opened": 1, "confirmed": 1})
+    assert again["curve"]["confirmed"] == [1] * 6
+    assert (found["fatigue"]["messages"], found["fatigue"]["weekly"]["most"]) == (2, 1)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])  # rows only pile up
@@ -221,7 +241,7 @@ def test_a_rung_is_late_beyond_thirty_seconds(regions: dict[str, Region], late_s
     found = told()["late"]
     assert (found["rungs"]["taken"], found["rungs"]["late"], found["rungs"]["worst_s"]) == (1, late, late_s)
     assert found["rungs"]["reached_nobody"] == 1
-    assert [row["worst_s"] for row in found["rungs_of"]] == [late_s] * late
+    assert [(row["title_en"], row["worst_s"]) for row in found["rungs_of"]] == [("title_en", late_s)] * late
 
 
 def test_a_rung_due_and_never_taken_is_overdue(regions: dict[str, Region]) -> None:
@@ -410,6 +430,20 @@ def test_every_part_is_put_on_paper_in_both_languages(stormy: dict[str, Region],
     assert drawn.startswith(b"%PDF-")
     assert drawn == pdf(found, english=english)
     assert b"STSong-Light" in drawn
+
+
+def test_every_code_a_report_holds_has_its_words_in_both_languages() -> None:
+    spoken = {
+        "level": {level.name.lower() for level in WarningLevel} | {level.code for level in ResponseLevel},
+        "action": set(WarningAction),
+        "kind": set(BulletinKind),
+        "hazard": set(Hazard),
+        "state": set(State),
+        "errand": set(Errand) - {Errand.FIRST},
+        "order": {OrderStatus.ISSUED, OrderStatus.WITHDRAWN, OrderStatus.ENDED, OrderStatus.SUPERSEDED},
+    }
+    for kind, codes in spoken.items():
+        assert {code for code in map(str, codes) if Words(0).named(kind, code) == code} == set(), kind
 
 
 def test_an_empty_report_can_be_put_on_paper(regions: dict[str, Region]) -> None:

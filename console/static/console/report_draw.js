@@ -61,6 +61,7 @@ const WORDS = {
   weekly: ["每人每周信息数（有信息的周）", "Messages per person and week (weeks with any)"],
   average: ["平均", "Mean"],
   p95: ["95% 分位", "95th percentile"],
+  of_drills: ["其中演练", "Of these drills"],
   most: ["最多", "Most"],
   peak: ["最高", "Highest"],
   persons: ["人", "people"],
@@ -73,15 +74,16 @@ const WORDS = {
 };
 const CODES = {
   level: { none: ["解除", "ended"], notice: ["提示", "Notice"], attention: ["关注", "Attention"], alert: ["警示", "Alert"], emergency: ["紧急", "Emergency"], watch: ["关注级", "Watch"], IV: ["Ⅳ级", "IV"], III: ["Ⅲ级", "III"], II: ["Ⅱ级", "II"], I: ["Ⅰ级", "I"] },
-  action: { raise: ["发布", "raised"], extend: ["扩展", "extended"], upgrade: ["升级", "upgraded"], downgrade: ["降级", "lowered"], cancel: ["解除", "cancelled"], silent: ["失联", "silent"] },
+  action: { raise: ["发布", "raised"], extend: ["扩展", "extended"], upgrade: ["升级", "upgraded"], downgrade: ["降级", "lowered"], cancel: ["解除", "cancelled"], hold: ["维持", "held"], expire: ["失效", "expired"], silent: ["失联", "silent"] },
   kind: { warning: ["预警", "Warnings"], order: ["指令", "Orders"], level: ["水情", "Levels"], message: ["通知", "Messages"] },
   hazard: { rainstorm: ["强降雨", "rain"], flood: ["防汛", "flood"], reservoir: ["水库", "reservoir"], river: ["河道", "river"], tide: ["潮位", "tide"] },
   state: { failed_perm: ["未送达", "not delivered"], failed_temp: ["待重试", "to be tried again"], sent: ["已推送", "sent"], pending: ["待发", "waiting"], sending: ["发送中", "sending"], delivered: ["已送达", "delivered"], opened: ["已打开", "opened"], confirmed: ["已确认", "confirmed"] },
   errand: { repeat: ["重发", "repeat"], deputy: ["转B角", "deputy"], superior: ["报上级值班", "superior desk"] },
-  order: { issued: ["已发布", "issued"], withdrawn: ["已撤回", "withdrawn"], ended: ["已结束", "ended"] },
+  order: { issued: ["已发布", "issued"], withdrawn: ["已撤回", "withdrawn"], ended: ["已结束", "ended"], superseded: ["已被取代", "superseded"] },
 };
 const STATES = ["delivered", "opened", "confirmed"];
-const MARKS = { raise: "▲", extend: "◆", upgrade: "▲", downgrade: "▽", cancel: "✕", silent: "?" };
+const ENDS = ["cancel", "expire"];
+const MARKS = { raise: "▲", upgrade: "▲", cancel: "✕", expire: "✕" }; // on the rain curve
 const SHENZHEN_MS = 8 * 3600000; // no summer time
 
 /** The report as one <article>; `english` chooses the words. */
@@ -122,11 +124,11 @@ function rain(report, { w, named }) {
   const bars = curve.slots.filter((slot) => slot.mean_mm > 0).map((slot) => s("rect", { class: "mean", x: x(Date.parse(slot.at)) - wide, y: y(slot.mean_mm), width: wide, height: y(0) - y(slot.mean_mm) }));
   const gaps = curve.slots.filter((slot) => slot.highest_mm === null).map((slot) => s("rect", { class: "gap", x: x(Date.parse(slot.at)) - wide, y: top, width: wide, height: y(0) - top }));
   const path = curve.slots.map((slot, i) => (slot.highest_mm === null ? "" : `${i && curve.slots[i - 1].highest_mm !== null ? "L" : "M"}${x(Date.parse(slot.at)).toFixed(1)} ${y(slot.highest_mm).toFixed(1)}`)).join("");
-  const steps = report.warnings.filter((warning) => !warning.drill).flatMap((warning) => warning.steps.filter((step) => ["raise", "upgrade", "cancel"].includes(step.action)).map((step) => ({ ...step, name: warning.name, at: Date.parse(step.at) }))).filter((step) => step.at >= first && step.at <= last).sort((a, b) => a.at - b.at);
+  const steps = report.warnings.filter((warning) => !warning.drill).flatMap((warning) => warning.steps.filter((step) => MARKS[step.action]).map((step) => ({ ...step, name: warning.name, at: Date.parse(step.at) }))).filter((step) => step.at >= first && step.at <= last).sort((a, b) => a.at - b.at);
   const rows = {}; // marks of one minute stand over each other
   const marks = steps.map((step) => {
     const row = rows[step.at] = (rows[step.at] ?? -1) + 1;
-    const shown = step.action === "cancel" ? "none" : step.level;
+    const shown = ENDS.includes(step.action) ? "none" : step.level;
     return s("g", null, row === 0 && s("line", { class: "mark", x1: x(step.at), x2: x(step.at), y1: top - 4, y2: y(0) }),
       s("text", { class: `mark level-${shown}`, x: x(step.at), y: top - 8 - (row % 6) * 11, "text-anchor": "middle" }, MARKS[step.action]),
       s("title", null, `${short(step.at)} ${step.name} ${named("action", step.action)} ${named("level", step.level)}`));
@@ -134,7 +136,7 @@ function rain(report, { w, named }) {
   const plot = s("svg", { class: "plot", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": w("rain") },
     axis(left, width - 8, y, [0, most / 2, most]), gaps, bars, s("path", { class: "highest", d: path }), marks,
     ticks(first, last).map((at) => s("text", { class: "tick", x: x(at), y: height - 6, "text-anchor": "middle" }, short(at).slice(-5))));
-  const key = legend([["mean", w("mean")], ["highest", w("highest")], ...["raise", "upgrade", "cancel"].map((action) => ["", `${MARKS[action]} ${named("action", action)}`])]);
+  const key = legend([["mean", w("mean")], ["highest", w("highest")], ...Object.keys(MARKS).map((action) => ["", `${MARKS[action]} ${named("action", action)}`])]);
   const note = `${w("mm")} · ${w("total")} ${curve.mean_total_mm} mm · ${w("present")} ${percent(curve.share)}${curve.replayed ? ` · ${w("replayed")} ${full(curve.since).slice(0, 10)}` : ""}`;
   return part(w("rain"), plot, key, h("p", { class: "quiet" }, note));
 }
@@ -178,7 +180,7 @@ function warnings(report, { w, named }) {
   const rows = report.warnings.map((warning) => [
     short(warning.raised_at), warning.ended_at ? short(warning.ended_at) : "–", named("hazard", warning.hazard), warning.name,
     badge({ level: warning.peak_level, drill: warning.drill }, named, w),
-    warning.steps.map((step) => `${short(step.at).slice(-5)} ${named("action", step.action)}${step.action === "cancel" ? "" : ` ${named("level", step.level)}`}`).join(" → "),
+    warning.steps.map((step) => `${short(step.at).slice(-5)} ${named("action", step.action)}${ENDS.includes(step.action) ? "" : ` ${named("level", step.level)}`}`).join(" → "),
   ]);
   return part(`${w("warnings")} · ${w("levels")}`, rows.length ? table([w("from"), w("to"), w("what"), w("region"), w("peak"), w("steps")], rows) : h("p", { class: "quiet" }, w("none")));
 }
@@ -188,14 +190,13 @@ function nobody(report, { w, named, english }) {
   return part(w("nobody"), rows.length ? table([w("issued"), w("level"), w("what"), "", w("nobody")], rows) : h("p", { class: "quiet" }, w("all_answered")));
 }
 
-function late(report, { w, named, number }) {
+function late(report, { w, named, number, english }) {
   const { rungs, sends, calls, rungs_of: worst } = report.late;
-  const titles = new Map(report.bulletins.map((line) => [line.id, line]));
   return part(w("late"),
     table([w("rungs"), w("taken"), w("late_n"), w("worst"), w("reached_nobody"), w("overdue")], [["", number(rungs.taken), number(rungs.late), `${number(rungs.worst_s)} s`, number(rungs.reached_nobody), number(rungs.overdue)]], 1),
     table([w("sends"), w("sent"), w("late_n"), w("worst"), w("unsent")], [["", number(sends.sent), number(sends.late), `${number(sends.worst_s)} s`, number(sends.unsent)]], 1),
     table([w("calls"), ...Object.keys(calls).map((errand) => named("errand", errand))], [["", ...Object.values(calls).map(number)]], 1),
-    worst.length > 0 && table([w("what"), w("steps"), w("late_n"), w("worst")], worst.map((row) => [titles.get(row.bulletin)?.title_zh ?? `#${row.bulletin}`, named("errand", row.errand), number(row.steps), `${number(row.worst_s)} s`]), 2));
+    worst.length > 0 && table([w("what"), w("steps"), w("late_n"), w("worst")], worst.map((row) => [english ? row.title_en : row.title_zh, named("errand", row.errand), number(row.steps), `${number(row.worst_s)} s`]), 2));
 }
 
 function faults(report, { w, named, number }) {
@@ -204,9 +205,9 @@ function faults(report, { w, named, number }) {
 }
 
 function fatigue(report, { w, number }) {
-  const { people, messages, weekly, regions } = report.fatigue;
+  const { people, messages, drill_messages: drills, weekly, regions } = report.fatigue;
   return part(w("fatigue"),
-    table([w("weekly"), w("people"), w("messages"), w("average"), w("p95"), w("most")], [["", number(people), number(messages), weekly.mean, weekly.p95, weekly.most]], 1),
+    table([w("weekly"), w("people"), w("messages"), w("of_drills"), w("average"), w("p95"), w("most")], [["", number(people), number(messages), number(drills), weekly.mean, weekly.p95, weekly.most]], 1),
     regions.length > 0 && table([w("most_called"), w("people"), w("messages"), w("each")], regions.map((row) => [row.name, number(row.people), number(row.messages), row.each]), 1));
 }
 
