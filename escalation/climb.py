@@ -2,8 +2,8 @@
 
 Woken by its 5 s sweep and by a nudge after an answer: the row's due_at is the clock. Bulletins are taken many at once,
 in one transaction of set-based steps under the lock of each: a desk hears once of a bulletin, however many below it are
-silent, and whether somebody has answered is read under that lock, so no rung follows an answer. Every rung is a dispatch
-of the same bulletin through notifications/dispatch.py, but the last: a call for the desk to make.
+silent. Whether he has answered is read again under the lock of his line, so no rung follows an answer. Every rung is a
+dispatch of the same bulletin through notifications/dispatch.py, but the last: a call for the desk to make.
 """
 
 import logging
@@ -35,6 +35,10 @@ _LOCK = """
 SELECT bulletin FROM unnest(%s::bigint[]) AS t(bulletin)
 WHERE pg_try_advisory_xact_lock(%s, (bulletin %% 2147483648)::int)
 """
+
+# Who has not answered since he was looked at. Receipts lock the line as well, so from here on an answer comes after the
+# rung, and settles what the rung sends. In the order in which receipts lock.
+_SILENT = "SELECT id FROM notifications_delivery WHERE id = ANY(%s) AND state <> 'confirmed' ORDER BY id FOR KEY SHARE"
 
 # by dispatch and region of the silent: how many people of the dispatch stand there or above
 _REACHED = """
@@ -169,9 +173,18 @@ def _take_due(bulletins: list[int], now: datetime, faults: list[Exception]) -> i
                 stops.append((standing.climb, stop))
     if stops:
         _end(stops, now)
+    takes = _still_silent(takes)
     if takes:
         _take(takes, now)
     return len(takes)
+
+
+def _still_silent(takes: list[Due]) -> list[Due]:
+    """Without those who have answered since they were looked at: the next sweep ends their climbs."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SILENT, [[one.at.delivery for one in takes if not one.at.cannot]])
+        silent = {row[0] for row in cursor}
+    return [one for one in takes if one.at.cannot or one.at.delivery in silent]
 
 
 def _locked(bulletins: list[int]) -> list[int]:

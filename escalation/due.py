@@ -68,22 +68,23 @@ WITH at AS MATERIALIZED (
       AND (told.areas <@ b.areas OR string_to_array(own.path, '/') && b.areas::text[])
 ), posts AS (
     SELECT * FROM officers_post WHERE valid_from <= %(now)s AND (valid_to IS NULL OR valid_to > %(now)s)
-), answers AS MATERIALIZED (
-    SELECT told.id AS bulletin_id, p.station_id, count(DISTINCT p.officer_id) AS people
+), answers AS MATERIALIZED (  -- of a station's keepers; where the message names none, of those called in one region
+    SELECT told.id AS bulletin_id, coalesce(p.station_id, d.region_id) AS group_code, count(DISTINCT d.officer_id) AS people
     FROM told
     JOIN notifications_dispatch s ON s.bulletin_id = told.id
     -- a repeat follows its first delivery's state, but what was said hangs on the first
     JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.root_id IS NULL AND d.state = 'confirmed'
-    JOIN posts p ON p.officer_id = d.officer_id AND p.station_id = ANY(told.stations)
+    LEFT JOIN posts p ON p.officer_id = d.officer_id AND p.station_id = ANY(told.stations)
     WHERE told.id IN (SELECT bulletin_id FROM at WHERE of_group IS NOT NULL)
+      AND (p.station_id IS NOT NULL OR told.stations = '{{}}' AND s.errand = 'first')
       AND d.id NOT IN (SELECT delivery_id FROM refused)
-    GROUP BY told.id, p.station_id
+    GROUP BY told.id, group_code
 ), kept AS MATERIALIZED (  -- of the stations he keeps, the one with the fewest answers decides
     SELECT at.id, min(coalesce(answers.people, 0)) AS enough
     FROM at JOIN told ON told.id = at.bulletin_id
-    JOIN posts p ON p.officer_id = at.officer_id AND p.station_id = ANY(told.stations)
-    LEFT JOIN answers ON answers.bulletin_id = told.id AND answers.station_id = p.station_id
-    WHERE at.of_group IS NOT NULL
+    LEFT JOIN posts p ON p.officer_id = at.officer_id AND p.station_id = ANY(told.stations)
+    LEFT JOIN answers ON answers.bulletin_id = told.id AND answers.group_code = coalesce(p.station_id, at.region_id)
+    WHERE at.of_group IS NOT NULL AND (p.station_id IS NOT NULL OR told.stations = '{{}}')
     GROUP BY at.id
 )
 SELECT * FROM (

@@ -35,8 +35,9 @@ class Reach(StrEnum):
 class Ladder:
     """The rungs one person will climb, the channel of each, the wait before each and after the last, in seconds.
 
-    Frozen when the climb starts. `of_group`: so many answers of his station's keepers do for all of them; None:
-    each must answer. `channels` empty: all by the app.
+    Frozen when the climb starts. `of_group`: so many answers do for all of his group, which are the keepers of the
+    station the message names, or those called in his region where it names none; None: each must answer. `channels`
+    empty: all by the app.
     """
 
     rungs: tuple[str, ...]

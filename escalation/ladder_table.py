@@ -5,8 +5,8 @@
                  "level": {"3": {…, "needs": {"of_group": 1}}}}}
 
 A class is a bulletin's kind, `*` every other; an urgency is 0 to 4. A rung: whom it asks (`errand`), how (`channel`:
-app, sms or voice, default "app"; the desk calls in person), and how long after the rung before. Hours are Shenzhen's.
-Owns no rows.
+app, sms or voice, default "app"; the desk calls in person), and how long after the rung before. What a group is says
+ladder.py. Hours are Shenzhen's. Owns no rows.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -132,7 +132,7 @@ def _needs(needs: object, where: str) -> int | None:
     if needs == "each":
         return None
     if not isinstance(needs, dict):
-        _refuse(where, needs, '"each" or {"of_group": how many of a station\'s keepers do}')
+        _refuse(where, needs, '"each" or {"of_group": how many answers of his group do}')
     return _whole(_object(needs, where, {"of_group"})["of_group"], f"{where}.of_group", least=1, most=100)
 
 

@@ -41,7 +41,7 @@ class Climb(models.Model):
     waits_s = ArrayField(models.PositiveIntegerField(), help_text="wait before each rung, and after the last")
     channels = ArrayField(models.CharField(max_length=16), default=list, help_text="of each rung; empty: app")
     of_group = models.PositiveSmallIntegerField(
-        null=True, help_text="so many answers of the station's keepers do for all; null: each must answer"
+        null=True, help_text="so many answers of his group do for all of it; null: each must answer"
     )
     version = models.CharField(
         max_length=32, blank=True, help_text="of the ladder table; empty: the defaults"

@@ -23,37 +23,36 @@ RESTS = (DrillState.PAUSED, DrillState.ENDED)  # nobody is chased
 # who owes an answer: not for what only renews another line in place, nor for what a resting drill has kept from him
 OWES = f"NOT d.quiet AND d.reason NOT IN {STOPPED_REASONS}"
 
-# Which lines have no climb: two lists, each read once, whatever the planner believes of tables that have just grown or
-# are full of dead rows; as a join it has walked the climbs for each of 45,000 lines, 97 s. In the order of the lines, as
-# receipts lock them: the foreign key locks them too.
+# Which lines have no climb: two lists, each read once and grouped, whatever the planner believes of tables that have just
+# grown or are full of dead rows. Where one list was joined to the other, it has walked it anew for each of 45,000 lines:
+# minutes. In the order of the lines, as receipts lock them: the foreign key locks them too.
 _START = f"""
-WITH wanted AS (
-    SELECT * FROM unnest(%(dispatch)s::bigint[], %(reach)s::text[], %(ladder)s::int[], %(due_at)s::timestamptz[])
-        AS t(dispatch_id, reach, ladder, due_at)
+WITH wanted AS (  -- of each dispatch the ladder for each kind of person; null: not yet
+    SELECT * FROM unnest(%(dispatch)s::bigint[], %(told_at)s::timestamptz[], %(rings)s::int[], %(dark)s::int[],
+                         %(cannot)s::int[]) AS t(dispatch_id, told_at, rings, dark, cannot)
 ), ladders AS (
     SELECT * FROM unnest(%(rungs)s::text[], %(waits)s::text[], %(channels)s::text[], %(of_group)s::int[])
         WITH ORDINALITY AS t(rungs, waits_s, channels, of_group, number)
 ), owing AS MATERIALIZED (
-    SELECT d.id FROM notifications_delivery d
-    WHERE d.dispatch_id = ANY(%(dispatch)s) AND {OWES}
-      AND (d.state <> 'confirmed' OR d.id IN ({REFUSED}))
+    SELECT d.id, w.told_at, CASE WHEN d.id IN ({REFUSED}) THEN w.cannot
+                                 WHEN d.state = 'failed_perm' THEN w.dark
+                                 WHEN d.state <> 'confirmed' THEN w.rings END AS ladder
+    FROM wanted w JOIN notifications_delivery d ON d.dispatch_id = w.dispatch_id AND {OWES}
 ), fresh AS MATERIALIZED (
-    SELECT id FROM owing
-    EXCEPT
-    SELECT delivery_id FROM escalation_climb
-    WHERE delivery_id BETWEEN (SELECT min(id) FROM owing) AND (SELECT max(id) FROM owing)
+    SELECT id, min(told_at) AS told_at, min(ladder) AS ladder
+    FROM (
+        SELECT id, told_at, ladder FROM owing WHERE ladder IS NOT NULL
+        UNION ALL
+        SELECT delivery_id, NULL, NULL FROM escalation_climb
+        WHERE delivery_id BETWEEN (SELECT min(id) FROM owing) AND (SELECT max(id) FROM owing)
+    ) line GROUP BY id HAVING count(ladder) = count(*)
 )
 INSERT INTO escalation_climb
     (delivery_id, rungs, waits_s, channels, of_group, version, rung, state, due_at, started_at, why)
-SELECT d.id, l.rungs::varchar[], l.waits_s::int[], l.channels::varchar[], l.of_group, %(version)s, 0, 'climbing',
-       w.due_at, %(now)s, ''
-FROM fresh
-JOIN notifications_delivery d ON d.id = fresh.id
-CROSS JOIN LATERAL (SELECT d.id IN ({REFUSED}) AS cannot) said
-JOIN wanted w ON w.dispatch_id = d.dispatch_id
-    AND w.reach = CASE WHEN said.cannot THEN 'cannot' WHEN d.state = 'failed_perm' THEN 'dark' ELSE 'rings' END
-JOIN ladders l ON l.number = w.ladder
-ORDER BY d.id
+SELECT fresh.id, l.rungs::varchar[], l.waits_s::int[], l.channels::varchar[], l.of_group, %(version)s, 0, 'climbing',
+       fresh.told_at + make_interval(secs => (l.waits_s::int[])[1]), %(now)s, ''
+FROM fresh JOIN ladders l ON l.number = fresh.ladder
+ORDER BY fresh.id
 ON CONFLICT (delivery_id) DO NOTHING
 """
 
@@ -108,23 +107,26 @@ def start_climbs(*, now: datetime) -> int:
     Those without a live device, and those who cannot go, start at once.
     """
     opens = open_dispatches(now)
-    due = [(one, reach) for one in opens for reach in one.ladders if one.due_at(reach) <= now]
-    numbers: dict[Ladder, int] = {}
-    for one, reach in due:
-        numbers.setdefault(one.ladders[reach], len(numbers) + 1)  # counted from 1, as ORDINALITY does
+    numbers: dict[Ladder, int] = {}  # counted from 1, as ORDINALITY does
+    due = {
+        reach: [
+            numbers.setdefault(one.ladders[reach], len(numbers) + 1) if one.due_at(reach) <= now else None
+            for one in opens
+        ]
+        for reach in Reach
+    }
     with connection.cursor() as cursor:
         said = {"now": now, "since": now - SAID_WITHIN}
         started = 0
-        if due:
+        if numbers:
             cursor.execute(
                 _START,
                 {
                     **said,
-                    "version": due[0][0].version,
-                    "dispatch": [one.dispatch for one, _ in due],
-                    "reach": [reach.value for _, reach in due],
-                    "ladder": [numbers[one.ladders[reach]] for one, reach in due],
-                    "due_at": [one.due_at(reach) for one, reach in due],
+                    **{reach.value: ladders for reach, ladders in due.items()},
+                    "version": opens[0].version,
+                    "dispatch": [one.dispatch for one in opens],
+                    "told_at": [one.told_at for one in opens],
                     "rungs": [_array(ladder.rungs) for ladder in numbers],
                     "waits": [_array(ladder.waits_s) for ladder in numbers],
                     "channels": [_array(ladder.channels) for ladder in numbers],

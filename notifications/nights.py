@@ -1,6 +1,6 @@
 """The nightly proof of coverage: once a day what is faulty is written down, and the desks are told of their red list.
 
-Owns CoverageNight. Woken every hour; a night that was slept through is made up as soon as somebody wakes.
+Owns CoverageNight. Woken every 15 minutes; a night that was slept through is made up as soon as somebody wakes.
 """
 
 import logging

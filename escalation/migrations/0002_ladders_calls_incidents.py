@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
             model_name="climb",
             name="of_group",
             field=models.PositiveSmallIntegerField(
-                help_text="so many answers of the station's keepers do for all; null: each must answer",
+                help_text="so many answers of his group do for all of it; null: each must answer",
                 null=True,
             ),
         ),

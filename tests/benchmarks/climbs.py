@@ -5,7 +5,7 @@ PostgreSQL with fsync as in `make run`, CLIMBS people (1,000) each silent on a b
 rung up the default ladder: by the app, by text message, by call, deputy, superior, desk, end.
   sweep_s     the worst of these sweeps; must stay under 1; rungs_s each of them
   shared_s    the same with the people on a tenth as many bulletins, and shared_one_s on a single one
-  broken_s    the worst with one bulletin among them whose row is broken: found by halving, the others are taken
+  broken_s    with one climb among them that is no ladder: it is left out, the others are taken
   answers_s   the sweep after half of them have answered
   idle_s      a sweep that finds nothing to do: an order to all 45,000 is open and nobody has answered
   first_s     the first dispatch of that order; start_s the sweep that starts its climbs, whole_s their first rungs

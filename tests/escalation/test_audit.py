@@ -152,13 +152,17 @@ def test_one_alarm_an_incident_and_an_all_clear_when_it_has_been_quiet(regions: 
 
 
 def test_one_broken_climb_holds_up_no_other_and_is_told_of(regions: Regions) -> None:
-    broken, whole = person(regions[STREET]), person(regions["440304001"])
+    broken, beside, whole = person(regions[STREET]), person(regions[STREET]), person(regions["440304001"])
     tell(STREET)
     tell("440304001")
     climb.start_climbs(now=at(REPEAT_S))
     Climb.objects.filter(delivery__officer=broken).update(waits_s=[])
     with pytest.raises(ValueError, match="wait"):
         climb.sweep(now=at(REPEAT_S))
-    assert [errand for errand, _ in rungs(whole)] == ["repeat"]
+    assert [[errand for errand, _ in rungs(one)] for one in (broken, beside, whole)] == [
+        [],
+        ["repeat"],
+        ["repeat"],
+    ]
     assert audit.audit(now=at(REPEAT_S + 31))["late_steps"] == 1
     assert ("audit/late_steps", "late") in alarms()

@@ -1,12 +1,14 @@
 """When nobody answers: real rows, moved time, two sweeps at once."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections, transaction
 
 from alerts.models import Bulletin, BulletinKind, Hazard, Requires, Warning
 from escalation import climb, in_force
@@ -415,6 +417,23 @@ def test_a_keeper_who_cannot_go_after_a_repeat_answers_for_nobody(regions: Regio
     assert (state_of(one), state_of(two)) == (ClimbState.CLIMBING, ClimbState.CLIMBING)
 
 
+def test_of_those_called_in_one_region_as_many_as_the_table_says_do_for_all(regions: Regions) -> None:
+    rows = deepcopy(DEFAULT_ROWS)
+    rows["ladders"]["order"] = {"4": rows["ladders"]["*"]["4"] | {"needs": {"of_group": 2}}}
+    in_force.put(rows, version="two of a street", note="", now=at(-1))
+    people = [person(regions[STREET]) for _ in range(3)]
+    elsewhere = person(regions[NEXT_STREET])
+    tell(STREET, NEXT_STREET, kind=BulletinKind.ORDER)
+    sweep_until(REPEAT_S)
+    answer(people[0], Errand.FIRST, now=at(REPEAT_S + 1))
+    climb.sweep(now=at(REPEAT_S + 1))
+    assert state_of(people[2]) == ClimbState.CLIMBING
+    answer(people[1], Errand.FIRST, now=at(REPEAT_S + 2))
+    climb.sweep(now=at(REPEAT_S + 2))
+    assert Climb.objects.get(delivery__officer=people[2]).why == "enough of the group"
+    assert state_of(elsewhere) == ClimbState.CLIMBING
+
+
 def test_a_warning_must_be_answered_by_each(regions: Regions) -> None:
     make_station("mine", StationKind.RESERVOIR, STREET)
     one, two = (keeper(regions[STREET], "mine") for _ in range(2))
@@ -468,3 +487,34 @@ def test_two_sweeps_at_once_take_each_rung_once() -> None:
         assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy", "superior"]
         assert heard(officer) == ["first", "repeat"]
     assert [heard(officer) for officer in (*deputies, desk)] == [["deputy"], ["deputy"], ["superior"]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_that_is_being_written_while_a_sweep_looks_comes_before_the_rung() -> None:
+    regions = make_regions()
+    officer, other = person(regions[STREET]), person(regions[STREET])
+    tell(STREET)
+    climb.start_climbs(now=at(REPEAT_S))
+
+    def sweep() -> int:
+        try:
+            return climb.sweep(now=at(REPEAT_S))
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            answer(officer, Errand.FIRST, now=at(REPEAT_S))
+            swept = pool.submit(sweep)
+            while not waits_for_a_lock() and not swept.done():
+                time.sleep(0.01)
+        assert swept.result() == 1
+    assert (heard(officer), heard(other)) == (["first"], ["first", "repeat"])
+    climb.sweep(now=at(REPEAT_S))
+    assert state_of(officer) == ClimbState.ANSWERED
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])

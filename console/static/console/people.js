@@ -58,15 +58,15 @@ function paintFigures() {
   const items = refused("coverage") ? null : parts.coverage?.items;
   const faulty = (fault) => (items ? items.filter((item) => item.faults.includes(fault)).length : null);
   const figures = [
-    ["to_call", calls && calls.filter((call) => !call.claimed_by).length, "red"],
+    ["to_call", calls && calls.filter((call) => !call.claimed_by).length, "red", parts.calls?.next ? "+" : ""], // a page is read
     ["held", calls && calls.filter((call) => call.claimed_by).length, "amber"],
     ["nobody", faulty("no_responder"), "red"],
     ["dark", faulty("no_live_device"), "red"],
     ["untapped", faulty("no_recent_tap"), "amber"],
     ["no_deputy", faulty("no_deputy"), "amber"],
   ];
-  refill(box("figures"), figures.map(([name, count, colour]) =>
-    h("li", { class: count ? colour : "calm" }, h("b", null, count === null || count === undefined ? "–" : String(count)), h("span", null, word(`figure_${name}`)))));
+  refill(box("figures"), figures.map(([name, count, colour, more = ""]) =>
+    h("li", { class: count ? colour : "calm" }, h("b", null, count === null || count === undefined ? "–" : `${count}${more}`), h("span", null, word(`figure_${name}`)))));
 }
 
 function nightsTable(items) {
