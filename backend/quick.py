@@ -33,8 +33,9 @@ from officers.grants import Grants
 
 Message = dict[str, Any]
 Headers = dict[bytes, bytes]
+Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Callable[[], Awaitable[Message]], Send], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 LEVELS, RAIN = "/api/v1/live/levels", "/api/v1/live/rain"
 FRESH_S, USABLE_S = 1.0, 10.0  # a snapshot says its own as_of, and Redis may take its time to be away
@@ -74,7 +75,7 @@ class QuickDoor:
             for level in RAIN_LEVELS
         }
 
-    async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if path not in CHOICES or scope["method"] != "GET":
             return await self._full(scope, receive, send)
@@ -141,14 +142,14 @@ def _question(path: str, query: bytes) -> Question | None:
 def _plain(headers: Headers) -> bool:
     return (
         TELLING.isdisjoint(headers)
-        and _is_ours(headers.get(b"host", b""))
-        and _takes_json(headers.get(b"accept", b"*/*"))
+        and is_ours(headers.get(b"host", b""))
+        and takes_json(headers.get(b"accept", b"*/*"))
     )
 
 
 def _told(answer: Answer, headers: Headers, scheme: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Status, headers and body, as the view and the middleware give them."""
-    told = [(b"ETag", answer.etag.encode()), *_always(scheme)]
+    told = [(b"ETag", answer.etag.encode()), *_PRIVATE, *secured(scheme)]
     if answer.known_to(headers.get(b"if-none-match", b"").decode("latin-1")):
         return 304, told, b""
     zipped = b"gzip" in headers.get(b"accept-encoding", b"")
@@ -158,37 +159,41 @@ def _told(answer: Answer, headers: Headers, scheme: str) -> tuple[int, list[tupl
     told += [
         (b"Content-Type", b"application/json"),
         (b"Content-Length", b"%d" % len(body)),
-        (b"Content-Language", _language(headers.get(b"accept-language", b""))),
+        (b"Content-Language", spoken_language(headers.get(b"accept-language", b""))),
         (b"Allow", b"GET, HEAD, OPTIONS"),
     ]
     return 200, told, body
 
 
+_PRIVATE: Final = (
+    (b"Cache-Control", PRIVATE["Cache-Control"].encode()),
+    (b"Vary", f"{PRIVATE['Vary']}, Accept-Language".encode()),
+)
+
+
 @lru_cache
-def _always(scheme: str) -> list[tuple[bytes, bytes]]:
-    """What every answer says, and what the settings say of security."""
+def secured(scheme: str) -> tuple[tuple[bytes, bytes], ...]:
+    """What the settings say of security, on every answer."""
     request, response = HttpRequest(), HttpResponse()
     request._get_scheme = lambda: scheme  # type: ignore[method-assign]
     del response["Content-Type"]
-    response["Cache-Control"] = PRIVATE["Cache-Control"]
-    response["Vary"] = f"{PRIVATE['Vary']}, Accept-Language"
     SecurityMiddleware(lambda _: response)(request)
-    return [(name.encode(), value.encode()) for name, value in response.items()]
+    return tuple((name.encode(), value.encode()) for name, value in response.items())
 
 
 @lru_cache(maxsize=256)
-def _language(accept_language: bytes) -> bytes:
+def spoken_language(accept_language: bytes) -> bytes:
     request = HttpRequest()
     request.META["HTTP_ACCEPT_LANGUAGE"] = accept_language.decode("latin-1")
     return get_language_from_request(request).encode()
 
 
 @lru_cache(maxsize=256)
-def _is_ours(host: bytes) -> bool:
+def is_ours(host: bytes) -> bool:
     return validate_host(split_domain_port(host.decode("latin-1"))[0], settings.ALLOWED_HOSTS)
 
 
 @lru_cache(maxsize=256)
-def _takes_json(accept: bytes) -> bool:
+def takes_json(accept: bytes) -> bool:
     ranges = {part.partition(b";")[0].strip() for part in accept.split(b",")}
     return not ranges.isdisjoint({b"*/*", b"application/*", b"application/json"})

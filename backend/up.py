@@ -4,8 +4,8 @@ Owns: which processes run, in which order they start and stop, and the environme
 Does not own: how children are kept (backend/crew.py), the embedded servers (backend/embedded.py).
 Standard library only: Django reads its settings in the children, after the servers are up.
 
-From the environment: PORT (8000), REPLAY=0 (no storm), OFFICERS=0 (nobody answers), FCM_ONLY=1 (a new city's phones are
-all of one vendor), RUN_DIR (.run), and everything settings.py reads.
+From the environment: PORT (8000), WEB_PROCESSES (1), REPLAY=0 (no storm), OFFICERS=0 (nobody answers), FCM_ONLY=1 (a
+new city's phones are all of one vendor), RUN_DIR (.run), and everything settings.py reads.
 """
 
 import contextlib
@@ -37,10 +37,15 @@ WORKERS = {
     "ingest": 2,
     "routine": 2,
 }  # queue: threads; apart, so that ingest never delays a send
+# on one port (backend/web.py); one is enough for a demo
+_webs = os.environ.get("WEB_PROCESSES", "").strip() or "1"
+if not _webs.isdigit() or not 0 < int(_webs) < 33:
+    sys.exit(f"WEB_PROCESSES={_webs!r} must be 1 to 32. WEB_PROCESSES 须为 1 至 32。")
+WEBS = ("web", *(f"web{number}" for number in range(2, int(_webs) + 1)))
 STOP_ORDER = (
     ("migrate", "city", "replay", "officers"),
     ("beat",),
-    ("web",),
+    WEBS,
     tuple(WORKERS),
     ("phones", "lines"),
 )
@@ -157,9 +162,8 @@ def start_lines(crew: Crew, port: int) -> None:
 
 def start_product(crew: Crew, port: int) -> None:
     """Web, one worker a queue, and beat; returns when the web server answers."""
-    quiet = ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "5"]
-    serve = [sys.executable, "-m", "uvicorn", "backend.asgi:application", "--ws", "websockets-sansio", *quiet]
-    crew.keep("web", *serve, "--host", HOST, "--port", str(port))
+    for name in WEBS:
+        crew.keep(name, sys.executable, "-m", "backend.web", "--host", HOST, "--port", str(port))
     # seven lines of warning a worker; everything here listens on loopback and Unix sockets only
     as_root = ["-W", "ignore:You're running the worker with superuser privileges"]
     celery = [sys.executable, *as_root, "-m", "celery", "-A", "backend.celery", "--quiet"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from alerts.models import Attachment, Requires
 from foundation.clock import iso
-from notifications.models import Delivery
+from notifications.models import Delivery, Dispatch
 from notifications.own_tasks import Line, own_tasks, spoken
 
 Row = dict[str, Any]
@@ -21,7 +21,7 @@ def items(deliveries: Iterable[Delivery], language: str, *, now: datetime) -> li
     papers = papers_of({row.dispatch.bulletin.order_id for row in rows})
     return [
         {
-            **common(row, language),
+            **common(row.dispatch, language),
             "seq": row.pk,
             "id": row.pk,
             "state": row.state,
@@ -35,15 +35,18 @@ def items(deliveries: Iterable[Delivery], language: str, *, now: datetime) -> li
 
 def line_of(delivery: Delivery) -> Line | None:
     """What has tasks: a message about an order that asks for something, not one that calls it off."""
-    bulletin = delivery.dispatch.bulletin
-    if bulletin.order_id is None or bulletin.requires not in OWED:
-        return None
-    return Line(delivery.pk, delivery.officer_id, bulletin.order_id)
+    order = asking(delivery.dispatch)
+    return Line(delivery.pk, delivery.officer_id, order) if order else None
 
 
-def common(delivery: Delivery, language: str) -> Row:
-    """What everybody's item of this dispatch has in common."""
-    dispatch, bulletin = delivery.dispatch, delivery.dispatch.bulletin
+def asking(dispatch: Dispatch) -> int | None:
+    """The order this dispatch is about, if it asks for something."""
+    return dispatch.bulletin.order_id if dispatch.bulletin.requires in OWED else None
+
+
+def common(dispatch: Dispatch, language: str) -> Row:
+    """What everybody's item of this dispatch has in common; its bulletin must be loaded."""
+    bulletin = dispatch.bulletin
     zh = language != "en"
     return {
         "kind": bulletin.kind,

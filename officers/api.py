@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from foundation import clock
-from officers import auth, codes, devices, directory
+from officers import auth, codes, devices, directory, tickets
 from officers.devices import DeviceClaim
 from officers.models import Duty, Officer, Platform, Post, PushVendor, Rank
 
@@ -169,8 +169,8 @@ class TicketsView(APIView):
     @extend_schema(operation_id="auth_ticket", request=None, responses={201: TicketSerializer})
     def post(self, request: Request) -> Response:
         """A one-use pass for the socket."""
-        ticket = auth.issue_ticket(request.auth, clock.now())
-        answer = {"ticket": ticket, "expires_in_s": int(auth.TICKET_LIFE.total_seconds())}
+        ticket = tickets.issue_ticket(request.auth, clock.now())
+        answer = {"ticket": ticket, "expires_in_s": int(tickets.TICKET_LIFE.total_seconds())}
         return Response(TicketSerializer(answer).data, status=status.HTTP_201_CREATED)
 
 

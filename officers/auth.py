@@ -1,4 +1,4 @@
-"""Signing in and staying signed in: sessions, access and refresh tokens, socket tickets.
+"""Signing in and staying signed in: sessions, access and refresh tokens.
 
 Owns Session. One session is one family of refresh tokens on one device; each refresh brings the next token,
 and an old one that turns up again ends the session (RFC 9700, 4.14.2). An access token only names the
@@ -18,8 +18,6 @@ from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-import orjson
-import redis
 from django.core import signing
 from django.db import transaction
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
@@ -28,7 +26,7 @@ from rest_framework.request import Request
 from foundation import clock, seals
 from foundation.errors import Refusal
 from foundation.scope import Scope
-from foundation.wire import hint, wire
+from foundation.wire import hint
 from officers import audit, codes, devices, directory, roster
 from officers.codes import Verdict
 from officers.devices import DeviceClaim
@@ -36,7 +34,6 @@ from officers.models import Device, Officer, Session
 
 ACCESS_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(days=30)  # since the last refresh
-TICKET_LIFE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,37 +164,6 @@ def forget_expired(now: datetime) -> None:
     Session.objects.filter(expires_at__lte=now).delete()
 
 
-def issue_ticket(grant: Grant, now: datetime) -> str:
-    """A one-use pass for the socket, good for TICKET_LIFE; raises Refusal 503 while Redis is away."""
-    ticket = secrets.token_urlsafe(24)
-    kept = orjson.dumps({"grant": grant, "expires_at": now + TICKET_LIFE})
-    try:
-        wire().set(_ticket_key(ticket), kept, nx=True, ex=TICKET_LIFE)
-    except redis.RedisError as error:
-        raise _wire_down() from error
-    return ticket
-
-
-def redeem_ticket(ticket: str, now: datetime) -> Grant | None:
-    """The grant a ticket was issued for, once; None if it is unknown, used or too old.
-
-    Asks Redis only, so that ten thousand phones coming back at once cost the database nothing; the scope is
-    as old as the ticket. Raises Refusal 503 while Redis is away. From a consumer: `database_sync_to_async`.
-    """
-    try:
-        kept = wire().getdel(_ticket_key(ticket))
-    except redis.RedisError as error:
-        raise _wire_down() from error
-    if not isinstance(kept, bytes):
-        return None
-    opened = orjson.loads(kept)
-    if now >= datetime.fromisoformat(opened["expires_at"]):
-        return None
-    fields = opened["grant"]
-    scope = Scope(**{name: tuple(paths) for name, paths in fields["scope"].items()})
-    return Grant(fields["officer_id"], UUID(fields["session_id"]), fields["device_id"], scope)
-
-
 class BearerAuthentication(BaseAuthentication):
     """`Authorization: Bearer <access>` -> `request.user` (Officer), `request.auth` (Grant)."""
 
@@ -302,23 +268,10 @@ def _refresh_digest(token: str) -> str:
     return seals.keyed_digest(token, "refresh token")
 
 
-def _ticket_key(ticket: str) -> str:
-    return f"ticket:{seals.keyed_digest(ticket, 'socket ticket')}"
-
-
 def _signed_out() -> Refusal:
     return Refusal(
         "signed_out",
         zh="登录已失效。请重新登录。",
         en="You are no longer signed in. Sign in again.",
         status=401,
-    )
-
-
-def _wire_down() -> Refusal:
-    return Refusal(
-        "try_again",
-        zh="实时通道暂不可用。请稍后重试，收件箱不受影响。",
-        en="The live channel is away. Try again shortly; the inbox is not affected.",
-        status=503,
     )

@@ -57,7 +57,11 @@ class Grants:
         self._clock = clock
         self._known: OrderedDict[bytes, Known] = OrderedDict()  # the oldest answer first
         self._ended = Renewed(
-            self._look, fresh_s=LOOK_S, usable_s=LOOK_USABLE_S, hints=("signed_out",), elapsed_s=elapsed_s
+            lambda: lately_ended(clock()),
+            fresh_s=LOOK_S,
+            usable_s=LOOK_USABLE_S,
+            hints=("signed_out",),
+            elapsed_s=elapsed_s,
         )
         self._asked: dict[bytes, tuple[auth.Claim, asyncio.Future[Known | None]]] = {}
         self._asking: asyncio.Task[None] | None = None
@@ -110,12 +114,13 @@ class Grants:
         ):
             self._known.popitem(last=False)
 
-    def _look(self) -> Ended:
-        since = self._clock() - LOOK_BACK
-        return Ended(
-            frozenset(Session.objects.ended_since(since).values_list("pk", flat=True)),
-            frozenset(Officer.objects.filter(is_active=False).values_list("pk", flat=True)),
-        )
+
+def lately_ended(now: datetime) -> Ended:
+    """Sessions that we ended in the last LOOK_BACK, and everybody who is no longer active."""
+    return Ended(
+        frozenset(Session.objects.ended_since(now - LOOK_BACK).values_list("pk", flat=True)),
+        frozenset(Officer.objects.filter(is_active=False).values_list("pk", flat=True)),
+    )
 
 
 _granted = database_sync_to_async(auth.grants_of, thread_sensitive=False)

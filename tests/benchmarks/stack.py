@@ -33,7 +33,7 @@ TICKS_A_S = os.sysconf("SC_CLK_TCK")
 PARTS = {
     "sender": "-Q urgent",
     "assessor": "-Q ingest",
-    "web": "-m uvicorn",
+    "web": "-m backend.web",
     "postgres": "/bin/postgres",
     "valkey": "valkey-server",
     "phones": "manage.py phones",

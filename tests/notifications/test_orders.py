@@ -14,9 +14,8 @@ from alerts.assessment.paper import PDF
 from alerts.models import Bulletin, Drill, DrillState, OrderEvent, ResponseOrder
 from foundation.clock import now
 from hydrology.models import Region
-from notifications import dispatch
-from notifications.consumers import _inbox_frames
-from notifications.models import Delivery, Dispatch
+from notifications import dispatch, frames
+from notifications.models import Delivery
 from officers.models import Duty, Officer, Post
 from tests.alerts.conftest import DISTRICT, A, B, C, signed_in
 from tests.notifications.conftest import give_phone
@@ -284,6 +283,11 @@ def test_a_page_of_items_costs_the_same_queries_however_many_orders_it_has(
         assert len(inbox(api)) == 5
 
 
+def said_in(frame: bytes) -> Any:
+    """The text of one frame of RFC 6455, as a server sends it."""
+    return json.loads(frame[{126: 4, 127: 10}.get(frame[1], 2) :])
+
+
 def test_the_socket_says_what_the_inbox_says_in_as_many_queries_for_all(
     desks: Desks, regions: Regions, django_assert_num_queries: Any
 ) -> None:
@@ -291,11 +295,12 @@ def test_the_socket_says_what_the_inbox_says_in_as_many_queries_for_all(
     apis[1].officer.language = "en"
     apis[1].officer.save()
     desks.issued(DISTRICT, A, B, duties=["flood", "reporter"], tasks=TASKS)
-    one = Dispatch.objects.get()
+    newest = frames.ledger().newest
     with django_assert_num_queries(7):
-        frames = dict(_inbox_frames(one.pk, [api.officer.pk for api in apis]))
+        told = frames.told(0, newest, [api.officer.pk for api in apis], now())
+    said = {item.officer: said_in(item.frame) for item in told}
     for api in apis:
-        frame = json.loads(frames[api.officer.pk])
+        frame = said[api.officer.pk]
         assert frame.pop("type") == "inbox"
         assert frame == inbox(api)[0]
 
@@ -312,8 +317,8 @@ def test_what_he_reported_of_a_task_shows_in_his_item_and_in_nobody_elses(
         assert said.status_code in (200, 201), said.content
     assert [one["state"] for one in inbox(api)[0]["tasks"]] == [None, "done"]
     assert [one["state"] for one in inbox(other)[0]["tasks"]] == [None, None]
-    frames = dict(_inbox_frames(Dispatch.objects.get().pk, [api.officer.pk]))
-    assert json.loads(frames[api.officer.pk])["tasks"][1]["state"] == "done"
+    [item] = frames.told(0, frames.ledger().newest, [api.officer.pk], now())
+    assert said_in(item.frame)["tasks"][1]["state"] == "done"
 
 
 def attach(api: APIClient, pk: int, body: bytes = PAPER, name: str = "通知.pdf") -> Any:

@@ -1,31 +1,38 @@
-"""The officers' sockets against real PostgreSQL and Valkey: hello, what was missed, live, and what goes wrong."""
+"""The officers' sockets on a real server, PostgreSQL and Valkey: hello, what was missed, live, and what goes wrong."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import orjson
 import pytest
-from asgiref.testing import ApplicationCommunicator
+import uvicorn
 from channels.db import database_sync_to_async
+from django.conf import settings as settings_now
+from django.db import OperationalError
+from pytest_django import Settings
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from backend import web
 from foundation.clock import now
 from foundation.wire import HINTS, hint, wire
 from hydrology.models import Region
-from notifications import consumers, dispatch
-from notifications.consumers import Hub, OfficerSocket
+from notifications import consumers, dispatch, entering, hub
+from notifications.hub import Hub
 from notifications.models import Delivery, Errand, Receipt
-from officers.auth import Grant, issue_ticket
-from officers.directory import scope_of
+from officers import auth
+from officers.auth import Grant
 from officers.models import Duty, Officer, Post
+from officers.tickets import issue_ticket
 from tests.console.factories import make_bulletin, make_officer
 from tests.hydrology.factories import make_regions
 from tests.notifications.conftest import give_phone
 
 STREET, DISTRICT, OTHER = "440303001", "440303", "440304"
+REDIS_DATA_URL = settings_now.REDIS_DATA_URL
 PATIENCE_S = 20.0  # how long a frame that must come may take on a busy machine
 pytestmark = pytest.mark.django_db(transaction=True)
 Frame = dict[str, Any]
@@ -36,35 +43,25 @@ class Phone:
     """One officer's phone at the end of a socket."""
 
     grant: Grant
-    socket: ApplicationCommunicator = field(
-        default_factory=lambda: ApplicationCommunicator(
-            OfficerSocket.as_asgi(),
-            {"type": "websocket", "path": "/ws/v1/", "headers": [], "subprotocols": []},
-        )
-    )
-
-    async def open(self) -> None:
-        await self.socket.send_input({"type": "websocket.connect"})
-        assert (await self.socket.receive_output(PATIENCE_S))["type"] == "websocket.accept"
+    line: ClientConnection
 
     async def close(self) -> None:
-        await self.socket.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.socket.wait(PATIENCE_S)
+        await self.line.close()
 
     async def send(self, frame: object) -> None:
-        text = frame if isinstance(frame, str) else orjson.dumps(frame).decode()
-        await self.socket.send_input({"type": "websocket.receive", "text": text})
+        await self.line.send(frame if isinstance(frame, str) else orjson.dumps(frame).decode())
 
-    async def hello(self, *topics: str, since: int = 0, ticket: str = "") -> None:
-        ticket = ticket or issue_ticket(self.grant, now())
+    async def hello(self, *topics: str, since: int = 0, ticket: object = None) -> None:
+        ticket = ticket or await asyncio.to_thread(issue_ticket, self.grant, now())
         await self.send({"type": "hello", "ticket": ticket, "since": since, "topics": list(topics)})
 
     async def next(self) -> Frame:
         """The next frame; a close as {"type": "close", "code": …}."""
-        out = await self.socket.receive_output(PATIENCE_S)
-        if out["type"] == "websocket.close":
-            return {"type": "close", "code": out["code"]}
-        return orjson.loads(out["text"])
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return orjson.loads(await self.line.recv())
+        except ConnectionClosed as closed:
+            return {"type": "close", "code": closed.rcvd.code if closed.rcvd else 1006}
 
     async def until(self, kind: str) -> Frame:
         while (frame := await self.next())["type"] != kind:
@@ -82,33 +79,49 @@ def officer() -> Officer:
     return person
 
 
+def signed_in(officer: Officer) -> Grant:
+    at = now()
+    return auth.grant_of(auth.admit(officer.devices.latest("pk").pk, at).access, at)
+
+
 @pytest.fixture
 def grant(officer: Officer) -> Grant:
-    return Grant(officer.pk, uuid4(), officer.devices.get().pk, scope_of(officer.pk, now()))
+    return signed_in(officer)
 
 
 @pytest.fixture
 async def phone(grant: Grant, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[], Any]]:
     """Opens phones of this officer's device; the hub's loops belong to the event loop of one test."""
     monkeypatch.setattr(Hub, "_here", None)
+    port = web.shared_port("127.0.0.1", 0)
+    server = uvicorn.Server(web.config(log_level="error"))
+    serving = asyncio.create_task(server.serve(sockets=[port]))
+    await poll(lambda: server.started)
     opened: list[Phone] = []
 
-    async def connect(of: Grant = grant) -> Phone:
-        one = Phone(of)
-        await one.open()
-        opened.append(one)
-        return one
+    async def open_one(of: Grant = grant, **more: Any) -> Phone:
+        line = await connect(f"ws://127.0.0.1:{port.getsockname()[1]}/ws/v1/", proxy=None, **more)
+        opened.append(Phone(of, line))
+        return opened[-1]
 
-    yield connect
+    yield open_one
     for one in opened:
         await one.close()
-    hub = Hub.here()
-    assert hub.everyone() == []  # whoever is gone is forgotten
+    here = Hub.here(now)
+    await poll(lambda: here.everyone() == [])  # whoever is gone is forgotten
+    server.should_exit = True
+    await serving
     # again and again: a loop cancelled inside a database call finishes the call and forgets the cancellation
-    while unfinished := {task for task in hub.tasks if not task.done()}:
+    while unfinished := {task for task in here.tasks if not task.done()}:
         for task in unfinished:
             task.cancel()
         await asyncio.wait(unfinished, timeout=0.2)
+
+
+async def poll(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():
+            await asyncio.sleep(0.01)
 
 
 @database_sync_to_async
@@ -157,18 +170,201 @@ async def test_since_resumes_where_the_phone_was(phone: Any) -> None:
     missed = await told(3)
     one = await phone()
     await one.hello("inbox", since=missed[1])
-    assert await one.next() == {"type": "welcome", "seq": missed[1]}
+    assert await one.next() == {"type": "welcome", "seq": missed[1], "gap": False}
     assert await seqs(one, 1) == missed[2:]
 
 
 async def test_more_than_a_page_is_sent_whole_and_in_order(
     phone: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "PAGE", 2)
+    monkeypatch.setattr(hub, "PAGE", 2)
     missed = await told(5)
     one = await phone()
     await one.hello("inbox")
     assert await seqs(one, 5) == missed
+
+
+async def test_who_missed_more_than_is_replayed_is_told_of_the_gap(
+    phone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entering, "MOST_REPLAYED", 2)
+    missed = await told(5)
+    one = await phone()
+    await one.hello("inbox", since=missed[0])
+    assert await one.next() == {"type": "welcome", "seq": missed[2], "gap": True}
+    assert await seqs(one, 2) == missed[3:]  # what lies between stands in the inbox
+
+
+@pytest.mark.parametrize(("since", "gap"), [(0, True), (1, False)])
+async def test_who_was_last_here_before_the_oldest_that_is_kept_is_told_of_the_gap(
+    phone: Any, since: int, gap: bool
+) -> None:
+    missed = await told(3)
+    await Delivery.objects.filter(pk__in=missed[:2]).adelete()
+    one = await phone()
+    await one.hello("inbox", since=missed[since])
+    assert await one.next() == {"type": "welcome", "seq": missed[2] - 1, "gap": gap}
+    assert await seqs(one, 1) == missed[2:]
+
+
+async def test_who_knows_more_than_the_ledger_is_told_of_the_gap(phone: Any) -> None:
+    """After the ledger came back from a backup its next messages have numbers the phone takes for known."""
+    missed = await told(1)
+    one = await phone()
+    await one.hello("inbox", since=missed[0] + 1000)
+    assert await one.next() == {"type": "welcome", "seq": missed[0], "gap": True}
+    await subscribed()
+    assert await told(1) == await seqs(one, 1)
+
+
+async def test_everybody_gets_every_message_once_and_in_order_whenever_he_comes(
+    phone: Any, grant: Grant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Phones come and go while messages go out and hints are lost."""
+    monkeypatch.setattr(hub, "PAGE", 2)
+    monkeypatch.setattr(hub, "SWEEP_S", 0.05)
+    grants = [grant, *[await second_device(grant.officer_id) for _ in range(7)]]
+    said: list[int] = []
+
+    async def speak() -> None:
+        for number in range(12):
+            with monkeypatch.context() as maybe:
+                if number % 3 == 0:
+                    maybe.setattr(dispatch, "hint", lambda *_, **__: None)
+                said.extend(await told(1))
+
+    async def stay(of: Grant, leaving: int) -> list[int]:
+        had: list[int] = []
+        while len(had) < 12:
+            one = await phone(of)
+            await one.hello("inbox", since=had[-1] if had else 0)
+            for _ in range(min(leaving, 12 - len(had))):
+                had.append((await one.until("inbox"))["seq"])
+            await one.close()
+        return had
+
+    _, *heard = await asyncio.gather(speak(), *(stay(of, n + 1) for n, of in enumerate(grants)))
+    assert heard == [said] * len(grants)
+
+
+async def test_a_hint_that_was_lost_costs_one_sweep(phone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "SWEEP_S", 0.05)
+    one = await phone()
+    await one.hello("inbox")
+    await one.next()
+    await subscribed()
+    monkeypatch.setattr(dispatch, "hint", lambda *_, **__: None)
+    assert await told(2) == await seqs(one, 2)
+
+
+async def test_what_could_not_be_read_is_told_by_the_next_sweep(
+    phone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "SWEEP_S", 0.05)
+    one = await phone()
+    await one.hello("inbox")
+    await one.next()
+    await subscribed()
+    read, faults = hub._told, [OperationalError("away")] * 2
+
+    async def away(*asked: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return await read(*asked)
+
+    monkeypatch.setattr(hub, "_told", away)
+    assert await told(2) == await seqs(one, 2)
+    assert not faults
+
+
+async def test_who_signs_out_is_closed(phone: Any, grant: Grant) -> None:
+    one, other = await phone(), await phone(await second_device(grant.officer_id))
+    for each in (one, other):
+        await each.hello("inbox")
+        await each.next()
+    await subscribed()
+    await database_sync_to_async(auth.sign_out)(grant, now())
+    assert await one.next() == {"type": "close", "code": 4401}
+    assert await told(1) == await seqs(other, 1)
+
+
+async def test_a_ticket_of_a_session_that_has_ended_lets_nobody_in(phone: Any, grant: Grant) -> None:
+    ticket, one = issue_ticket(grant, now()), await phone()
+    await database_sync_to_async(auth.sign_out)(grant, now())
+    await one.hello(ticket=ticket)
+    assert await one.next() == {"type": "close", "code": 4401}
+
+
+async def test_a_phone_that_does_not_read_is_cut_and_resumes_where_it_was(
+    phone: Any, grant: Grant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "MOST_UNSENT", 1 << 16)
+    deaf, other = await phone(max_queue=1), await phone(await second_device(grant.officer_id))
+    for each in (deaf, other):
+        await each.hello("inbox", f"levels:{DISTRICT}")
+        await each.next()
+    await subscribed()
+    deaf.line.transport.pause_reading()
+    here = Hub.here(now)
+    while len(here.everyone()) == 2:  # kernels take some hundred KB first
+        hint("levels", as_of="1", changes={f"4403/{DISTRICT}/": ["x" * 100_000]})
+        assert (await other.next())["type"] == "levels"
+    missed = await told(1)
+    assert await seqs(other, 1) == missed
+    again = await phone(grant)
+    await again.hello("inbox")
+    assert await seqs(again, 1) == missed
+
+
+async def test_a_line_that_takes_nothing_for_long_is_cut(phone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "SLOW_S", 0.2)
+    monkeypatch.setattr(hub, "PING_S", 0.5)
+    deaf = await phone(max_queue=1)
+    await deaf.hello(f"levels:{DISTRICT}")
+    await deaf.next()
+    await subscribed()
+    deaf.line.transport.pause_reading()
+    here = Hub.here(now)
+    for _ in range(20):  # 2 MB in all, more than kernels take, in pieces below the bound
+        hint("levels", as_of="1", changes={f"4403/{DISTRICT}/": ["x" * 100_000]})
+        await asyncio.sleep(0.01)
+        if not here.everyone():
+            break
+    await poll(lambda: here.everyone() == [])
+
+
+async def test_while_redis_is_away_the_phone_is_asked_to_try_again(
+    phone: Any, grant: Grant, settings: Settings
+) -> None:
+    ticket, one = issue_ticket(grant, now()), await phone()
+    settings.REDIS_DATA_URL = "unix:///nowhere.sock"
+    wire.cache_clear()
+    try:
+        await one.hello(ticket=ticket)
+        assert await one.next() == {"type": "close", "code": 1013}
+    finally:
+        settings.REDIS_DATA_URL = REDIS_DATA_URL
+        wire.cache_clear()
+
+
+async def test_compression_is_not_agreed_to(phone: Any) -> None:
+    """It would cost 45,000 phones 300 KB each."""
+    one = await phone(compression="deflate")
+    assert one.line.protocol.extensions == []
+
+
+async def test_a_server_that_lends_no_line_refuses(
+    officer: Officer, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = web.shared_port("127.0.0.1", 0)
+    server = uvicorn.Server(web.config(log_level="error", ws="websockets-sansio"))
+    serving = asyncio.create_task(server.serve(sockets=[port]))
+    await poll(lambda: server.started)
+    with pytest.raises(InvalidStatus):
+        await connect(f"ws://127.0.0.1:{port.getsockname()[1]}/ws/v1/", proxy=None)
+    assert "python -m backend.web" in caplog.text
+    server.should_exit = True
+    await serving
 
 
 async def test_a_repeat_is_no_item(phone: Any) -> None:
@@ -196,7 +392,7 @@ async def test_who_says_no_hello_is_closed(phone: Any, monkeypatch: pytest.Monke
 
 async def test_who_has_said_hello_is_not_closed_for_it(phone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumers, "HELLO_S", 0.2)
-    monkeypatch.setattr(consumers, "PING_S", 0.4)
+    monkeypatch.setattr(hub, "PING_S", 0.4)
     one = await phone()
     await one.hello()
     assert [(await one.next())["type"] for _ in range(3)] == ["welcome", "ping", "ping"]
@@ -246,12 +442,27 @@ async def test_the_same_device_replaces_its_older_socket(phone: Any) -> None:
 
 
 @database_sync_to_async
-def second_device(officer_id: int) -> int:
-    return give_phone(Officer.objects.get(pk=officer_id)).pk
+def second_device(officer_id: int) -> Grant:
+    person = Officer.objects.get(pk=officer_id)
+    give_phone(person)
+    return signed_in(person)
+
+
+async def test_of_two_sockets_of_a_device_the_one_with_the_later_ticket_stands(
+    phone: Any, grant: Grant
+) -> None:
+    early, late = issue_ticket(grant, now() - timedelta(seconds=1)), issue_ticket(grant, now())
+    old, new = await phone(), await phone()
+    await new.hello("inbox", ticket=late)
+    assert (await new.next())["type"] == "welcome"
+    await old.hello("inbox", ticket=early)
+    assert await old.next() == {"type": "close", "code": 4409}
+    await subscribed()
+    assert await told(1) == await seqs(new, 1)
 
 
 async def test_two_devices_of_one_person_both_hear(phone: Any, grant: Grant) -> None:
-    other = Grant(grant.officer_id, uuid4(), await second_device(grant.officer_id), grant.scope)
+    other = await second_device(grant.officer_id)
     both = [await phone(), await phone(other)]
     for one in both:
         await one.hello("inbox")
@@ -290,6 +501,7 @@ BROKEN: list[Any] = [
     {"type": "hello", "ticket": "t", "since": "x"},
     {"type": "hello", "ticket": "t", "since": -1},
     {"type": "hello", "ticket": "t", "since": True},
+    {"type": "hello", "ticket": "t", "since": 1 << 63},
     {"type": "hello", "ticket": "t", "topics": 5},
     {"type": "hello", "ticket": "t", "topics": {"inbox": 1}},
 ]
@@ -343,7 +555,7 @@ async def test_levels_of_a_street_are_told_to_its_topic_and_to_those_above(phone
 async def test_boards_hear_that_counts_have_moved_and_others_do_not(
     phone: Any, grant: Grant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumers, "BOARD_S", 0.05)
+    monkeypatch.setattr(hub, "BOARD_S", 0.05)
     desk = await district_desk()
     board, other = await phone(desk), await phone()
     await board.hello(f"board:{DISTRICT}")
@@ -370,7 +582,8 @@ def city_desk() -> Grant:
 def desk_of(region: Region) -> Grant:
     desk = make_officer(region, Duty.DESK)
     Post.objects.filter(officer=desk).update(valid_from=now() - timedelta(days=1))
-    return Grant(desk.pk, uuid4(), give_phone(desk).pk, scope_of(desk.pk, now()))
+    give_phone(desk)
+    return signed_in(desk)
 
 
 async def test_what_was_said_while_the_subscription_was_lost_is_caught_up(

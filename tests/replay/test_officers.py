@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.models import Requires
+from backend import web
 from backend.asgi import application
 from foundation import clock
 from foundation.errors import Refusal
 from hazards.models import Feedback
-from notifications.consumers import Hub
+from notifications.hub import Hub
 from notifications.models import Delivery, Errand, Receipt, State
 from notifications.transports.base import Message, OutcomeKind, Push
 from notifications.transports.fcm import FcmTransport
@@ -179,7 +180,7 @@ def ring(standin: Standin, deliveries: list[Delivery], *, ref: str = "", token: 
 
 @asynccontextmanager
 async def serving(port: socket.socket) -> AsyncIterator[None]:
-    server = uvicorn.Server(uvicorn.Config(application, log_level="error", lifespan="off"))
+    server = uvicorn.Server(web.config(application, log_level="error"))
     task = asyncio.create_task(server.serve(sockets=[port]))
     try:
         yield

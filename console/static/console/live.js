@@ -41,6 +41,7 @@ export function listen(topics, on) {
     lastHeard = Date.now();
     if (frame.type === "welcome") {
       tries = 0;
+      sessionStorage.setItem(KEPT, String(frame.seq)); // earlier than asked when the ledger came back from a backup
       on.state("live");
       on.everything();
     } else if (frame.type === "levels") on.levels();
