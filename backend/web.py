@@ -4,7 +4,7 @@ Owns how uvicorn is set up. Start it as often as there are cores: each listens f
 spreads new connections evenly. Elsewhere than on Linux one process gets them all.
 
 Sockets get no compression (300 KB a phone that asks for it), no pings of the protocol beside the contract's own, and
-their transport is lent to the application, which encodes a frame once for all (docs/adr/0014).
+their transport is lent to the application, which encodes a frame once for all (docs/adr/0015).
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """What one officer's phone or board says on its socket and is answered: hello, receipts, pong.
 
 Speaks the frames of the outside contract. A plain ASGI application behind Channels' routing: a consumer of Channels
-costs two tasks a message (docs/adr/0014). What is sent without being asked for is the hub's (hub.py).
+costs two tasks a message (docs/adr/0015). What is sent without being asked for is the hub's (hub.py).
 """
 
 import asyncio
