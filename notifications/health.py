@@ -6,6 +6,7 @@ few pushes, and it is WELL again or rests twice as long. Read by delivery.py bef
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -74,6 +75,7 @@ class Standing:
     """How a provider stands, for whoever watches."""
 
     provider: str
+    reports: bool  # says itself what reached the phone: a silence of its reports is a symptom
     state: str  # well, paused, probing
     since: datetime | None
     failed_share: float | None  # of about the last minute; None: nothing was tried
@@ -144,17 +146,17 @@ def paused(now: datetime, *, probe: bool = True) -> dict[str, float | None]:
     return resting
 
 
-def standings(providers: list[str], now: datetime) -> list[Standing]:
-    """How each of these stands; for the board, the metrics and the duty engineer's alarm."""
+def standings(providers: Mapping[str, bool], now: datetime) -> list[Standing]:
+    """How each of these stands; the value says whether it reports. One query."""
     rows = {row.name: row for row in Provider.objects.all()}
     found = []
-    for name in providers:
+    for name, reports in providers.items():
         row = rows.get(name)
         if row is None:
-            found.append(Standing(name, ProviderState.WELL.value, None, None, None))
+            found.append(Standing(name, reports, ProviderState.WELL.value, None, None, None))
             continue
         half = 0.5 ** (max((now - row.counted_at).total_seconds(), 0.0) / HALF_LIFE_S)
         tried = (row.sent + row.failed) * half
         share = row.failed / (row.sent + row.failed) if tried >= 0.5 else None
-        found.append(Standing(name, row.state, row.since, share, row.last_ok_at))
+        found.append(Standing(name, reports, row.state, row.since, share, row.last_ok_at))
     return found

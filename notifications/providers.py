@@ -13,6 +13,7 @@ from django.conf import settings
 
 from foundation.gateway import account
 from notifications import health
+from notifications.health import Standing
 from notifications.transports.apns import ApnsTransport, provider_token
 from notifications.transports.base import Transport
 from notifications.transports.fcm import FcmTransport
@@ -111,6 +112,15 @@ class Routes:
             self._probes[provider] -= 1
             return None
         return f"{provider}_paused", self._paused[provider] or health.PROBE_S
+
+
+def standings(now: datetime) -> list[Standing]:
+    """Every vendor and gateway that this installation has, and how it stands: for boards, metrics and alarms."""
+    there = {name: transport.capabilities.receipts for name, transport in transports().items()}
+    there |= {channel: True for channel in ("sms", "voice") if account(channel)}
+    if settings.SMPP_HOST:
+        there["sms"] = True
+    return health.standings(there, now)
 
 
 def text_messages(now: datetime) -> bool:

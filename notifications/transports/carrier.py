@@ -16,6 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from weakref import WeakSet
 
 from .base import Capabilities, Message, Outcome, OutcomeKind, Push, cut
@@ -84,7 +85,7 @@ class Bearer:
         self._ends_s = self._asked_s + life_s
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made 45,000 times an order, in a third of the time
 class Letter:
     """One push, ready to be carried."""
 
@@ -131,11 +132,11 @@ class BulkTransport(ABC):
 
     def parcel(self, letters: Sequence[Letter]) -> tuple[bytes, Sequence[str]]:
         """Several letters as one body, and by what names the answer will speak of them. Raises NoBearer."""
-        return letters[0].body, ()
+        raise NotImplementedError  # where `capabilities.batch` is 1 nobody asks
 
     def verdicts(self, keys: Sequence[int], names: Sequence[str], answer: Answer) -> list[Outcome]:
         """What the answer to a parcel means for each of its pushes."""
-        return [self.verdict(key, answer.status, answer.body, answer.retry_after_s) for key in keys]
+        raise NotImplementedError
 
     def send(self, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
         """One outcome per push, in order, within number / rate + 2 time-outs per `concurrency` requests."""
@@ -169,12 +170,13 @@ class _Aloft:
 
     key: int
     letter: Letter
+    bearer: str = ""  # the header it went with
     renewed: bool = False
 
 
 @dataclass(slots=True)
 class _Parcel:
-    """One request on the wire: the pushes in it, the bearer it went with, the vendor's names for them."""
+    """One request with several pushes on the wire: the bearer it went with, the vendor's names for them."""
 
     numbers: list[int]
     bearer: str
@@ -225,8 +227,9 @@ class Stream:
         if self._queue:
             self._start()
         if self._courier.flying:
+            take = self._take_one if self._transport.capabilities.batch == 1 else self._take_batch
             for answer in self._courier.landed(PATIENCE_S if self._queue else patience_s):
-                self._take(answer)
+                take(answer)
         elif self._queue:
             time.sleep(PATIENCE_S)  # the rate cap
         settled, self._settled = self._settled, {}
@@ -243,31 +246,45 @@ class Stream:
         try:
             bearer = transport.bearer.header()
             headers = (bearer, *transport.headers)
+            send = self._send_one if batch == 1 else self._send_batch
             for _ in range(transport.bucket.grant(wanted, transport.clock()) if wanted else 0):
-                self._send(bearer, headers, batch)
+                send(bearer, headers)
         except NoBearer as refused:
             log.error("push.credential provider=%s n=%d error=%s", transport.name, len(self._queue), refused)
             while self._queue:
                 number = self._queue.popleft()
                 self._settle(number, Outcome(self._aloft[number].key, OutcomeKind.TEMPORARY, "CREDENTIAL"))
 
-    def _send(self, bearer: str, headers: tuple[str, ...], batch: int) -> None:
-        if batch == 1:
-            first = self._queue.popleft()
-            letter, numbers, names = self._aloft[first].letter, [first], ()
-            body, path = letter.body, letter.path
-            headers = headers + letter.headers if letter.headers else headers
+    def _send_one(self, bearer: str, headers: tuple[str, ...]) -> None:
+        number = self._queue.popleft()
+        push = self._aloft[number]
+        push.bearer, letter = bearer, push.letter
+        if letter.path:
+            url = f"{self._transport.url}{letter.path}"
+            self._courier.start(number, letter.body, headers + letter.headers, url)
         else:
-            numbers = [self._queue[n] for n in range(min(batch, len(self._queue)))]
-            body, names = self._transport.parcel([self._aloft[number].letter for number in numbers])
-            for _ in numbers:
-                self._queue.popleft()
-            first, path = numbers[0], ""
-        self._parcels[first] = _Parcel(numbers, bearer, names)
-        self._courier.start(first, body, headers, f"{self._transport.url}{path}" if path else "")
+            self._courier.start(number, letter.body, headers)
 
-    def _take(self, answer: Answer) -> None:
-        """Settle one answer; a refused bearer is renewed once and the pushes go again."""
+    def _send_batch(self, bearer: str, headers: tuple[str, ...]) -> None:
+        numbers = list(islice(self._queue, self._transport.capabilities.batch))
+        body, names = self._transport.parcel([self._aloft[number].letter for number in numbers])
+        for _ in numbers:
+            self._queue.popleft()
+        self._parcels[numbers[0]] = _Parcel(numbers, bearer, names)
+        self._courier.start(numbers[0], body, headers)
+
+    def _take_one(self, answer: Answer) -> None:
+        """Settle one answer; a refused bearer is renewed once and the push goes again."""
+        number, transport = answer.index, self._transport
+        push = self._aloft[number]
+        if answer.fault:
+            outcome = Outcome(push.key, OutcomeKind.TEMPORARY, answer.fault)
+        else:
+            outcome = transport.verdict(push.key, answer.status, answer.body, answer.retry_after_s)
+        if outcome.reason not in transport.stale or not self._again(number, push.bearer):
+            self._settle(number, outcome)
+
+    def _take_batch(self, answer: Answer) -> None:
         parcel = self._parcels.pop(answer.index)
         keys = [self._aloft[number].key for number in parcel.numbers]
         if answer.fault:

@@ -53,11 +53,17 @@ class Template:
 
     def body(self, push: Push) -> bytes:
         """The request body for one device; raises TypeError on a token that UTF-8 cannot carry."""
-        return self._text % {
-            b"token": orjson.dumps(push.token),
-            b"id": orjson.dumps(push.message_id),
-            b"tag": orjson.dumps(push.tag or push.message_id),
-        }
+        return self.letter(push).body
+
+    def letter(self, push: Push) -> Letter:
+        return Letter(
+            self._text
+            % {
+                b"token": orjson.dumps(push.token),
+                b"id": orjson.dumps(push.message_id),
+                b"tag": orjson.dumps(push.tag or push.message_id),
+            }
+        )
 
 
 def sdk_message(
@@ -187,8 +193,7 @@ class FcmTransport(BulkTransport):
         )
 
     def template(self, message: Message, now: datetime) -> Callable[[Push], Letter]:
-        body = Template(message, now).body
-        return lambda push: Letter(body(push))
+        return Template(message, now).letter
 
     def verdict(self, key: int, status: int, body: bytes, retry_after_s: float | None) -> Outcome:
         return verdict(key, status, body, retry_after_s)

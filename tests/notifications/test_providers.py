@@ -120,13 +120,13 @@ def test_old_failures_fade(db: None) -> None:
     health.note({"fcm": Tally(sent=20, failed=9)}, at)
     health.note({"fcm": Tally(failed=2)}, at + timedelta(seconds=20 * health.HALF_LIFE_S))
     assert state("fcm") == "well"
-    [standing] = health.standings(["fcm"], at + timedelta(seconds=20 * health.HALF_LIFE_S))
+    [standing] = health.standings({"fcm": False}, at + timedelta(seconds=20 * health.HALF_LIFE_S))
     assert standing.failed_share == pytest.approx(1.0, abs=0.01)
     assert standing.last_ok_at == at
 
 
 def test_who_was_never_tried_stands_well_and_says_nothing(db: None) -> None:
-    [standing] = health.standings(["jpush"], now())
+    [standing] = health.standings({"jpush": False}, now())
     assert (standing.state, standing.failed_share, standing.last_ok_at) == ("well", None, None)
 
 
@@ -269,5 +269,18 @@ def test_gateways_have_a_standing_too(
     rest("huawei", now())
     told(bulletin(STREET, requires=Requires.CONFIRM))
     telephony.send_due(clock=now)
-    [standing] = health.standings(["sms"], now())
+    [standing] = health.standings({"sms": True}, now())
     assert (standing.state, standing.failed_share) == ("well", 0.0)
+
+
+def test_whoever_is_there_has_a_standing(vendor: Standin, switchboard: Switchboard, db: None) -> None:
+    rest("apns", now())
+    found = {one.provider: (one.state, one.reports) for one in providers.standings(now())}
+    assert found == {
+        "fcm": ("well", False),
+        "huawei": ("well", False),
+        "apns": ("paused", False),
+        "jpush": ("well", False),
+        "sms": ("well", True),
+        "voice": ("well", True),
+    }

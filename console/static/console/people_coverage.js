@@ -8,6 +8,7 @@ export const GRAVE = ["no_responder", "no_live_device", "no_recent_tap", "no_dep
 const AT_MOST = 300;
 let only = ""; // a fault, or all
 let again = () => {};
+let unfolded = false; // the people; the page is drawn anew every minute
 
 export function showCoverage(box, found) {
   again = () => showCoverage(box, found);
@@ -25,7 +26,7 @@ export function showCoverage(box, found) {
 
 function dark({ total, people }) {
   if (!total) return h("p.quiet", null, word("dark_none"));
-  return h("details", { id: "dark-people" },
+  return h("details", { id: "dark-people", open: unfolded, ontoggle: (event) => { unfolded = event.currentTarget.open; } },
     h("summary", null, h("b.bad", null, `${word("dark_head")} ${total}`)),
     h("div.scroll", { tabindex: 0 }, h("table", null, h("tbody", null, people.map((person) => h("tr", null,
       h("td", null, person.name, h("small", null, ` ${person.masked_phone}`)),
