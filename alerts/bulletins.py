@@ -3,10 +3,11 @@
 It leaves behind a bulletin without a dispatch; notifications takes it up (nudge, else its sweep).
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from alerts.assessment.wording import Words
-from alerts.models import Bulletin, ResponseOrder, Warning
+from alerts.models import Bulletin, BulletinKind, ResponseOrder, Warning
 from foundation.nudge import nudge
 
 
@@ -36,3 +37,8 @@ def issue(words: Words, *, now: datetime, **fields: object) -> Bulletin:
     )
     nudge("dispatch.sweep")
     return bulletin
+
+
+def forget_canaries(bulletins: Iterable[int]) -> int:
+    """Let go what no person was told; returns how many. The trigger refuses anything else."""
+    return Bulletin.objects.filter(pk__in=bulletins, kind=BulletinKind.CANARY).delete()[0]

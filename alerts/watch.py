@@ -8,6 +8,7 @@ frames give the same warnings, posted twice, late within the grace, or in revers
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -113,6 +114,37 @@ def _next_slot(mark: WatchMark, now: datetime) -> tuple[datetime, datetime, bool
 def waits(mark: WatchMark, now: datetime) -> bool:
     """Whether anything has come in that is not assessed yet."""
     return any(True for _ in _sources(mark.slot_at or _began(now), now))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the watch over the rain is: the last slot assessed, the newest observed (ENDs, data time), and since when
+    something that came in has waited."""
+
+    assessed_at: datetime | None
+    observed_at: datetime | None
+    waiting_since: datetime | None
+
+    @property
+    def behind_s(self) -> float:
+        """Data time between the two; 0 when nothing is known."""
+        if self.assessed_at is None or self.observed_at is None:
+            return 0.0
+        return max(0.0, (self.observed_at - self.assessed_at).total_seconds())
+
+
+def progress(now: datetime) -> Progress:
+    """Reads only, and takes no lock. A slot that has not ended yet does not wait."""
+    mark = WatchMark.objects.filter(hazard=Hazard.RAINSTORM).first()
+    assessed_at = mark and mark.slot_at
+    waiting = [
+        (end, first)
+        for _, at, first, _ in _sources(assessed_at or _began(now), now)
+        if (end := slot_end(at)) <= now and (assessed_at is None or end > assessed_at)
+    ]
+    if not waiting:
+        return Progress(assessed_at, assessed_at, None)
+    return Progress(assessed_at, max(end for end, _ in waiting), min(first for _, first in waiting))
 
 
 def table_in_force(at: datetime) -> rules.Table:

@@ -6,7 +6,11 @@ Every sweep is listed in PERIODS_S; a beat or a nudge that is lost costs at most
 
 import os
 
-from celery import Celery
+from celery import Celery, Task
+
+from foundation import clock
+from foundation.wire import beat
+from monitoring import jobs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.settings")
 
@@ -17,6 +21,7 @@ PERIODS_S = {
     "delivery.telephone": 2.0,
     "escalation.sweep": 5.0,
     "escalation.audit": 10.0,
+    "monitor.sweep": 10.0,
     "watch.assess": 10.0,
     "watch.feeds": 10.0,
     "watch.levels": 10.0,
@@ -34,9 +39,18 @@ QUEUES = {
     "escalation": "urgent",
     "watch": "ingest",
     "live": "ingest",
+    "monitor": "ingest",  # not behind the senders it watches
 }
 
-app = Celery("backend")
+
+class Job(Task):  # type: ignore[misc]
+    """A task that leaves a sign of life when it has gone well."""
+
+    def on_success(self, retval: object, task_id: str, args: object, kwargs: object) -> None:
+        beat(jobs.BEATS, self.name, clock.now())
+
+
+app = Celery("backend", task_cls=Job)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_routes = {f"{room}.*": {"queue": queue} for room, queue in QUEUES.items()}
 app.conf.beat_schedule = {
@@ -45,3 +59,4 @@ app.conf.beat_schedule = {
     for name, period in PERIODS_S.items()
 }
 app.autodiscover_tasks(["backend"])
+jobs.know({name: (QUEUES.get(name.split(".")[0], "routine"), period) for name, period in PERIODS_S.items()})

@@ -1,14 +1,14 @@
-"""Liveness, readiness and what matters at 3 a.m.: age of each feed, oldest unsent delivery, workers."""
+"""Liveness, readiness and what matters at 3 a.m.: age of each feed, oldest unsent delivery, workers, what is wrong."""
 
-from django.db import connection
+from typing import Any
+
 from django.http import HttpRequest, JsonResponse
 
-from escalation.models import Climb
 from foundation.clock import iso, now
 from foundation.wire import wire
 from hydrology.feeds.health import standings
 from hydrology.science.feed_states import FeedState
-from notifications.models import Delivery
+from monitoring import jobs, readings, watchman
 
 LATE_DELIVERY_S = 30
 
@@ -19,20 +19,34 @@ def alive(request: HttpRequest) -> JsonResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """503 unless the database, Redis and the senders do their work; says which does not."""
+    """503 unless the database, Redis, the workers and the senders do their work; says which does not.
+
+    `workers` is null while nobody knows (just started, or Redis emptied); `faults` are those the watch over the machines
+    would tell of, and `queues` the jobs that are late: both also when Celery itself is dead and can tell nobody.
+    """
     at = now()
-    parts: dict[str, object] = {}
+    parts: dict[str, Any] = {"database": True, "redis": True}
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-        oldest = Delivery.objects.due(at).order_by("due_at").values_list("due_at", flat=True).first()
-        climb = (
-            Climb.objects.filter(state="climbing", due_at__lte=at).order_by("due_at").values("due_at").first()
-        )
-        parts["database"] = True
-        parts["oldest_unsent_s"] = round((at - oldest).total_seconds(), 1) if oldest else 0
-        parts["oldest_climb_s"] = round((at - climb["due_at"]).total_seconds(), 1) if climb else 0
-        parts["feeds"] = [
+        parts |= _ledger(at)
+    except Exception as error:  # readiness reports the fault instead of failing itself
+        parts |= {"database": False, "database_fault": type(error).__name__}
+    try:
+        wire().ping()
+        parts["workers"] = jobs.working(at)
+        parts["queues"] = {one.job: round(one.age_s or 0) for one in jobs.heard(at) if one.late}
+    except Exception as error:
+        parts |= {"redis": False, "redis_fault": type(error).__name__}
+    late = float(parts.get("oldest_unsent_s", 0)) >= LATE_DELIVERY_S
+    good = parts["database"] and parts["redis"] and parts.get("workers") is not False and not late
+    return JsonResponse({"ok": good, **parts}, status=200 if good else 503)
+
+
+def _ledger(at: Any) -> dict[str, Any]:
+    return {
+        "oldest_unsent_s": round(readings.oldest_unsent_s(readings.waiting(at), at), 1),
+        "oldest_climb_s": round(readings.climbs(at).oldest_s, 1),
+        "faults": [{"kind": one.kind, "of": one.of, "count": one.count} for one in watchman.look(at)],
+        "feeds": [
             {
                 "feed": standing.feed.pk,
                 "state": standing.health.state,
@@ -43,15 +57,5 @@ def ready(request: HttpRequest) -> JsonResponse:
             }
             for standing in standings(at)
             for mark in (standing.mark,)
-        ]
-    except Exception as error:  # readiness reports the fault instead of failing itself
-        parts["database"] = False
-        parts["database_fault"] = type(error).__name__
-    try:
-        parts["redis"] = bool(wire().ping())
-    except Exception as error:
-        parts["redis"] = False
-        parts["redis_fault"] = type(error).__name__
-    unsent = parts.get("oldest_unsent_s", 0)
-    good = bool(parts["database"] and parts["redis"] and float(unsent) < LATE_DELIVERY_S)  # type: ignore[arg-type]
-    return JsonResponse({"ok": good, **parts}, status=200 if good else 503)
+        ],
+    }

@@ -120,6 +120,9 @@ SECRET_KEY = _text("SECRET_KEY")
 if len(SECRET_KEY) < 32:
     _faults.append("SECRET_KEY must be set to at least 32 random characters (`make run` makes one).")
 PHONE_KEY = _text("PHONE_KEY", SECRET_KEY)  # seals phone numbers and feed secrets at rest
+METRICS_TOKEN = _text("METRICS_TOKEN")  # who may read /metrics; unset: this machine itself, past no proxy
+if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
+    _faults.append("METRICS_TOKEN must have at least 16 characters; leave it unset for this machine itself.")
 ALLOWED_HOSTS = _text("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 # "console" prints the code: demo and tests only
 OTP_TRANSPORT = _text("OTP_TRANSPORT", "sms" if _text("SMS_ENDPOINT") else "none")
@@ -238,6 +241,7 @@ INSTALLED_APPS = [
     "notifications",
     "escalation",
     "hazards",
+    "monitoring",
     "console",
     "replay",
     "backend",

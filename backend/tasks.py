@@ -25,7 +25,8 @@ from hazards import feedback, reminders
 from hydrology import ingest, live, storage
 from hydrology.feeds import questions, telegrams
 from hydrology.sources import polls
-from notifications import centre, delivery, dispatch, drills, nights, reports, telephony
+from monitoring import samples, watchman
+from notifications import canaries, centre, delivery, dispatch, drills, nights, reports, telephony
 from officers import auth
 
 
@@ -89,6 +90,11 @@ def audit_escalation() -> None:
     audit.audit(now=clock.now())
 
 
+@shared_task(name="monitor.sweep")
+def monitor() -> None:
+    watchman.sweep(clock=clock.now)
+
+
 @shared_task(name="routine.poll")
 def poll_sources() -> None:
     """Starts the polls and does not wait for them: a source that hangs holds no thread of the queue."""
@@ -117,6 +123,8 @@ def tidy() -> None:
     storage.make_room(storage.months_from(now))
     auth.forget_expired(now=now)
     forget_answers(now)
+    canaries.forget_old(now=now, keep_days=days["canaries"])
+    samples.forget_old(now=now, keep_days=days["samples"])
     reports.forget_old(now=now, keep_days=days["reports"])
     telegrams.forget_old(now=now, keep_days=days["telegrams"])
     questions.forget_old(now=now, keep_days=days["telegrams"])

@@ -62,7 +62,8 @@ def recent_dispatches(scope: Scope, limit: int) -> list[dict[str, Any]]:
     in_scope = path_filter("region__path", scope.paths)
     addressed = Delivery.objects.filter(in_scope, dispatch=OuterRef("pk"))
     dispatches = list(
-        Dispatch.objects.filter(Exists(addressed), errand=Errand.FIRST)
+        Dispatch.objects.to_people()
+        .filter(Exists(addressed), errand=Errand.FIRST)
         .select_related("bulletin")
         .order_by("-id")[:limit]
     )
@@ -112,7 +113,7 @@ def region_reach(scope: Scope, code: str, now: datetime, *, after: int = 0) -> d
     region = Region.objects.within(*scope.paths).filter(pk=code).first()
     if region is None:
         raise not_found("区域", "region")
-    in_force = Dispatch.objects.filter(errand=Errand.FIRST, expires_at__gt=now, drill=False)
+    in_force = Dispatch.objects.to_people().filter(errand=Errand.FIRST, expires_at__gt=now, drill=False)
     bulletins = list(in_force.order_by("bulletin").values_list("bulletin", flat=True))
     found = reach_of(bulletins, (region.path,), after=after, limit=UNANSWERED_LIMIT)
     _add_rungs(found["unanswered"])

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count, F, Max, Q
 
+from alerts.models import BulletinKind
 from escalation.models import Climb, ClimbState, Rung
 from foundation.clock import iso
 from hydrology.models import path_filter
@@ -87,6 +88,7 @@ def late(since: datetime, until: datetime, paths: tuple[str, ...], now: datetime
     lines = (
         Delivery.objects.filter(path_filter("region__path", paths))
         .filter(dispatch__created_at__gt=since, dispatch__created_at__lte=until, dispatch__drill=False)
+        .exclude(dispatch__bulletin__kind=BulletinKind.CANARY)
         .annotate(took=F("sent_at") - F("dispatch__created_at"))
     )
     sent = lines.aggregate(
@@ -146,6 +148,7 @@ def faults(since: datetime, until: datetime, paths: tuple[str, ...]) -> list[Row
     return list(
         Delivery.objects.filter(path_filter("region__path", paths))
         .filter(dispatch__created_at__gt=since, dispatch__created_at__lte=until, dispatch__drill=False)
+        .exclude(dispatch__bulletin__kind=BulletinKind.CANARY)
         .exclude(reason="")
         .values("transport", "state", "reason")
         .annotate(lines=Count("id"))
@@ -217,13 +220,14 @@ JOIN mine ON mine.code = d.region_id
 LEFT JOIN LATERAL (  -- what he was rung for; OFFSET 0: looked up for the few quiet lines only
     SELECT r.opened_at, r.confirmed_at FROM notifications_delivery r WHERE d.quiet AND r.id = d.root_id OFFSET 0
 ) rang ON true
-WHERE s.errand = 'first' AND s.created_at > %(since)s AND s.created_at <= %(until)s
+WHERE b.kind <> 'canary' AND s.errand = 'first' AND s.created_at > %(since)s AND s.created_at <= %(until)s
 GROUP BY b.id, s.id ORDER BY b.issued_at, b.id
 """
 )
 _CALLED = """
     SELECT d.officer_id, d.region_id, s.drill, date_bin(%(week)s, s.created_at, %(since)s) AS week
     FROM notifications_dispatch s
+    JOIN alerts_bulletin b ON b.id = s.bulletin_id AND b.kind <> 'canary'
     JOIN notifications_delivery d ON d.dispatch_id = s.id
     JOIN mine ON mine.code = d.region_id
     WHERE s.created_at > %(since)s AND s.created_at <= %(until)s AND d.state <> 'failed_perm' AND NOT d.quiet

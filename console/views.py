@@ -41,6 +41,7 @@ PAGES = {  # address: (its word in words.js, in Chinese; template)
     "console/drills": ("page_drills", "演练", "console/drills.html"),
     "console/water": ("page_water", "水情", "console/water.html"),
     "console/feeds": ("page_feeds", "数据", "console/feeds.html"),
+    "console/slo": ("page_slo", "运行", "console/slo.html"),
     "console/report": ("page_report", "复盘", "console/report.html"),
 }
 

@@ -1,9 +1,8 @@
 """The auditor of 叫应: proves that every due step fired, redoes what did not, and tells the duty engineer.
 
-Owns Incident. Woken every 10 s by its own job, so that a chase whose sweep is dead or stuck is still noticed; silent
+Woken every 10 s by its own job, so that a chase whose sweep is dead or stuck is still noticed; silent
 only when nothing is wrong. It redoes through the same doors as the sweeps (climb.sweep, dispatch.take_up,
-dispatch.refill), under their locks. One alarm a kind and incident; an incident ends when nothing has been found for
-QUIET, with an all-clear.
+dispatch.refill), under their locks. One alarm a kind and incident, and an all-clear (incidents.py).
 """
 
 import logging
@@ -13,24 +12,18 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError, connection, transaction
 
 from alerts.assessment.wording import Words
-from alerts.bulletins import issue
-from alerts.models import Bulletin, BulletinKind, Requires
-from escalation import climb, starts
+from alerts.models import Bulletin
+from escalation import climb, incidents, starts
+from escalation.incidents import CHASED, QUIET
 from escalation.ladder import Reach
 from escalation.models import Climb, ClimbState, Incident
 from foundation.clock import local
-from hydrology.models import Level, Region
 from notifications import dispatch
 from notifications.models import REFUSED
-from officers.models import Duty
 
 log = logging.getLogger(__name__)
 
 LATE = timedelta(seconds=30)
-QUIET = timedelta(minutes=5)  # so long nothing must be found before an incident is over
-VALIDITY = timedelta(hours=6)
-CONFIRM_WITHIN = timedelta(minutes=10)
-CHASED = 3  # Bulletin.urgency
 AUDIT_LOCK = 0x5E9_0003  # any constant, used nowhere else
 KINDS = {  # what was found: (zh, en)
     "late_steps": ("叫应步骤超时未执行", "steps of the ladder were late"),
@@ -131,44 +124,15 @@ def _hollow(now: datetime) -> list[int]:
 
 def _note(kind: str, count: int, now: datetime) -> None:
     """The incident's row: the first time with an alarm."""
-    incident = Incident.objects.filter(kind=kind, ended_at=None).first()
-    if incident is None:
-        Incident.objects.create(kind=kind, found_at=now, seen_at=now, worst=count)
-        _tell(kind, now, _alarm_words(kind, count, now), urgency=CHASED)
+    if incidents.note(kind, count, now):
+        incidents.tell(kind, _alarm_words(kind, count, now), now)
         log.error("audit.found kind=%s count=%s", kind, count)
-    else:
-        incident.seen_at, incident.worst = now, max(incident.worst, count)
-        incident.save(update_fields=["seen_at", "worst"])
 
 
 def _end_quiet(now: datetime) -> None:
-    for incident in Incident.objects.filter(ended_at=None, seen_at__lte=now - QUIET).order_by("id"):
-        incident.ended_at = now
-        incident.save(update_fields=["ended_at"])
-        _tell(incident.kind, now, _clear_words(incident), urgency=0)
+    for incident in incidents.end_quiet(now, about=tuple(KINDS)):
+        incidents.tell(incident.kind, _clear_words(incident), now, over=True)
         log.warning("audit.over kind=%s worst=%s", incident.kind, incident.worst)
-
-
-def _tell(kind: str, now: datetime, words: Words, *, urgency: int) -> None:
-    about, clear = f"audit/{kind}", urgency == 0
-    issue(
-        words,
-        now=now,
-        kind=BulletinKind.MESSAGE,
-        urgency=urgency,
-        level="clear" if clear else "late",
-        areas=list(Region.objects.filter(level=Level.CITY).order_by("code").values_list("code", flat=True)),
-        duties=[Duty.ENGINEER.value],
-        about=about,
-        requires=Requires.NONE if clear else Requires.CONFIRM,
-        deadline_at=None if clear else now + CONFIRM_WITHIN,
-        valid_until=now + VALIDITY,
-        drill=False,
-        caused_at=now,
-        supersedes=Bulletin.objects.filter(about=about, level="late").order_by("-id").first()
-        if clear
-        else None,
-    )
 
 
 def _alarm_words(kind: str, count: int, now: datetime) -> Words:

@@ -1,7 +1,7 @@
 """Climbs: who has not answered, which rung he is on, when the next rung is due; calls by hand; what the audit found.
 
 Single writers: in_force.py (LadderTable), starts.py (a Climb's beginning), climb.py (the rest of it, Rung, a CallTask's
-beginning), calls.py (the rest of that), audit.py (Incident).
+beginning), calls.py (the rest of that), incidents.py (Incident).
 """
 
 from datetime import datetime
@@ -151,7 +151,7 @@ class CallTask(models.Model):
 
 
 class Incident(models.Model):
-    """Something of the chase that had not happened in time: from the moment it was found until all was well again."""
+    """Something of our own machinery was wrong: from the moment it was found until all was well again."""
 
     kind = models.CharField(max_length=32)
     found_at = models.DateTimeField()

@@ -5,6 +5,7 @@ Owns the connections and the names on the wire. Nothing that is stored only here
 
 import contextlib
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import cache
 
 import orjson
@@ -34,3 +35,28 @@ def hints(kind: str, field: str, values: Iterable[int]) -> None:
         for value in values:
             together.publish(HINTS, orjson.dumps({"kind": kind, field: value}))
         together.execute()
+
+
+def beat(what: str, who: str, at: datetime, value: int = 0) -> None:
+    """A sign of life for whoever asks; a lost one costs nothing."""
+    with contextlib.suppress(redis.RedisError):
+        wire().hset(f"beats/{what}", who, f"{at.timestamp():.1f} {value}")
+
+
+def beats(what: str) -> dict[str, tuple[datetime, int]]:
+    """By who beats: when last, and with which value. Empty when Redis is away or has forgotten."""
+    try:
+        said: dict[bytes, bytes] = wire().hgetall(f"beats/{what}")  # type: ignore[assignment]
+    except redis.RedisError:
+        return {}
+    heard = {who.decode(): text.decode().split() for who, text in said.items()}
+    return {
+        who: (datetime.fromtimestamp(float(at_s), UTC), int(value)) for who, (at_s, value) in heard.items()
+    }
+
+
+def beats_no_more(what: str, who: Iterable[str]) -> None:
+    """They are gone for good."""
+    if gone := list(who):
+        with contextlib.suppress(redis.RedisError):
+            wire().hdel(f"beats/{what}", *gone)

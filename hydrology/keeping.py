@@ -16,6 +16,8 @@ KEEP_DAYS: Final[Mapping[str, int]] = {
     "drills": 90,  # fields of drills' own storms, from the drill's end
     "raw": 30,  # bodies of posts as they came; digest and answer stay as long as what they brought
     "telegrams": 30,  # SL 651 frames as they came
+    "canaries": 1,  # pushes to the canary phones; how each round went stays with the samples
+    "samples": 35,  # one row a minute, a round of canaries and a message: what the page 运行 is drawn from
     "reports": 200,  # what gateways said of text messages and calls: six months at least, as any log of who was reached
 }
 MOST_DAYS: Final = 36_500

@@ -10,9 +10,11 @@ Runs on the event loop; reads the ledger in threads.
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
+from socket import gethostname
 from typing import Any, ClassVar, Final
 
 import orjson
@@ -23,7 +25,7 @@ from django.conf import settings
 from foundation.renewed import hinted
 from foundation.scope import below
 from foundation.together import Together
-from foundation.wire import HINTS, hint
+from foundation.wire import HINTS, beat, hint
 from notifications import frames
 from notifications.entering import Entry, Hello, enter
 from notifications.frames import Item, Since
@@ -42,6 +44,8 @@ PAGE: Final = 50  # items of catching up a socket and query
 MOST_TOGETHER: Final = 250  # hellos or sockets behind a query
 MOST_TOLD: Final = 100_000  # seqs a query, when much is new
 STRIDE: Final = 500  # sockets between two looks at everything else the loop has to do
+SOCKETS: Final = "sockets"  # signs of life of the server processes, each with how many it holds
+BEAT_S: Final = 15.0
 NOT_SIGNED_IN, REPLACED = 4401, 4409
 PING: Final = frames.framed(type="ping")
 
@@ -320,6 +324,12 @@ class Hub:
         self.hold(_again(self._tell_boards, never, BOARD_S))
         self.hold(_again(self._announce, never, BOARD_S))
         self.hold(_again(self._take_turn, never, PING_S / TURNS))
+        self.hold(_again(self._beat, never, BEAT_S))
+
+    async def _beat(self) -> None:
+        """For the metrics of whichever process is asked."""
+        who = f"{gethostname()}:{os.getpid()}"
+        await asyncio.to_thread(beat, SOCKETS, who, self._clock(), len(self.devices))
 
     def hold(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

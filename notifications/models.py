@@ -13,7 +13,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
-from alerts.models import Bulletin
+from alerts.models import Bulletin, BulletinKind
 from hydrology.models import Region
 from officers.models import Officer
 
@@ -27,6 +27,12 @@ class Errand(models.TextChoices):
     SUPERIOR = "superior", "报上级值班"
 
 
+class DispatchQuerySet(models.QuerySet["Dispatch"]):
+    def to_people(self) -> Self:
+        """What was said to somebody, not to a phone on a shelf."""
+        return self.exclude(bulletin__kind=BulletinKind.CANARY)
+
+
 class Dispatch(models.Model):
     """A bulletin and the snapshot of its audience."""
 
@@ -38,6 +44,8 @@ class Dispatch(models.Model):
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     recipients = models.PositiveIntegerField(default=0)
+
+    objects = DispatchQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -85,6 +93,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return (
             self.filter(officer_id=officer_id, id__gt=since)
             .exclude(dispatch__errand=Errand.REPEAT)
+            .exclude(dispatch__bulletin__kind=BulletinKind.CANARY)
             .exclude(reason__in=STOPPED_REASONS)
             .select_related("dispatch__bulletin")
             .order_by("id")
@@ -158,6 +167,8 @@ class Delivery(models.Model):
                 name="delivery_due_by_lane",
             ),
             models.Index(fields=["vendor_id"], condition=~Q(vendor_id=""), name="delivery_vendor_id"),
+            # few have one; without it each line that is let go reads the whole ledger for what repeats it
+            models.Index(fields=["root"], condition=Q(root__isnull=False), name="delivery_root"),
         ]
 
 

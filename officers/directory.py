@@ -27,7 +27,7 @@ def scope_of(officer_id: int, now: datetime) -> Scope:
 
 def scope_from(posts: Iterable[tuple[str, str, str | None]]) -> Scope:
     """The scope that (duty, region path, station code or None) amount to."""
-    held = list(posts)
+    held = [post for post in posts if post[0] != Duty.CANARY]
 
     def paths_of(wanted: Duty) -> tuple[str, ...]:
         return _outermost(path for duty, path, _ in held if duty == wanted)

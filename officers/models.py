@@ -25,6 +25,10 @@ class Duty(models.TextChoices):
     ENGINEER = "engineer", "系统值班"  # hears of silent feeds and broken parts
     REPORTER = "reporter", "灾害信息员"
     FOREST = "forest", "森防人员"
+    CANARY = (
+        "canary",
+        "探测手机",
+    )  # a phone on a shelf: sees nothing, is counted nowhere (notifications/canaries.py)
 
 
 class Rank(models.TextChoices):

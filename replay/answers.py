@@ -12,7 +12,8 @@ from enum import StrEnum
 from hashlib import blake2b
 from itertools import count
 
-OPENED, CONFIRMED = "opened", "confirmed"  # receipt states of the outside contract
+# receipt states of the outside contract
+DELIVERED, OPENED, CONFIRMED = "delivered", "opened", "confirmed"
 SOONEST_S, OPENING_SPREAD_S = 5.0, 40.0  # from the ring to the opening
 READING_S, READING_SPREAD_S = 3.0, 12.0  # from the opening to the confirmation: 60 s at most in all
 MOST_IN_ONE_REQUEST = 500  # the door takes no more at once

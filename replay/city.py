@@ -283,6 +283,7 @@ def _officers(
         for number in range(0 if lots[i, 0] < NO_DEVICE else 2 if lots[i, 1] < SECOND_DEVICE else 1)
     ]
     Device.objects.bulk_create(devices, batch_size=2000)
+    _canary(by_level[Level.CITY][0], str(FIRST_PHONE + len(people)), now)
     say(f"{len(posts) + len(special)} posts 岗位, {len(devices)} devices 设备 (synthetic 合成)")
     phones = {person.pk: str(FIRST_PHONE + i) for i, person in enumerate(people)}
     city = {post.duty: phones[post.officer_id] for post in special if post.region.level == Level.CITY}
@@ -299,6 +300,20 @@ def _phone(officer: Officer, i: int, number: int, vendor: str, now: datetime) ->
         name="演示手机",
         provider=vendor,
         token=secret[:length] if length else f"demo-{i:05d}-{number}:{secret}",
+        registered_at=now,
+    )
+
+
+def _canary(city: Region, phone: str, now: datetime) -> None:
+    """The phone on the shelf that proves the way to the local FCM and back."""
+    [officer] = roster.enrol([roster.officer_row("演示探测手机", phone, "zh", True)])
+    roster.appoint([Post(officer=officer, duty=Duty.CANARY, region=city, valid_from=now)])
+    Device.objects.create(
+        officer=officer,
+        platform=Platform.ANDROID,
+        name="演示探测手机",
+        provider="fcm",
+        token="demo-canary:" + hashlib.sha512(f"{SEED} canary".encode()).hexdigest(),
         registered_at=now,
     )
 

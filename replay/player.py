@@ -262,7 +262,7 @@ def _line(at: datetime, report: Report) -> str:
 
 def summary(report: Report, since_dispatch: int) -> dict[str, object]:
     """The closing line of the outside contract, counted from the ledger after `since_dispatch`."""
-    dispatches = Dispatch.objects.filter(pk__gt=since_dispatch)
+    dispatches = Dispatch.objects.to_people().filter(pk__gt=since_dispatch)
     deliveries = Delivery.objects.filter(dispatch__in=dispatches)
     percentiles = _storm_to_phone(since_dispatch)
     return {

@@ -17,6 +17,10 @@ class BulletinKind(models.TextChoices):
     ORDER = "order", "指令"
     LEVEL = "level", "水情"
     MESSAGE = "message", "通知"
+    CANARY = (
+        "canary",
+        "自检",
+    )  # to a phone on a shelf (notifications/canaries.py): no person sees it, nothing counts it
 
 
 class Requires(models.TextChoices):

@@ -25,6 +25,7 @@ PAGES = {
     "/console/drills": 4,
     "/console/water": 4,
     "/console/feeds": 4,
+    "/console/slo": 4,
     "/console/report": 4,
 }  # address -> static files it names
 

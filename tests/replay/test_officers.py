@@ -163,11 +163,13 @@ def prompt_token(message_id: int) -> str:
     return next(t for t in tokens if answer_of(t, str(message_id), "first", "confirm").habit is Habit.PROMPT)
 
 
-def ring(standin: Standin, deliveries: list[Delivery], *, ref: str = "", token: str = "") -> None:
+def ring(
+    standin: Standin, deliveries: list[Delivery], *, ref: str = "", token: str = "", kind: str = "warning"
+) -> None:
     """Push these deliveries to their officers' phones through the real transport."""
     now = clock.now()
     message = Message(
-        id="1", title="暴雨", body="暴雨", level="alert", kind="warning", ref=ref, drill=False, critical=True,
+        id="1", title="暴雨", body="暴雨", level="alert", kind=kind, ref=ref, drill=False, critical=True,
         expires_at=now + timedelta(hours=1), data={"requires": "confirm", "errand": "first"},
     )  # fmt: skip
     pushes = [Push(one.pk, token or prompt_token(one.pk), message, str(one.pk)) for one in deliveries]
@@ -245,6 +247,19 @@ async def test_answers_pass_the_front_door_by_socket_and_by_http_and_only_for_sy
         lambda: set(AuditEntry.objects.filter(act="session.admit").values_list("detail__officer", flat=True))
     )()
     assert admitted == {by_socket.officer_id, by_http.officer_id}
+
+
+async def test_a_phone_on_the_shelf_says_at_once_that_the_push_came_and_nothing_else(
+    standin: tuple[Standin, Path], port: socket.socket, deliveries: list[Delivery]
+) -> None:
+    running, directory = standin
+    officers = Officers(directory, f"http://127.0.0.1:{port.getsockname()[1]}", sockets=0)
+    async with serving(port), at_work(officers):
+        await until(lambda: officers.seen is not None)
+        await asyncio.to_thread(lambda: ring(running, deliveries[:1], kind="canary"))
+        await until(lambda: officers.tally["canaries"] == 1)
+    [receipt] = await database_sync_to_async(lambda: list(Receipt.objects.all()))()
+    assert (receipt.delivery_id, receipt.state) == (deliveries[0].pk, "delivered")
 
 
 async def test_a_server_that_is_away_is_waited_for_and_a_lost_session_opened_again(

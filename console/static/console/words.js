@@ -8,6 +8,7 @@ import { DRILLS } from "./words_drills.js";
 import { FEEDS } from "./words_feeds.js";
 import { ORDERS } from "./words_orders.js";
 import { PEOPLE } from "./words_people.js";
+import { SLO } from "./words_slo.js";
 import { WATER } from "./words_water.js";
 
 const SHELL = {
@@ -32,6 +33,7 @@ const SHELL = {
   page_people: ["叫应", "People"],
   page_water: ["水情", "Water"],
   page_feeds: ["数据", "Data"],
+  page_slo: ["运行", "Service"],
   page_report: ["复盘", "Report"],
   // connection
   socket_live: ["实时", "live"],
@@ -42,7 +44,7 @@ const SHELL = {
   more: ["更多", "More"],
 };
 
-const WORDS = { ...SHELL, ...DANGER, ...DRILLS, ...PEOPLE, ...BOARD, ...WATER, ...FEEDS, ...ORDERS };
+const WORDS = { ...SHELL, ...DANGER, ...DRILLS, ...PEOPLE, ...BOARD, ...WATER, ...FEEDS, ...ORDERS, ...SLO };
 
 const KEPT = "console.language";
 let column = localStorage.getItem(KEPT) === "en" ? 1 : 0;

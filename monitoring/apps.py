@@ -1,0 +1,8 @@
+"""The monitoring room: whether our own machinery does what it promises."""
+
+from django.apps import AppConfig
+
+
+class MonitoringConfig(AppConfig):
+    name = "monitoring"
+    default_auto_field = "django.db.models.BigAutoField"
