@@ -33,7 +33,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     try:
         wire().ping()
         parts["workers"] = jobs.working(at)
-        parts["queues"] = {one.job: round(one.age_s or 0) for one in jobs.heard(at) if one.late}
+        parts["queues"] = {one.job: round(one.missed_s) for one in jobs.heard(at) if one.late}
     except Exception as error:
         parts |= {"redis": False, "redis_fault": type(error).__name__}
     late = float(parts.get("oldest_unsent_s", 0)) >= LATE_DELIVERY_S

@@ -165,6 +165,11 @@ JPUSH_REQUESTS_PER_MINUTE = _rate(
     "JPUSH_REQUESTS_PER_MINUTE", 400
 )  # of 600, the rest for cids; 500 pushes each
 
+# Signs what push vendors report (POST providers/{vendor}/reports); unset: nobody may
+PUSH_REPORT_KEY, PUSH_REPORT_SECRET = _text("PUSH_REPORT_KEY"), _text("PUSH_REPORT_SECRET")
+if bool(PUSH_REPORT_KEY) != bool(PUSH_REPORT_SECRET):
+    _faults.append("PUSH_REPORT_KEY and PUSH_REPORT_SECRET belong together: set both, or none.")
+
 # Gateways for text messages and calls (docs/telephony.md); unset: the channel is not there
 SMS_ENDPOINT, VOICE_ENDPOINT = _text("SMS_ENDPOINT"), _text("VOICE_ENDPOINT")
 SMS_KEY, VOICE_KEY = _text("SMS_KEY"), _text("VOICE_KEY")  # our name there

@@ -12,15 +12,17 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from console import board, reports
+from console import board, chain, reports
 from console.report_pdf import pdf
 from foundation import clock
 from foundation.errors import Refusal
 from hydrology.doors import asked
+from notifications.models import State
 
 CONTENT_POLICY = (  # blob: rain and radar pictures are fetched with the officer's token
     "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -80,6 +82,74 @@ class DispatchView(APIView):
     def get(self, request: Request, dispatch_id: int) -> Response:
         """One dispatch by district and street, and who has not answered, with his rung."""
         return Response(board.reach(request.auth.scope, dispatch_id, after=_whole(request, "after")))
+
+
+class StepOut(serializers.Serializer[object]):
+    step = serializers.ChoiceField(choices=["accepted", *chain.STEPS])
+    at = serializers.DateTimeField(allow_null=True, help_text="when we heard of it")
+    source = serializers.CharField(help_text="fcm, sms, voice; http or socket: the app; call; task; a vendor")
+    device_at = serializers.DateTimeField(allow_null=True, help_text="the phone's clock")
+    skew_s = serializers.FloatField(allow_null=True, help_text="that clock minus ours, as it was sent")
+    true_at = serializers.DateTimeField(allow_null=True, help_text="device_at by our clock")
+    implied = serializers.BooleanField(help_text="nobody reported it, but a later step")
+
+
+class SaidOut(serializers.Serializer[object]):
+    state = serializers.CharField()
+    at = serializers.DateTimeField()
+    source = serializers.CharField()
+    device_at = serializers.DateTimeField()
+    skew_s = serializers.FloatField(allow_null=True)
+    true_at = serializers.DateTimeField(allow_null=True)
+    note = serializers.CharField()
+
+
+class TryOut(serializers.Serializer[object]):
+    id = serializers.IntegerField()
+    errand = serializers.CharField()
+    transport = serializers.CharField(help_text="fcm: by the app")
+    made_at = serializers.DateTimeField()
+    state = serializers.ChoiceField(choices=State.choices)
+    attempts = serializers.IntegerField()
+    sent_at = serializers.DateTimeField(allow_null=True)
+    devices = serializers.IntegerField(help_text="phones for which a vendor took it")
+    reason = serializers.CharField()
+
+
+class ChainOut(serializers.Serializer[object]):
+    dispatch = serializers.IntegerField()
+    delivery = serializers.IntegerField(help_text="the id the phone knows")
+    title_zh = serializers.CharField()
+    title_en = serializers.CharField()
+    requires = serializers.CharField()
+    drill = serializers.BooleanField()
+    issued_at = serializers.DateTimeField()
+    deadline_at = serializers.DateTimeField(allow_null=True)
+    officer = serializers.IntegerField()
+    name = serializers.CharField()
+    masked_phone = serializers.CharField()
+    region_name = serializers.CharField()
+    duty = serializers.CharField(allow_null=True)
+    quiet = serializers.BooleanField(help_text="only renewed what he had; the chain is that of what rang")
+    steps = StepOut(many=True)
+    said = SaidOut(many=True, help_text="every receipt as it came")
+    tries = TryOut(many=True)
+    reports = serializers.ListField(
+        child=serializers.DictField(), help_text="of gateways: provider, state, at, received_at"
+    )
+    climb = serializers.DictField(allow_null=True, help_text="state, rung, rungs, due_at")
+    rungs = serializers.ListField(
+        child=serializers.DictField(), help_text="taken: errand, channel, due_at, taken_at, reached"
+    )
+    call = serializers.DictField(allow_null=True, help_text="by hand: made_at, claimed_at, done_at, result")
+
+
+class ChainView(APIView):
+    @extend_schema(operation_id="person_chain", responses=ChainOut)
+    def get(self, request: Request, dispatch_id: int, officer: int) -> Response:
+        """One person's chain for one message, of my people. Kept in the audit log."""
+        grant = request.auth
+        return Response(chain.chain(grant.scope, dispatch_id, officer, request.user.pk, now=clock.now()))
 
 
 class RegionReachView(APIView):

@@ -18,7 +18,8 @@ from foundation.scope import Scope
 from hazards.models import TaskReport, TaskState
 from hazards.scoping import inside, require_open, seen
 from hydrology.models import Region
-from notifications.models import Dispatch
+from notifications import receipts
+from notifications.models import Delivery, Dispatch, Errand, ReceiptState
 from notifications.own_tasks import tell_states
 from officers.models import Post
 
@@ -162,6 +163,8 @@ def report(
             fields={"note": "须填写 / must be given"},
         )
     assert order.released_at is not None  # require_open
+    if said.state is not TaskState.BLOCKED:
+        _acts(order, officer_id, min(said.at or now, now), now)
     return TaskReport.objects.create(
         task_id=task_id,
         officer_id=officer_id,
@@ -173,6 +176,17 @@ def report(
         lon=said.lon,
         lat=said.lat,
     )
+
+
+def _acts(order: ResponseOrder, officer_id: int, at: datetime, now: datetime) -> None:
+    """Who says that he is at his task has the order and goes: a receipt of his line, once."""
+    told = Dispatch.objects.filter(
+        bulletin__order=order, bulletin__kind=BulletinKind.ORDER, errand=Errand.FIRST
+    )
+    line = Delivery.objects.filter(dispatch__in=told, officer=officer_id).order_by("-id").first()
+    if line is not None:
+        answer = receipts.Answer(line.pk, ReceiptState.REPORTED, at)
+        receipts.take(officer_id, [answer], source="task", now=now)
 
 
 def mine(order_id: int, officer_id: int, scope: Scope, *, now: datetime) -> list[dict[str, Any]]:

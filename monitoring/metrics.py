@@ -55,8 +55,8 @@ def _feeds(now: datetime) -> Iterable[Metric]:
         "feed_age_seconds", "since the feed's last post", (((one.feed,), one.age_s) for one in found), "feed"
     )
     yield _gauge(
-        "feed_lag_seconds", "newest instant of the last post to its receipt; of a replay it is the past's",
-        (((one.feed,), one.lag_s) for one in found), "feed",
+        "feed_lag_seconds", "newest instant of the last post to its receipt; not of a replay",
+        (((one.feed,), None if one.replayed else one.lag_s) for one in found), "feed",
     )  # fmt: skip
     yield _gauge(
         "feed_state",

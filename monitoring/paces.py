@@ -11,10 +11,11 @@ from math import isinf
 from typing import Any
 
 from django.db import connection
+from django.db.models import Exists, OuterRef
 
 from alerts.models import BulletinKind, Requires
 from monitoring.targets import SHARES
-from notifications.models import Dispatch, DispatchQuerySet, Errand
+from notifications.models import Delivery, Dispatch, DispatchQuerySet, Errand
 
 _PACES = """
 SELECT s.id, b.issued_at, b.kind, b.title_zh, b.title_en, b.requires, count(*) FILTER (WHERE NOT d.quiet),
@@ -55,10 +56,11 @@ class Pace:
 
 
 def told() -> DispatchQuerySet:
-    """The messages that count."""
+    """The messages that count: what only renewed what everybody had told nobody anything."""
+    rings = Delivery.objects.filter(dispatch=OuterRef("pk"), quiet=False)
     kinds = (BulletinKind.WARNING, BulletinKind.ORDER)
     return Dispatch.objects.filter(
-        bulletin__kind__in=kinds, errand=Errand.FIRST, drill=False, recipients__gt=0
+        Exists(rings), bulletin__kind__in=kinds, errand=Errand.FIRST, drill=False, recipients__gt=0
     )
 
 

@@ -36,6 +36,7 @@ from officers.models import Duty, Post
 log = logging.getLogger(__name__)
 
 WATCH_LOCK = 0x5E9_0005  # any constant, used nowhere else
+JOB = "monitor.sweep"
 FLOWN = timedelta(minutes=15)
 KINDS = {  # the word before the stroke of Incident.kind: (zh, en)
     "lease": ("发送中断，租约超时", "sending stopped, leases ran out"),
@@ -69,6 +70,7 @@ class Fault:
 def sweep(*, clock: Callable[[], datetime]) -> None:
     """One round of everything; each part by itself, so that one that fails does not silence the others."""
     now = clock()
+    jobs.watch(JOB, now)
     for part in (canaries.fly, samples.take):
         try:
             part(now=now)
@@ -212,8 +214,8 @@ def _queues(now: datetime) -> list[Fault]:
             "queue",
             queue,
             len(dead),
-            f"{queue} 队列 {len(dead)} 个任务停摆：{dead[0].job}，已 {dead[0].age_s:.0f} 秒",
-            f"queue {queue}: {len(dead)} jobs are dead, e.g. {dead[0].job} for {dead[0].age_s:.0f} s",
+            f"{queue} 队列 {len(dead)} 个任务停摆：{dead[0].job}，已 {dead[0].missed_s:.0f} 秒",
+            f"queue {queue}: {len(dead)} jobs are dead, e.g. {dead[0].job} for {dead[0].missed_s:.0f} s",
         )
         for queue, dead in late.items()
     ]

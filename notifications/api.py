@@ -1,13 +1,17 @@
 """Doors of the notifications room: the inbox, receipts, the reach of a message and its preview."""
 
+from datetime import datetime
+
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.fields import DateTimeField
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from alerts.models import BulletinKind, ResponseOrder, Warning
 from alerts.orders import URGENCY
-from foundation.clock import now
+from foundation.clock import SHENZHEN, now
 from foundation.errors import Refusal, not_found
 from hydrology.models import Region, path_filter
 from notifications import receipts
@@ -27,6 +31,7 @@ from notifications.shapes import (
 
 PAGE = 100
 MOST_RECEIPTS = 500
+_CLOCK = DateTimeField(default_timezone=SHENZHEN)
 
 
 class Inbox(APIView):
@@ -54,8 +59,11 @@ def _whole(request: Request, name: str, default: int, most: int) -> int:
     return min(int(raw or default), most)
 
 
-def take_receipts(officer_id: int, raw: object, source: str) -> list[dict[str, object]]:
-    """Receipts as a phone sent them, HTTP or socket; a bad one is `invalid` and does not lose the good ones."""
+def take_receipts(officer_id: int, raw: object, source: str, clock: object = None) -> list[dict[str, object]]:
+    """Receipts as a phone sent them, HTTP or socket; a bad one is `invalid` and does not lose the good ones.
+
+    `clock`: the phone's, as it sent them.
+    """
     if not isinstance(raw, list) or len(raw) > MOST_RECEIPTS:
         raise Refusal(
             "invalid",
@@ -73,7 +81,19 @@ def take_receipts(officer_id: int, raw: object, source: str) -> list[dict[str, o
             fields = {name: _sayable(str(faults[0])) for name, faults in asked.errors.items()}
             echo = {name: _echo(known.get(name)) for name in ("id", "state")}
             results.append({**echo, "result": "invalid", "fields": fields})
-    return receipts.take(officer_id, good, source=source, now=now()) + results
+    at = now()
+    return receipts.take(officer_id, good, source=source, now=at, skew_s=_skew_s(clock, at)) + results
+
+
+def _skew_s(clock: object, at: datetime) -> float | None:
+    """The phone's clock minus ours; None where it says none that makes sense: no receipt is lost for that."""
+    if not isinstance(clock, str):
+        return None
+    try:
+        said = _CLOCK.run_validation(clock)
+    except ValidationError:
+        return None
+    return round((said - at).total_seconds(), 3)
 
 
 def _echo(given: object) -> object:
@@ -90,8 +110,10 @@ class Receipts(APIView):
     @extend_schema(request=ReceiptsIn, responses=ReceiptsOut)
     def post(self, request: Request) -> Response:
         """Receipts, also late, repeated and out of order; a state never moves back."""
-        raw = request.data.get("receipts") if isinstance(request.data, dict) else None
-        return Response({"results": take_receipts(request.user.pk, raw, "http")})
+        said = request.data if isinstance(request.data, dict) else {}
+        return Response(
+            {"results": take_receipts(request.user.pk, said.get("receipts"), "http", said.get("clock"))}
+        )
 
 
 class Reach(APIView):

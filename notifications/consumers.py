@@ -121,9 +121,9 @@ class _Talk:
         return await self._close(code)
 
     async def _receipt(self, frame: Message) -> None:
-        raw = frame.get("receipts", [{k: v for k, v in frame.items() if k != "type"}])
+        raw = frame.get("receipts", [{k: v for k, v in frame.items() if k not in {"type", "clock"}}])
         try:
-            results = await _take_receipts(self.socket.officer, raw, "socket")
+            results = await _take_receipts(self.socket.officer, raw, "socket", frame.get("clock"))
         except Refusal as error:
             return self._complain(error.code, f"{error.zh} {error.en}")
         return self._say(type="receipts", results=results)

@@ -64,6 +64,7 @@ class State(models.TextChoices):
     FAILED_PERM = "failed_perm", "未送达"  # no live device, or refused for good; `reason` says why
     SENT = "sent", "已推送"  # a vendor accepted it for at least one device
     DELIVERED = "delivered", "已送达"  # the phone says it has it
+    SHOWN = "shown", "已展示"  # the phone says it stands on its screen
     OPENED = "opened", "已打开"
     CONFIRMED = "confirmed", "已确认"
 
@@ -151,8 +152,10 @@ class Delivery(models.Model):
     reason = models.CharField(max_length=64, blank=True)
     sent_at = models.DateTimeField(null=True)
     delivered_at = models.DateTimeField(null=True)
+    shown_at = models.DateTimeField(null=True)
     opened_at = models.DateTimeField(null=True)
     confirmed_at = models.DateTimeField(null=True)
+    acting_at = models.DateTimeField(null=True, help_text="he is there, or has said how his task stands")
 
     objects = DeliveryQuerySet.as_manager()
 
@@ -173,7 +176,8 @@ class Delivery(models.Model):
 
 
 class ReceiptState(models.TextChoices):
-    DELIVERED = "delivered"
+    DELIVERED = "delivered"  # the phone or the vendor has it
+    SHOWN = "shown"  # it stands on the screen
     OPENED = "opened"
     CONFIRMED = "confirmed"
     ARRIVED = "arrived"
@@ -182,6 +186,7 @@ class ReceiptState(models.TextChoices):
     HELP = "help"  # he goes and needs help; the duty desk above him is told
 
 
+ACTS = (ReceiptState.ARRIVED, ReceiptState.REPORTED)
 GOES = (ReceiptState.CONFIRMED, ReceiptState.ARRIVED, ReceiptState.REPORTED)
 
 # ReceiptQuerySet.refusals for a query in SQL: the deliveries
@@ -206,7 +211,10 @@ class Receipt(models.Model):
     state = models.CharField(max_length=16, choices=ReceiptState)
     at = models.DateTimeField(help_text="the phone's clock")
     received_at = models.DateTimeField()
-    source = models.CharField(max_length=16, help_text="http, socket, call or a vendor's name")
+    source = models.CharField(max_length=16, help_text="http, socket, call, task or a vendor's name")
+    skew_s = models.FloatField(
+        null=True, help_text="the phone's clock minus ours when it came, transit included; null: not said"
+    )
     lon = models.FloatField(null=True)
     lat = models.FloatField(null=True)
     note = models.CharField(max_length=500, blank=True)
@@ -234,9 +242,9 @@ class CoverageNight(models.Model):
 
 
 class ProviderReport(models.Model):
-    """What a gateway said of a text message or a call, as it said it; kept even when late, repeated or unknown."""
+    """What a gateway or push vendor said of a message or a call, as it said it; kept even when late, repeated or unknown."""
 
-    provider = models.CharField(max_length=16, help_text="sms or voice")
+    provider = models.CharField(max_length=16, help_text="sms, voice or a push vendor")
     message = models.CharField(max_length=64, help_text="the id under which it was sent")
     delivery = models.ForeignKey(
         Delivery, models.PROTECT, null=True, related_name="reports", help_text="null: no such message"

@@ -87,6 +87,7 @@ def figures(states: Mapping[str, int]) -> dict[str, int]:
         "failed": states.get(State.FAILED_PERM, 0),
         "pushed": reached(State.SENT),
         "delivered": reached(State.DELIVERED),
+        "shown": reached(State.SHOWN),
         "opened": reached(State.OPENED),
         "confirmed": reached(State.CONFIRMED),
     }
@@ -196,6 +197,7 @@ def _unanswered(lines: QuerySet[Delivery], after: int, limit: int) -> list[dict[
     )
     found = rows.values(
         "id",
+        "dispatch",
         "officer",
         "duty",
         "region",

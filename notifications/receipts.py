@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from foundation.nudge import nudge, nudge_at_most
 from foundation.wire import hint
 from notifications.help import call_for_help
-from notifications.models import RANK, Delivery, Dispatch, Errand, Receipt, ReceiptState, State
+from notifications.models import ACTS, RANK, Delivery, Dispatch, Errand, Receipt, ReceiptState, State
 
 NUDGE_EVERY_S = 0.8  # of one process: 41,000 answers in ten minutes are about one sweep a second, not seventy
 
@@ -22,6 +22,7 @@ NUDGE_EVERY_S = 0.8  # of one process: 41,000 answers in ten minutes are about o
 # Who cannot go has answered for himself: whether his place is answered for is the deputy's to say (escalation)
 MEANS = {
     ReceiptState.DELIVERED: State.DELIVERED,
+    ReceiptState.SHOWN: State.SHOWN,
     ReceiptState.OPENED: State.OPENED,
     ReceiptState.CONFIRMED: State.CONFIRMED,
     ReceiptState.ARRIVED: State.CONFIRMED,
@@ -29,6 +30,7 @@ MEANS = {
     ReceiptState.CANNOT: State.CONFIRMED,
     ReceiptState.HELP: State.CONFIRMED,
 }
+CAME = (ReceiptState.DELIVERED, ReceiptState.SHOWN)  # said of the very line, by no person
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,24 @@ _FORWARD = """
 UPDATE notifications_delivery d
 SET state = CASE WHEN r.rank > array_position(%(order)s::text[], d.state::text) THEN r.state ELSE d.state END,
     delivered_at = coalesce(d.delivered_at, %(now)s),
+    shown_at = CASE WHEN r.shown THEN coalesce(d.shown_at, %(now)s) ELSE d.shown_at END,
     opened_at = CASE WHEN r.rank >= %(opened)s THEN coalesce(d.opened_at, %(now)s) ELSE d.opened_at END,
-    confirmed_at = CASE WHEN r.rank >= %(confirmed)s THEN coalesce(d.confirmed_at, %(now)s) ELSE d.confirmed_at END
-FROM unnest(%(id)s::bigint[], %(state)s::text[], %(rank)s::int[]) AS r(id, state, rank)
+    confirmed_at = CASE WHEN r.rank >= %(confirmed)s THEN coalesce(d.confirmed_at, %(now)s) ELSE d.confirmed_at END,
+    acting_at = CASE WHEN r.acting THEN coalesce(d.acting_at, %(now)s) ELSE d.acting_at END
+FROM unnest(%(id)s::bigint[], %(state)s::text[], %(rank)s::int[], %(shown)s::bool[], %(acting)s::bool[])
+     AS r(id, state, rank, shown, acting)
 WHERE (d.id = r.id OR d.root_id = r.id) AND d.officer_id = %(officer)s
 RETURNING d.dispatch_id
 """
 
 
-def take(officer_id: int, answers: list[Answer], *, source: str, now: datetime) -> list[dict[str, object]]:
-    """Keep the receipts and move the deliveries forward; per item `accepted`, `repeated` or `unknown`."""
+def take(
+    officer_id: int, answers: list[Answer], *, source: str, now: datetime, skew_s: float | None = None
+) -> list[dict[str, object]]:
+    """Keep the receipts and move the deliveries forward; per item `accepted`, `repeated` or `unknown`.
+
+    `skew_s`: the phone's clock minus ours as they came, where the phone has said it.
+    """
     with transaction.atomic():
         renewed = _renewed(officer_id, answers)
         echoes = [answer.id for answer in answers]
@@ -93,6 +103,7 @@ def take(officer_id: int, answers: list[Answer], *, source: str, now: datetime) 
                     at=answer.at,
                     received_at=now,
                     source=source,
+                    skew_s=skew_s,
                     lon=answer.lon,
                     lat=answer.lat,
                     note=answer.note,
@@ -119,11 +130,14 @@ def take(officer_id: int, answers: list[Answer], *, source: str, now: datetime) 
 
 def _of_its_own(answer: Answer) -> bool:
     """It says that the line came, or brings a form about the very order of the line: it is not the renewed one's."""
-    return answer.state is ReceiptState.DELIVERED or answer.form is not None
+    return answer.state in CAME or answer.form is not None
 
 
-def arrived(at: dict[int, datetime], *, source: str, now: datetime) -> None:
-    """Whosoever they are, these deliveries have come, `at` by the clock of who says so; set-wise, forward only."""
+def arrived(
+    at: dict[int, datetime], *, source: str, now: datetime, state: ReceiptState = ReceiptState.DELIVERED
+) -> None:
+    """Whosoever they are, these deliveries have come (or are `shown`), `at` by the clock of who says so; set-wise,
+    forward only."""
     if not at:
         return
     with transaction.atomic():
@@ -131,22 +145,24 @@ def arrived(at: dict[int, datetime], *, source: str, now: datetime) -> None:
         dispatches = dict(rows.values_list("id", "dispatch"))
         Receipt.objects.bulk_create(
             [
-                Receipt(
-                    delivery_id=pk, state=ReceiptState.DELIVERED, at=at[pk], received_at=now, source=source
-                )
+                Receipt(delivery_id=pk, state=state, at=at[pk], received_at=now, source=source)
                 for pk in dispatches
             ],
             ignore_conflicts=True,
         )
-        before = [state for state in State if RANK[state] < RANK[State.DELIVERED]]
-        rows.filter(state__in=before).update(state=State.DELIVERED, delivered_at=now)
+        means = MEANS[state]
+        before = [other for other in State if RANK[other] < RANK[means]]
+        rows.filter(delivered_at=None).update(delivered_at=now)
+        if state is ReceiptState.SHOWN:
+            rows.filter(shown_at=None).update(shown_at=now)
+        rows.filter(state__in=before).update(state=means)
     for dispatch in {*dispatches.values()}:
         hint("board", dispatch=dispatch)
 
 
 def _renewed(officer_id: int, answers: list[Answer]) -> dict[int, int]:
     """By quiet line the line it renews, of those among the answers that say more than that it came."""
-    said = {answer.id for answer in answers if answer.state is not ReceiptState.DELIVERED}
+    said = {answer.id for answer in answers if answer.state not in CAME}
     quiet = Delivery.objects.filter(officer_id=officer_id, id__in=said, quiet=True)
     return dict(quiet.values_list("id", "root_id"))
 
@@ -161,7 +177,10 @@ def _wake_escalation(dispatches: set[int]) -> None:
 def _move(officer_id: int, answers: Iterable[Answer], now: datetime) -> set[int]:
     """The gravest receipt of each delivery decides; returns the dispatches touched."""
     gravest: dict[int, State] = {}
+    shown, acting = set[int](), set[int]()
     for answer in answers:
+        shown |= {answer.id} if answer.state is ReceiptState.SHOWN else set()
+        acting |= {answer.id} if answer.state in ACTS else set()
         means = MEANS[answer.state]
         if RANK[means] > RANK[gravest.get(answer.id, State.PENDING)]:
             gravest[answer.id] = means
@@ -178,6 +197,8 @@ def _move(officer_id: int, answers: Iterable[Answer], now: datetime) -> set[int]
                 "id": list(gravest),
                 "state": [state.value for state in gravest.values()],
                 "rank": [RANK[state] + 1 for state in gravest.values()],  # array_position counts from 1
+                "shown": [pk in shown for pk in gravest],
+                "acting": [pk in acting for pk in gravest],
                 "officer": officer_id,
             },
         )

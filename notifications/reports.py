@@ -1,9 +1,10 @@
-"""What the gateways report of text messages and calls: kept as it was said, then carried into the ledger.
+"""What gateways and push vendors report of messages and calls: kept as it was said, then carried into the ledger.
 
 Owns ProviderReport. Reports come late, twice and out of order: each is kept once, and what it means may be done again
 without harm (receipts only move forward, a failure only what has not arrived). An answer (a pressed key, a reply)
 belongs to the first delivery of the person, so that every chase of him ends; an arrival or a failure to the one text
-message or call it speaks of. Woken by the gateway's post.
+message or call it speaks of. A push vendor speaks of one phone of a person: that it has or shows the message counts for
+him; that it failed is only kept, another phone may ring. Woken by the gateway's post.
 """
 
 import logging
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from notifications import receipts, telephony
+from notifications.dispatch import PUSH
 from notifications.models import Delivery, ProviderReport, ReceiptState
 from notifications.receipts import Answer
 
@@ -35,9 +37,12 @@ class Said(StrEnum):
     NO_ANSWER = "no_answer"
     BUSY = "busy"
     FAILED = "failed"  # it never arrived; `word` says why
+    SHOWN = "shown"  # the push stands on the screen
 
 
+PUSH_VENDORS = ("fcm", "huawei", "apns", "jpush")
 SPEAKS = {
+    **dict.fromkeys(PUSH_VENDORS, frozenset({Said.DELIVERED, Said.SHOWN, Said.FAILED})),
     "sms": frozenset({Said.DELIVERED, Said.REPLY, Said.FAILED}),
     "voice": frozenset({Said.RINGING, Said.ANSWERED, Said.KEYPRESS, Said.NO_ANSWER, Said.BUSY, Said.FAILED}),
 }
@@ -68,11 +73,12 @@ class Report:
 
 def take(provider: str, reports: list[Report], *, now: datetime) -> list[str]:
     """Keep the reports and carry them into the ledger; per report `accepted`, `repeated` or `unknown`."""
-    claimed = {report.id: telephony.delivery_of(provider, report.id) for report in reports}
+    push = provider in PUSH_VENDORS
+    claimed = {report.id: _delivery_of(provider, report.id) for report in reports}
     sent = {
         row.pk: row
         for row in Delivery.objects.filter(
-            pk__in=[pk for pk in claimed.values() if pk], transport=provider, attempts__gt=0
+            pk__in=[pk for pk in claimed.values() if pk], transport=PUSH if push else provider, attempts__gt=0
         )
     }
     by_id = {name: sent.get(pk or 0) for name, pk in claimed.items()}
@@ -82,6 +88,13 @@ def take(provider: str, reports: list[Report], *, now: datetime) -> list[str]:
     _carry(provider, said, now)
     log.info("reports.taken provider=%s %s", provider, dict(Counter(results)))
     return results
+
+
+def _delivery_of(provider: str, named: str) -> int | None:
+    """The delivery known to the provider by this name; to push vendors it is the data's `id`, the inbox's seq."""
+    if provider in PUSH_VENDORS:
+        return int(named) if named.isascii() and named.isdecimal() and len(named) < 19 else None
+    return telephony.delivery_of(provider, named)
 
 
 def forget_old(*, now: datetime, keep_days: int) -> int:
@@ -122,6 +135,7 @@ def _keep(
 def _carry(provider: str, said: list[tuple[Report, Delivery]], now: datetime) -> None:
     """Into the ledger: forward only, so order and repetition do not matter."""
     arrived: dict[int, datetime] = {}
+    shown: dict[int, datetime] = {}
     failed: dict[int, str] = {}
     for report, delivery in said:
         if report.answer is not None:
@@ -129,9 +143,12 @@ def _carry(provider: str, said: list[tuple[Report, Delivery]], now: datetime) ->
             receipts.take(delivery.officer_id, [answer], source=provider, now=now)
         elif report.state in (Said.DELIVERED, Said.ANSWERED):
             arrived[delivery.pk] = report.at
+        elif report.state is Said.SHOWN:
+            shown[delivery.pk] = report.at
         elif report.state in (Said.NO_ANSWER, Said.BUSY):
             failed[delivery.pk] = report.state
-        elif report.state is Said.FAILED:
+        elif report.state is Said.FAILED and provider not in PUSH_VENDORS:
             failed[delivery.pk] = f"failed {report.kept}".strip()
     receipts.arrived(arrived, source=provider, now=now)
+    receipts.arrived(shown, source=provider, now=now, state=ReceiptState.SHOWN)
     telephony.failed(failed)

@@ -94,6 +94,11 @@ class ReceiptIn(serializers.Serializer[object]):
 
 class ReceiptsIn(serializers.Serializer[object]):
     receipts = ReceiptIn(many=True)
+    clock = serializers.DateTimeField(
+        required=False,
+        default_timezone=SHENZHEN,
+        help_text="the phone's clock as it sends: its skew is kept with the receipts; one that cannot be read is left out",
+    )
 
 
 class ReceiptOut(serializers.Serializer[object]):
@@ -124,6 +129,7 @@ class CountsOut(serializers.Serializer[object]):
     failed = serializers.IntegerField()
     pushed = serializers.IntegerField()
     delivered = serializers.IntegerField()
+    shown = serializers.IntegerField(help_text="on his screen, or further")
     opened = serializers.IntegerField()
     confirmed = serializers.IntegerField()
 
@@ -148,6 +154,9 @@ class RingOut(serializers.Serializer[object]):
 
 class UnansweredOut(serializers.Serializer[object]):
     id = serializers.IntegerField(help_text="the delivery")
+    dispatch = serializers.IntegerField(
+        help_text="GET dispatches/{dispatch}/people/{officer} tells his whole chain"
+    )
     officer = serializers.IntegerField()
     name = serializers.CharField()
     masked_phone = serializers.CharField()

@@ -12,7 +12,9 @@ urlpatterns = [
     path("coverage/nights", coverage.Nights.as_view()),
     path("probes", coverage.Probes.as_view()),
     path("storms", storms.Storms.as_view()),
-    re_path(r"^providers/(?P<provider>sms|voice)/reports$", providers.Reports.as_view()),
+    re_path(
+        r"^providers/(?P<provider>sms|voice|fcm|huawei|apns|jpush)/reports$", providers.Reports.as_view()
+    ),
     path("orders/<int:pk>/issue", orders.IssueOrder.as_view()),
     path("orders/<int:pk>/attachments/<int:paper>", orders.OrderPaper.as_view()),
     path("drills/<int:pk>/begin", drills.DrillBegin.as_view()),

@@ -13,7 +13,9 @@ from hashlib import blake2b
 from itertools import count
 
 # receipt states of the outside contract
-DELIVERED, OPENED, CONFIRMED = "delivered", "opened", "confirmed"
+DELIVERED, SHOWN, OPENED, CONFIRMED = "delivered", "shown", "opened", "confirmed"
+BEACONS = (DELIVERED, SHOWN)  # said by the app itself when the push comes
+BEACON_S = 1.0  # from the ring to the app's own word
 SOONEST_S, OPENING_SPREAD_S = 5.0, 40.0  # from the ring to the opening
 READING_S, READING_SPREAD_S = 3.0, 12.0  # from the opening to the confirmation: 60 s at most in all
 MOST_IN_ONE_REQUEST = 500  # the door takes no more at once
@@ -102,13 +104,15 @@ def _lots(token: str, message_id: str) -> tuple[float, float, float]:
 class Agenda:
     """Answers to come by due time, and those due by phone, the longest waiting phone first.
 
-    An officer's due answers go out together, so the longer the queue the fewer the requests.
+    An officer's due answers go out together, so the longer the queue the fewer the requests. What an app says by itself
+    waits for those who have something to say: it goes out with their words, or when nobody else is waiting.
     """
 
     def __init__(self) -> None:
         self._ahead: list[tuple[float, int, str, int, str]] = []
         self._numbers = count()  # equal times keep their order
-        self._due: dict[str, list[Answer]] = {}
+        self._words: dict[str, list[Answer]] = {}
+        self._beacons: dict[str, list[Answer]] = {}
         self._due_count = 0
 
     def __len__(self) -> int:
@@ -128,16 +132,18 @@ class Agenda:
 
     def take(self) -> tuple[str, list[Answer]] | None:
         """The phone that has waited longest with its due answers, in order; None when nothing is due."""
-        for token in self._due:
-            waiting = self._due.pop(token)
-            answers, rest = waiting[:MOST_IN_ONE_REQUEST], waiting[MOST_IN_ONE_REQUEST:]
-            if rest:
-                self._due[token] = rest
-            self._due_count -= len(answers)
-            return token, answers
-        return None
+        token = next(iter(self._words), None) or next(iter(self._beacons), None)
+        if token is None:
+            return None
+        waiting = [*self._beacons.pop(token, ()), *self._words.pop(token, ())]
+        answers, rest = waiting[:MOST_IN_ONE_REQUEST], waiting[MOST_IN_ONE_REQUEST:]
+        self._due_count -= len(waiting)
+        self.give_back(token, rest)
+        return token, answers
 
     def give_back(self, token: str, answers: list[Answer]) -> None:
         """They could not be delivered, or have just fallen due: to be taken (again)."""
-        self._due.setdefault(token, []).extend(answers)
+        for answer in answers:
+            waiting = self._beacons if answer.state in BEACONS else self._words
+            waiting.setdefault(token, []).append(answer)
         self._due_count += len(answers)

@@ -28,7 +28,7 @@ from notifications.providers import PROVIDERS
 from officers import auth
 from officers.models import Device
 from replay import fieldwork
-from replay.answers import DELIVERED, Agenda, Answer, answer_of
+from replay.answers import BEACON_S, BEACONS, DELIVERED, Agenda, Answer, answer_of
 from replay.phones import Standin
 
 log = logging.getLogger(__name__)
@@ -115,10 +115,12 @@ def _spread(wanted: int) -> list[str]:
     return list(phones.filter(pk__in=chosen).order_by("pk").values_list("token", flat=True))
 
 
-def _receipts(answers: list[Answer]) -> list[dict[str, object]]:
-    return [
+def _receipts(answers: list[Answer]) -> dict[str, object]:
+    """As a phone sends them: with its clock."""
+    rows = [
         {"id": answer.message_id, "state": answer.state, "at": answer.at.isoformat()} for answer in answers
     ]
+    return {"receipts": rows, "clock": now().isoformat()}
 
 
 class SocketPhone:
@@ -153,7 +155,7 @@ class SocketPhone:
         if socket is None:
             return False
         self._unsettled.append(answers)  # first: if sending fails, `stay` gives them back
-        frame = {"type": "receipt", "receipts": _receipts(answers)}
+        frame = {"type": "receipt", **_receipts(answers)}
         with contextlib.suppress(WebSocketException):
             await socket.send(orjson.dumps(frame).decode())
         return True
@@ -252,6 +254,11 @@ class Officers:
         if not push["id"].isdigit() or words.get("quiet"):  # not from the ledger; nothing rang
             return
         errand, requires = words.get("errand", "first"), words.get("requires", "open")
+        if errand != "repeat":  # of which the app knows the id
+            for beacon in BEACONS:
+                self._agenda.expect(
+                    push["token"], int(push["id"]), beacon, push["at"] + BEACON_S / self._speed
+                )
         plan = answer_of(push["token"], push["id"], errand, requires)
         for step in plan.steps:
             due_s = push["at"] + step.after_s / self._speed
@@ -287,7 +294,7 @@ class Officers:
         phone = self.phones.get(token)
         if phone and await phone.tell(answers):
             return
-        answer = await self._door.post(token, "/api/v1/inbox/receipts", {"receipts": _receipts(answers)})
+        answer = await self._door.post(token, "/api/v1/inbox/receipts", _receipts(answers))
         if answer is None or answer.status_code != 200:
             self.tally["refused"] += 1
             return

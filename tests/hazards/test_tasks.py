@@ -8,6 +8,7 @@ from alerts.models import OrderStatus, OrderTask, ResponseOrder
 from foundation.clock import now
 from hazards.models import TaskReport
 from hydrology.models import Region
+from notifications.models import Delivery, Receipt
 from officers.models import Duty, Officer, Post
 from tests.console.factories import HOUR
 from tests.hazards.conftest import (
@@ -181,3 +182,16 @@ def test_the_standing_is_for_desks_and_commands_below_their_regions(regions: Reg
     assert phone(person(regions[WEST], Duty.DESK)).get(door).status_code == 404
     assert phone(person(regions[A], Duty.DESK)).get(door, {"region": B}).status_code == 404
     assert phone(person(regions[EAST], Duty.COMMAND)).get(door).status_code == 200
+
+
+def test_who_reports_on_his_task_is_acting_and_has_confirmed(regions: Regions) -> None:
+    doing, stuck = person(regions[A]), person(regions[B])
+    order = released(EAST, at=now() - HOUR, tasks=[STREETS])
+    task = order.tasks.get()
+    assert say(stuck, order, task, state="blocked", note="路断").status_code == 201
+    assert say(doing, order, task, state="doing").status_code == 201
+    assert say(doing, order, task, state="done").status_code == 201
+    lines = {line.officer_id: line for line in Delivery.objects.filter(dispatch__bulletin__order=order)}
+    assert (lines[doing.pk].state, lines[doing.pk].acting_at is not None) == ("confirmed", True)
+    assert (lines[stuck.pk].state == "confirmed", lines[stuck.pk].acting_at) == (False, None)
+    assert [(one.state, one.source) for one in Receipt.objects.all()] == [("reported", "task")]

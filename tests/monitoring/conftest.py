@@ -6,7 +6,7 @@ import pytest
 
 from foundation.wire import wire
 from hydrology.models import Region
-from monitoring.jobs import BEATS
+from monitoring.jobs import BEATS, WATCHED
 from notifications.hub import SOCKETS
 from officers.models import Duty, Officer
 from tests.notifications.conftest import bulletin, person, regions, vendor
@@ -19,9 +19,10 @@ CITY, STREET = "4403", "440303001"
 
 @pytest.fixture(autouse=True)
 def nobody_beats() -> Iterator[None]:
-    wire().delete(f"beats/{BEATS}", f"beats/{SOCKETS}")
+    left = [f"beats/{what}" for what in (BEATS, WATCHED, SOCKETS)]
+    wire().delete(*left)
     yield
-    wire().delete(f"beats/{BEATS}", f"beats/{SOCKETS}")
+    wire().delete(*left)
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def test_a_lease_that_nobody_takes_up_again_is_found(waiting: datetime) -> None:
 def test_a_vendor_who_accepts_nothing_is_found_and_one_who_accepts_some_is_not(
     waiting: datetime, vendor: Standin
 ) -> None:
-    vendor.behave(unavailable=1.0)
+    vendor.behave(unavailable_share=1.0)
     at = waiting
     for _ in range(2):
         delivery.send_due(clock=partial(datetime.fromisoformat, at.isoformat()))
@@ -131,6 +131,7 @@ def test_two_canaries_that_do_not_come_back_are_a_fault(
 def test_a_queue_whose_jobs_are_dead_is_found_by_name(db: None) -> None:
     at = clock.now()
     assert found(at) == []  # nothing was heard yet: nobody knows
+    jobs.watch(watchman.JOB, at)
     for one in jobs.heard(at):
         beat(jobs.BEATS, one.job, at)
     assert jobs.working(at) is True
@@ -141,6 +142,19 @@ def test_a_queue_whose_jobs_are_dead_is_found_by_name(db: None) -> None:
             beat(jobs.BEATS, one.job, later)
     assert [incident for incident, _ in found(later)] == ["queue/urgent"]
     assert jobs.working(at + seconds(151)) is False
+
+
+def test_after_everything_was_down_the_jobs_get_their_time_anew(db: None) -> None:
+    at = clock.now()
+    jobs.watch(watchman.JOB, at)
+    for one in jobs.heard(at):
+        beat(jobs.BEATS, one.job, at)
+    back = at + timedelta(hours=5)
+    jobs.watch(watchman.JOB, back)
+    assert found(back + seconds(30)) == []
+    beat(jobs.BEATS, watchman.JOB, back)
+    jobs.watch(watchman.JOB, back + seconds(10))
+    assert ("queue/urgent", 6) in found(back + seconds(61))
 
 
 def test_what_is_wrong_with_the_gateway_goes_by_push_alone(

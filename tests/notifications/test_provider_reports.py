@@ -270,3 +270,51 @@ def test_people_answer_through_the_gateways_own_reports_twice_said_and_last_firs
         time.sleep(0.05)
     assert state_of(root)[0] == state_of(call)[0] == State.CONFIRMED
     assert switchboard.due(datetime(2100, 1, 1, tzinfo=UTC).timestamp()) == {}
+
+
+def post_push(settings: Settings, vendor: str, *rows: Row, secret: str = "s" * 20) -> tuple[int, list[Row]]:
+    settings.PUSH_REPORT_KEY, settings.PUSH_REPORT_SECRET = "relay", "s" * 20
+    body, at = orjson.dumps({"reports": list(rows)}), now().isoformat(timespec="seconds")
+    headers = {"X-Gateway-Key": "relay", "X-Gateway-Time": at, "X-Gateway-Signature": sign(secret, at, body)}
+    answer = Client().post(
+        f"/api/v1/providers/{vendor}/reports", body, content_type="application/json", headers=headers
+    )
+    return answer.status_code, answer.json().get("results", [])
+
+
+def push_said(row: Delivery, state: str, **words: str) -> Row:
+    return {"id": str(row.pk), "state": state, "at": now().isoformat(), **words}
+
+
+@pytest.mark.parametrize("order", list(permutations(("delivered", "shown", "failed"))))
+def test_a_push_vendors_word_moves_the_line_forward_in_any_order_and_never_back(
+    root: Delivery, settings: Settings, order: tuple[str, ...]
+) -> None:
+    Delivery.objects.update(state=State.SENT, attempts=1)
+    for state in order:
+        words = {"reason": "no_memory"} if state == "failed" else {}
+        row = push_said(root, state, **words)
+        assert [one["result"] for one in post_push(settings, "huawei", row)[1]] == ["accepted"]
+        assert [one["result"] for one in post_push(settings, "huawei", row)[1]] == ["repeated"]
+    root.refresh_from_db()
+    assert root.state == State.SHOWN
+    assert None not in (root.delivered_at, root.shown_at)
+    assert set(Receipt.objects.values_list("state", "source")) == {
+        ("delivered", "huawei"),
+        ("shown", "huawei"),
+    }
+    assert ProviderReport.objects.count() == 3
+
+
+def test_nobody_else_reports_a_push(root: Delivery, settings: Settings) -> None:
+    Delivery.objects.update(state=State.SENT, attempts=1)
+    assert post_push(settings, "jpush", push_said(root, "shown"), secret="x" * 20)[0] == 401
+    settings.PUSH_REPORT_KEY = ""
+    assert (
+        Client().post("/api/v1/providers/jpush/reports", b"{}", content_type="application/json").status_code
+        == 401
+    )
+    status, [unknown, wrong] = post_push(
+        settings, "jpush", {**push_said(root, "shown"), "id": "12-ab"}, push_said(root, "keypress", key="1")
+    )
+    assert (status, unknown["result"], wrong["result"]) == (200, "unknown", "invalid")

@@ -47,7 +47,7 @@ def test_figures_equal_a_plain_recount(regions: dict[str, Region], lines: list[t
 def test_a_failed_push_is_neither_waiting_nor_pushed() -> None:
     counted = figures({State.FAILED_PERM: 2, State.FAILED_TEMP: 1, State.OPENED: 4})
     assert counted == {
-        "total": 7, "waiting": 1, "failed": 2, "pushed": 4, "delivered": 4, "opened": 4, "confirmed": 0,
+        "total": 7, "waiting": 1, "failed": 2, "pushed": 4, "delivered": 4, "shown": 4, "opened": 4, "confirmed": 0,
     }  # fmt: skip
 
 

@@ -281,3 +281,42 @@ def test_the_same_receipts_at_once_from_several_connections_are_kept_once() -> N
         results = sum(pool.map(answer, [False, True] * 2), [])
     assert results.count("accepted") == len(ids)
     assert Receipt.objects.count() == len(ids)
+
+
+def test_six_things_have_six_times_in_any_order(line: Delivery) -> None:
+    at = now()
+    for n, state in enumerate(
+        (ReceiptState.ARRIVED, ReceiptState.OPENED, ReceiptState.SHOWN, ReceiptState.DELIVERED)
+    ):
+        take(line, state, at=at + timedelta(seconds=n))
+    line.refresh_from_db()
+    assert line.state == State.CONFIRMED
+    assert (line.acting_at, line.shown_at) == (at, at + timedelta(seconds=2))
+    assert (line.delivered_at, line.opened_at, line.confirmed_at) == (at, at, at)
+
+
+def test_that_it_stands_on_the_screen_is_no_answer_and_implies_that_it_came(line: Delivery) -> None:
+    take(line, ReceiptState.SHOWN)
+    line.refresh_from_db()
+    assert line.state == State.SHOWN
+    assert line.delivered_at is not None
+    assert (line.opened_at, line.confirmed_at, line.acting_at) == (None, None, None)
+    take(line, ReceiptState.DELIVERED)
+    line.refresh_from_db()
+    assert line.state == State.SHOWN
+
+
+@pytest.mark.parametrize(
+    ("clock", "known"),
+    [(lambda at: (at + timedelta(minutes=7)).isoformat(), True), (lambda at: "tomorrow", False),
+     (lambda at: 7, False), (None, False)],
+)  # fmt: skip
+def test_how_wrong_the_phones_clock_is_stands_with_its_receipt(
+    phone: APIClient, line: Delivery, clock: Any, known: bool
+) -> None:
+    said = {"receipts": [row(line.pk, "shown")]} | ({"clock": clock(now())} if clock else {})
+    assert phone.post(DOOR, said, format="json").json()["results"][0]["result"] == "accepted"
+    skew_s = Receipt.objects.get().skew_s
+    assert (skew_s is not None) == known
+    if known:
+        assert skew_s == pytest.approx(420, abs=60)

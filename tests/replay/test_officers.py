@@ -29,10 +29,12 @@ from officers import auth
 from officers.models import AuditEntry, Device, Officer, Platform, Session
 from replay.answers import (
     CONFIRMED,
+    DELIVERED,
     DEPUTY_SHARES,
     MOST_IN_ONE_REQUEST,
     OPENED,
     SHARES,
+    SHOWN,
     Agenda,
     Habit,
     answer_of,
@@ -240,9 +242,12 @@ async def test_answers_pass_the_front_door_by_socket_and_by_http_and_only_for_sy
         lambda: set(Receipt.objects.values_list("delivery_id", "source", "state"))
     )()
     assert receipts == {
-        (by_socket.pk, "socket", OPENED), (by_socket.pk, "socket", CONFIRMED),
-        (by_http.pk, "http", OPENED), (by_http.pk, "http", CONFIRMED),
-    }  # fmt: skip
+        (line.pk, source, state)
+        for line, source in ((by_socket, "socket"), (by_http, "http"))
+        for state in (DELIVERED, SHOWN, OPENED, CONFIRMED)
+    }
+    skews = await database_sync_to_async(lambda: set(Receipt.objects.values_list("skew_s", flat=True)))()
+    assert None not in skews
     admitted = await database_sync_to_async(
         lambda: set(AuditEntry.objects.filter(act="session.admit").values_list("detail__officer", flat=True))
     )()

@@ -23,7 +23,7 @@ function promise(row) {
   const week = kept(row.week, row.objective);
   const style = row.good === false || week === false ? "broken" : row.good === null && week === null ? "" : "kept";
   return h("div.promise", { class: style, id: `promise-${row.key.replace("/", "-")}` },
-    h("span.name", null, row.name, row.of ? h("b", null, ` ${named("channel", row.of)}`) : null, h("small.why", null, row.why)),
+    h("span.name", null, row.name, row.of ? h("b", null, ` ${named("channel", row.of)}`) : null, h("small.because", null, row.why)),
     figure("limit", `≤ ${worth(row.limit, row.unit)}`, `${word("slo_objective")} ${percent(row.objective)}`),
     figure("now", row.known ? (row.now === null ? word("slo_not_reached") : worth(row.now, row.unit)) : word("slo_no_reading"), "", row.good === false ? "bad" : row.good ? "good" : ""),
     share("day", row.day, row.objective), share("week", row.week, row.objective),
