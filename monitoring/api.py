@@ -48,7 +48,7 @@ class IndicatorOut(serializers.Serializer[object]):
 
 
 class FaultOut(serializers.Serializer[object]):
-    kind = serializers.ChoiceField(choices=["lease", "backlog", "silent", "canary", "queue"])
+    kind = serializers.ChoiceField(choices=["lease", "backlog", "silent", "vendor", "canary", "queue"])
     of = serializers.CharField()
     count = serializers.IntegerField()
     text = serializers.CharField()

@@ -14,8 +14,8 @@ from alerts import watch
 from escalation.models import Incident
 from monitoring import jobs, paces, readings, watchman
 from monitoring.targets import TARGETS
-from notifications import canaries
-from notifications.models import Lane
+from notifications import canaries, health, telephony
+from notifications.models import Lane, ProviderState
 
 MESSAGES = 5  # the newest, whose times are told
 FLOWN = timedelta(minutes=15)
@@ -34,7 +34,7 @@ class _Collector:
         self._now = now
 
     def collect(self) -> Iterable[Metric]:
-        for part in (_feeds, _rules, _ledger, _ladder, _canaries, _messages, _processes, _faults):
+        for part in (_feeds, _rules, _ledger, _ladder, _vendors, _canaries, _messages, _processes, _faults):
             yield from part(self._now)
 
 
@@ -108,6 +108,22 @@ def _ladder(now: datetime) -> Iterable[Metric]:
     found = readings.climbs(now)
     yield _gauge("climbs_due", "steps of the ladder that are due", [((), found.due)])
     yield _gauge("climb_oldest_due_seconds", "since the oldest of them fell due", [((), found.oldest_s)])
+
+
+def _vendors(now: datetime) -> Iterable[Metric]:
+    found = health.standings([*sorted(canaries.providers()), *sorted(telephony.configured())], now)
+    yield _gauge(
+        "provider_well",
+        "1: it is tried; 0: it fails and rests",
+        (((one.provider,), float(one.state == ProviderState.WELL)) for one in found),
+        "provider",
+    )
+    yield _gauge(
+        "provider_failed_share",
+        "of what was tried in about the last minute",
+        (((one.provider,), one.failed_share) for one in found),
+        "provider",
+    )
 
 
 def _canaries(now: datetime) -> Iterable[Metric]:

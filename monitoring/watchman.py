@@ -28,9 +28,9 @@ from monitoring.targets import (
     SILENT_S,
     TELEPHONE_BACKLOG_S,
 )
-from notifications import canaries, dispatch, telephony
+from notifications import canaries, dispatch, health, telephony
 from notifications.dispatch import Ask
-from notifications.models import Delivery, Errand, State
+from notifications.models import Delivery, Errand, ProviderState, State
 from officers.models import Duty, Post
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ KINDS = {  # the word before the stroke of Incident.kind: (zh, en)
     "lease": ("发送中断，租约超时", "sending stopped, leases ran out"),
     "backlog": ("待发积压", "lines pile up unsent"),
     "silent": ("通道无应答", "the channel accepts nothing"),
+    "vendor": ("通道故障，已暂停", "the vendor fails and rests"),
     "canary": ("探测手机未返回", "the canary did not come back"),
     "queue": ("后台任务停摆", "background jobs are dead"),
 }
@@ -107,6 +108,7 @@ def look(now: datetime) -> list[Fault]:
         *_leases(waiting),
         *_backlogs(waiting, now),
         *_silences(waiting, now),
+        *_vendors(now),
         *_canaries(now),
         *_queues(now),
     ]
@@ -171,6 +173,17 @@ def _silences(waiting: list[readings.Waiting], now: datetime) -> list[Fault]:
         for transport, lines in stuck.items()
         if transport not in heard
     ]
+
+
+def _vendors(now: datetime) -> list[Fault]:
+    """Resting since SILENT_S and more, probes included: the breaker (notifications/health.py) gave him up."""
+    faults = []
+    for one in health.standings([*canaries.providers(), *telephony.configured()], now):
+        down_s = (now - one.since).total_seconds() if one.since else 0.0
+        if one.state != ProviderState.WELL and down_s > SILENT_S:
+            zh, en = f"已暂停 {down_s:.0f} 秒，试探未通", f"resting for {down_s:.0f} s, no probe got through"
+            faults.append(Fault("vendor", one.provider, round(down_s), zh, en))
+    return faults
 
 
 def _canaries(now: datetime) -> list[Fault]:
@@ -247,7 +260,9 @@ def _speak(bulletin: Bulletin, incident: str, now: datetime) -> None:
 def _named(incident: str) -> tuple[str, str, str, str]:
     """What is wrong and of what, in both languages."""
     kind, _, of = incident.partition("/")
-    return *KINDS[kind], *((of, of) if kind == "canary" else NAMES.get(of, (of, of)))
+    return *KINDS[kind], *(
+        (of, of) if kind in ("canary", "vendor") and of not in telephony.CHANNELS else NAMES.get(of, (of, of))
+    )
 
 
 def _alarm(fault: Fault, now: datetime) -> Words:

@@ -9,7 +9,6 @@ its rows are let go after a day (here, the ledger's only deletion), how each rou
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import CharField, F, Min, OuterRef, Subquery, Value
 from django.db.models.functions import Coalesce
@@ -19,6 +18,7 @@ from alerts.assessment.wording import Words
 from alerts.models import Bulletin, BulletinKind, Requires
 from hydrology.models import Level, Region
 from notifications.models import Delivery, Dispatch, Receipt
+from notifications.providers import transports
 from officers.models import Device, Duty, Post, PostQuerySet
 
 EVERY = timedelta(minutes=3)
@@ -59,8 +59,8 @@ class Flight:
 
 
 def providers() -> frozenset[str]:
-    """The push vendors that have credentials here; each should have a canary."""
-    return frozenset({"fcm"} if settings.FIREBASE_CREDENTIALS else ())
+    """The push vendors that this installation has; each should have a canary."""
+    return frozenset(transports())
 
 
 def fly(*, now: datetime) -> Bulletin | None:

@@ -19,6 +19,7 @@ from notifications import receipts, telephony
 from notifications.dispatch import PUSH
 from notifications.models import Delivery, ProviderReport, ReceiptState
 from notifications.receipts import Answer
+from officers.models import PushVendor
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Said(StrEnum):
     SHOWN = "shown"  # the push stands on the screen
 
 
-PUSH_VENDORS = ("fcm", "huawei", "apns", "jpush")
+PUSH_VENDORS = tuple(PushVendor.values)
 SPEAKS = {
     **dict.fromkeys(PUSH_VENDORS, frozenset({Said.DELIVERED, Said.SHOWN, Said.FAILED})),
     "sms": frozenset({Said.DELIVERED, Said.REPLY, Said.FAILED}),

@@ -15,7 +15,7 @@ from monitoring import jobs, watchman
 from monitoring.models import Sample
 from notifications import canaries, delivery, dispatch
 from notifications.canaries import EVERY
-from notifications.models import Delivery, Errand, State
+from notifications.models import Delivery, Errand, Provider, ProviderState, State
 from officers.models import Duty, Officer
 from replay.phones import Standin
 from replay.switchboard import Switchboard
@@ -126,6 +126,17 @@ def test_two_canaries_that_do_not_come_back_are_a_fault(
         assert missed == ([] if n == 0 else [("canary/fcm", 2)])
     [fault] = watchman.look(at + EVERY + seconds(61))
     assert says in fault.en
+
+
+def test_a_vendor_whom_the_breaker_gave_up_is_told_of_after_two_minutes(db: None, vendor: Standin) -> None:
+    at = clock.now()
+    Provider.objects.create(
+        name="fcm", state=ProviderState.PAUSED, since=at, until=at + seconds(8), counted_at=at
+    )
+    assert found(at + seconds(120)) == []
+    assert found(at + seconds(121)) == [("vendor/fcm", 121)]
+    Provider.objects.update(state=ProviderState.WELL, since=at)
+    assert found(at + seconds(300)) == []
 
 
 def test_a_queue_whose_jobs_are_dead_is_found_by_name(db: None) -> None:

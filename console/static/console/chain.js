@@ -4,6 +4,7 @@ import { api } from "./session.js";
 import { clockTime, h, refill } from "./page.js";
 import { either, named, word } from "./words.js";
 
+const APP = ["http", "socket"]; // sources whose clock is the phone's
 const SECONDS = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Shanghai", hourCycle: "h23", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const exact = (iso) => (iso ? (clockTime(iso).length > 5 ? `${clockTime(iso).slice(0, -5)}${SECONDS.format(new Date(iso))}` : SECONDS.format(new Date(iso))) : "–");
 
@@ -50,7 +51,7 @@ function step(row) {
   return h("li", { class: style },
     h("b", null, named("step", row.step)),
     h("span", null, row.at ? `${exact(row.at)} · ${named("source", row.source)}` : row.implied ? word("chain_implied") : word("chain_not_yet")),
-    row.device_at ? h("small", { class: skewed ? "bad" : "" }, `${word("chain_device")} ${exact(row.device_at)}`,
+    row.device_at ? h("small", { class: skewed ? "bad" : "" }, `${word(APP.includes(row.source) ? "chain_device" : "chain_their_clock")} ${exact(row.device_at)}`,
       row.skew_s === null ? "" : ` · ${word("chain_skew")} ${row.skew_s.toFixed(1)} s`, skewed ? ` · ${word("chain_true")} ${exact(row.true_at)}` : "") : null);
 }
 

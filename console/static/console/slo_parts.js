@@ -12,7 +12,7 @@ const transport = (name) => named("channel", name === "fcm" ? "app" : name);
 const spoken = (incident) => {
   const [kind, ...of] = incident.split("/");
   const name = of.join("/");
-  return `${name ? `${kind === "canary" ? named("channel", name) : transport(name)} · ` : ""}${named("fault_kind", kind)}`;
+  return `${name ? `${kind === "canary" || kind === "vendor" ? named("channel", name) : transport(name)} · ` : ""}${named("fault_kind", kind)}`;
 };
 
 export function showFaults(box, faults, incidents) {

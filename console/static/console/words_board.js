@@ -86,6 +86,7 @@ export const BOARD = {
   chain_not_yet: ["未到", "not yet"],
   chain_implied: ["无单独回执，由后续步骤可知", "not reported; a later step tells"],
   chain_device: ["手机时钟", "phone's clock"],
+  chain_their_clock: ["对方时钟", "their clock"],
   chain_skew: ["偏差", "off by"],
   chain_true: ["校正后", "corrected"],
   chain_attempts: ["次", "tries"],
