@@ -14,7 +14,7 @@ from alerts import watch
 from escalation.models import Incident
 from monitoring import jobs, paces, readings, watchman
 from monitoring.targets import TARGETS
-from notifications import canaries, health, telephony
+from notifications import canaries, providers
 from notifications.models import Lane, ProviderState
 
 MESSAGES = 5  # the newest, whose times are told
@@ -111,7 +111,7 @@ def _ladder(now: datetime) -> Iterable[Metric]:
 
 
 def _vendors(now: datetime) -> Iterable[Metric]:
-    found = health.standings([*sorted(canaries.providers()), *sorted(telephony.configured())], now)
+    found = providers.standings(now)
     yield _gauge(
         "provider_well",
         "1: it is tried; 0: it fails and rests",

@@ -28,7 +28,7 @@ from monitoring.targets import (
     SILENT_S,
     TELEPHONE_BACKLOG_S,
 )
-from notifications import canaries, dispatch, health, telephony
+from notifications import canaries, dispatch, providers, telephony
 from notifications.dispatch import Ask
 from notifications.models import Delivery, Errand, ProviderState, State
 from officers.models import Duty, Post
@@ -178,7 +178,7 @@ def _silences(waiting: list[readings.Waiting], now: datetime) -> list[Fault]:
 def _vendors(now: datetime) -> list[Fault]:
     """Resting since SILENT_S and more, probes included: the breaker (notifications/health.py) gave him up."""
     faults = []
-    for one in health.standings([*canaries.providers(), *telephony.configured()], now):
+    for one in providers.standings(now):
         down_s = (now - one.since).total_seconds() if one.since else 0.0
         if one.state != ProviderState.WELL and down_s > SILENT_S:
             zh, en = f"已暂停 {down_s:.0f} 秒，试探未通", f"resting for {down_s:.0f} s, no probe got through"

@@ -77,7 +77,7 @@ const CODES = {
   action: { raise: ["发布", "raised"], extend: ["扩展", "extended"], upgrade: ["升级", "upgraded"], downgrade: ["降级", "lowered"], cancel: ["解除", "cancelled"], hold: ["维持", "held"], expire: ["失效", "expired"], silent: ["失联", "silent"] },
   kind: { warning: ["预警", "Warnings"], order: ["指令", "Orders"], level: ["水情", "Levels"], message: ["通知", "Messages"] },
   hazard: { rainstorm: ["强降雨", "rain"], flood: ["防汛", "flood"], reservoir: ["水库", "reservoir"], river: ["河道", "river"], tide: ["潮位", "tide"] },
-  state: { failed_perm: ["未送达", "not delivered"], failed_temp: ["待重试", "to be tried again"], sent: ["已推送", "sent"], pending: ["待发", "waiting"], sending: ["发送中", "sending"], delivered: ["已送达", "delivered"], opened: ["已打开", "opened"], confirmed: ["已确认", "confirmed"] },
+  state: { failed_perm: ["未送达", "not delivered"], failed_temp: ["待重试", "to be tried again"], sent: ["已推送", "sent"], pending: ["待发", "waiting"], sending: ["发送中", "sending"], delivered: ["已送达", "delivered"], shown: ["已展示", "shown"], opened: ["已打开", "opened"], confirmed: ["已确认", "confirmed"] },
   errand: { repeat: ["重发", "repeat"], deputy: ["转B角", "deputy"], superior: ["报上级值班", "superior desk"] },
   order: { issued: ["已发布", "issued"], withdrawn: ["已撤回", "withdrawn"], ended: ["已结束", "ended"], superseded: ["已被取代", "superseded"] },
 };
