@@ -7,11 +7,16 @@
                         committed; phases_s: where that time went, each from the issue call
   rate_per_s            accepted / wall_s
   sdk_rate_per_s        firebase-admin's send_each on the same stand-in, same run; sender_rate_per_s: our transport
-                        alone, without a ledger (sender.py); ratio_to_sdk: rate_per_s / sdk_rate_per_s
+                        alone, one thread without a ledger (sender.py); ratio_to_sdk: sender_rate_per_s / sdk_rate_per_s
+  fcm_django_rate_per_s fcm-django's bulk send, same stand-in, same run (peers.py); ratio_to_fcm_django: rate_per_s,
+                        ledger included, / that
   cpu_s_per_1000        CPU seconds of sender + PostgreSQL + Valkey per 1,000 accepted pushes
   faulty_rate_per_s     5 % dead tokens, 2 % 429 and 2 % 503 with Retry-After, 0.5 % broken, 0.5 % never answered:
-                        deliverable pushes / seconds until the last of them is taken; `faulty_p95_rate_per_s`: 95 % of
-                        them / seconds until so many are taken (the rest waits as the vendor asked)
+                        95 % of the deliverable pushes / seconds until so many are taken; the rest waits as the vendor
+                        asked: `faulty` says how long, how often at most one was tried, and who was left out
+  lanes                 an order of level I issued behind `rows` routine lines (of drills) that wait: seconds from its
+                        issue until its first and its last ledger row is sent; `rate_per_s` of all the lines together,
+                        `growth`: seconds per line / seconds per line of one order to 45,000
   growth_10x            wall_s / wall_s of about a tenth of the people / how many times more people: 1 is linear
   storm_to_phone_p99_s  p99 over the accepted pushes of the storm's warnings to >= 3,000 people, from the arrival of the
                         frame that raised the warning to the ledger's sent_at; null when the storm had none so large
@@ -20,6 +25,8 @@
 """
 
 import logging
+import os
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -27,7 +34,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Max, Q
+from django.db.models import Count, Max, Min, Q
 
 from foundation.clock import iso, now
 from hydrology.models import Level, Region
@@ -43,7 +50,8 @@ from tests.benchmarks.stack import ROOT, Busy, Stack, ask, median, result, say, 
 
 CITY = "4403"
 ROUNDS = 3
-ROUND_WITHIN_S, FAULTY_WITHIN_S = 180.0, 300.0
+BULK_ORDERS = 11
+ROUND_WITHIN_S, FAULTY_WITHIN_S, BULK_WITHIN_S = 180.0, 300.0, 300.0
 LARGE = 3000  # recipients of a warning that counts for storm_to_phone
 STORM_FOLDER = ROOT.parent / "shared" / "data" / "storm"
 STORM_FRAMES = 72
@@ -80,11 +88,11 @@ def sign_in() -> Desk:
     return Desk(bearer(Duty.DESK), bearer(Duty.COMMAND))
 
 
-def approved_order(on: Stack, desk: Desk, areas: list[str]) -> int:
+def approved_order(on: Stack, desk: Desk, areas: list[str], level: str = "III", drill: bool = True) -> int:
     """Drafted, submitted and approved through the doors; its id. Ⅲ级: not chased, so that no rung disturbs a round."""
     at = now()
     body: dict[str, object] = {
-        "level": "III",
+        "level": level,
         "authority": CITY,
         "areas": areas,
         "duties": ["flood"],
@@ -94,7 +102,7 @@ def approved_order(on: Stack, desk: Desk, areas: list[str]) -> int:
         "text_en": "All flood officers to their posts; evacuate low-lying places.",
         "deadline_at": iso(at + timedelta(hours=2)),
         "valid_until": iso(at + timedelta(hours=6)),
-        "drill": True,
+        "drill": drill,
     }
     number = int(str(ask(on, "POST", "orders", desk.drafter, body)["id"]))
     ask(on, "POST", f"orders/{number}/submit", desk.drafter, {})
@@ -202,9 +210,10 @@ def faulty(on: Stack) -> dict[str, object]:
     Device.objects.filter(retired_reason="UNREGISTERED").update(retired_at=None, retired_reason="")
     times_s.sort()
     count, p95 = len(times_s), int(len(times_s) * 0.95)
+    rows = Delivery.objects.filter(dispatch=Dispatch.objects.latest("pk"))
+    left = rows.filter(state="failed_perm").exclude(reason__in=("no_live_device", "UNREGISTERED"))
     return {
-        "faulty_rate_per_s": round(count / times_s[-1], 1),
-        "faulty_p95_rate_per_s": round(p95 / times_s[p95 - 1], 1),
+        "faulty_rate_per_s": round(p95 / times_s[p95 - 1], 1),
         "faulty": {
             "finished": finished,
             "accepted": count,
@@ -212,8 +221,60 @@ def faulty(on: Stack) -> dict[str, object]:
             "p95_s": round(times_s[p95 - 1], 2),
             "last_s": round(times_s[-1], 2),
             "taken_twice": int(on.phones.counters()["extra"]),
+            "most_attempts": rows.aggregate(n=Max("attempts"))["n"],
+            "deliverable_left_out": left.count() + rows.filter(state__in=UNSENT).count(),
         },
     }
+
+
+def behind_bulk(on: Stack, wall_s_a_line: float) -> dict[str, object]:
+    """Eleven drills' orders to everybody wait; then one that is not a drill and life safety is issued."""
+    desk = sign_in()
+    bulk = [approved_order(on, desk, [CITY]) for _ in range(BULK_ORDERS)]
+    grave = approved_order(on, desk, [CITY], level="I", drill=False)
+    began_s = time.time()
+    for order in bulk:
+        ask(on, "POST", f"orders/{order}/issue", desk.drafter, {})
+    rows = Delivery.objects.filter(dispatch__bulletin__order__in=bulk)
+    wait_for(
+        lambda: Dispatch.objects.filter(bulletin__order__in=bulk, recipients__gt=0).count() == BULK_ORDERS,
+        60,
+        "the drills' ledger",
+    )
+    waiting = Delivery.objects.filter(state__in=UNSENT).count()
+    issued_s = time.time()
+    ask(on, "POST", f"orders/{grave}/issue", desk.drafter, {})
+    theirs = Delivery.objects.filter(dispatch__bulletin__order=grave, dispatch__errand="first")
+    wait_for(
+        lambda: theirs.exists() and not theirs.filter(state__in=UNSENT).exists(), 60, "the grave order", 0.1
+    )
+    sent = theirs.aggregate(first=Min("sent_at"), last=Max("sent_at"), people=Count("id"))
+    wait_for(lambda: not rows.filter(state__in=UNSENT).exists(), BULK_WITHIN_S, "the drills", 0.5)
+    took_s, lines = time.time() - began_s, rows.count() + sent["people"]
+    ask(on, "POST", f"orders/{grave}/end", desk.commander, {})
+    figures = {
+        "rows": rows.count(),
+        "waiting_at_issue": waiting,
+        "first_sent_s": round(sent["first"].timestamp() - issued_s, 2),
+        "last_sent_s": round(sent["last"].timestamp() - issued_s, 2),
+        "rate_per_s": round(lines / took_s, 1),
+        "growth": round(took_s / lines / wall_s_a_line, 2),
+    }
+    say(f"behind bulk: {figures}")
+    return {"lanes": figures}
+
+
+def fcm_django_rate(on: Stack, n: int) -> float:
+    """In a process of its own, with its own settings."""
+    child = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.peers", str(settings.RUN_DIR / "phones"), str(n)],
+        cwd=ROOT,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.benchmarks.peers"},
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=300,
+    )
+    return float(child.stdout)
 
 
 def storm_to_its_peak() -> tuple[Storm, str]:
@@ -275,14 +336,17 @@ def main(rounds: int) -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # the SDK's threads outnumber its pool
     with stack() as on, Busy(on) as busy:
         line = clean(on, rounds)
-        ours = sender.sender_rate(on.phones, 20_000)
-        theirs = sender.sdk_rate(on.phones, 3000)
-        sdk_rate_per_s = theirs["rate_per_s"]
+        ours = sender.sender_rate(on.phones, 20_000)["rate_per_s"]
+        theirs = sender.sdk_rate(on.phones, 3000)["rate_per_s"]
+        fcm_django = fcm_django_rate(on, 3000)
         line |= {
-            "sender_rate_per_s": ours["rate_per_s"],
-            "sdk_rate_per_s": sdk_rate_per_s,
-            "ratio_to_sdk": round(float(str(line["rate_per_s"])) / sdk_rate_per_s, 1),
+            "sender_rate_per_s": ours,
+            "sdk_rate_per_s": theirs,
+            "ratio_to_sdk": round(ours / theirs, 1),
+            "fcm_django_rate_per_s": fcm_django,
+            "ratio_to_fcm_django": round(float(str(line["rate_per_s"])) / fcm_django, 1),
         }
+        line |= behind_bulk(on, float(str(line["wall_s"])) / int(str(line["officers"])))
         line |= faulty(on)
         line |= storm_to_phone(on)
     line["rate_cap_per_s"] = settings.FCM_RATE_PER_S
