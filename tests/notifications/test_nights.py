@@ -40,7 +40,7 @@ def test_a_hazard_point_is_covered_by_whom_it_is_given_to_also_a_reporter(
 ) -> None:
     point("low-1", STREET)
     reporter = person(regions[STREET], duty=Duty.REPORTER)
-    Post.objects.filter(officer=reporter).update(station="low-1")
+    Post.objects.filter(officer=reporter).update(station="low-1", valid_from=NIGHT - timedelta(days=1))
     items = {item["code"]: item for item in coverage(["4403/"], NIGHT)["items"]}
     assert (items["low-1"]["kind"], items["low-1"]["responders"]) == ("hazard", 1)
     assert items[STREET]["responders"] == 0, "he keeps the point, not the street"
