@@ -18,7 +18,7 @@ LOWEST_M, HIGHEST_M = -50.0, 1000.0
 KINDS: Final[Mapping[str, str]] = {
     "PP": "PP", "MM": "PP", "RR": "RR", "ZZ": "ZZ", "ZQ": "ZZ", "TT": "TT",
     "雨量站": "PP", "气象站": "PP", "水库站": "RR", "水库": "RR", "水库水文站": "RR", "河道站": "ZZ", "河道水位站": "ZZ",
-    "河道水文站": "ZZ", "河道": "ZZ", "潮位站": "TT",
+    "河道水文站": "ZZ", "河道": "ZZ", "潮位站": "TT", "HP": "HP", "隐患点": "HP", "易涝点": "HP", "地灾点": "HP",
 }  # fmt: skip
 """STTP, or what people write for it, to the kinds of station we have."""
 _YES: Final = {"1": True, "Y": True, "有": True, "是": True, "0": False, "N": False, "无": False, "否": False}
