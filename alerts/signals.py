@@ -10,8 +10,10 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import orjson
+from django.conf import settings
 
 from alerts.assessment.proposal_words import proposal_words
 from alerts.assessment.proposals import HAZARDS, Proposed, propose
@@ -26,6 +28,7 @@ from alerts.assessment.signals import (
 )
 from alerts.assessment.signals import Signal as Said
 from alerts.bulletins import issue
+from alerts.cap.signature import certificates, verified
 from alerts.cap.values import BadCap, MsgType, Status
 from alerts.cap.xml import read
 from alerts.models import (
@@ -65,7 +68,7 @@ def _read(feed: Feed, body: bytes, now: datetime) -> Store:
     ends: list[str] = []
     try:
         if body.lstrip()[:1] == b"<":
-            alert = read(body)
+            alert = read(_believed(body))
             said = from_cap(alert, places)
             if alert.status is Status.ACTUAL and alert.msg_type in (MsgType.UPDATE, MsgType.CANCEL):
                 ends = [one.identifier for one in alert.references if one.identifier != alert.identifier]
@@ -88,6 +91,13 @@ def _read(feed: Feed, body: bytes, now: datetime) -> Store:
     return partial(_store, feed, said, ends, now)
 
 
+def _believed(message: bytes) -> bytes:
+    """What of a CAP message is signed by a certificate we were given; all of it where we were given none."""
+    if not settings.CAP_TRUSTED_FILE:
+        return message
+    return verified(message, certificates(Path(settings.CAP_TRUSTED_FILE).read_bytes()))
+
+
 def _store(feed: Feed, said: list[Said], ends: list[str], now: datetime, post_id: int) -> Answer:
     known = set(
         Signal.objects.filter(identifier__in=[s.identifier for s in said]).values_list(
@@ -101,7 +111,9 @@ def _store(feed: Feed, said: list[Said], ends: list[str], now: datetime, post_id
     if ended or any(one.status is Status.ACTUAL for one in fresh):
         _propose(now)
     accepted = len(fresh) if said else 1  # a Cancel without info says one thing: what it ends
-    mark(feed, now, max((one.issued_at for one in fresh), default=None), accepted, 0)
+    # a signal is no water: of a replayed feed it would move the water's clock, and end every warning of the storm
+    issued_at = None if feed.replayed else max((one.issued_at for one in fresh), default=None)
+    mark(feed, now, issued_at, accepted, 0)
     log.info("ingest.signals feed=%s post=%s fresh=%s known=%s", feed.pk, post_id, len(fresh), len(known))
     return answered(accepted, len(known))
 

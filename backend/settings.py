@@ -197,6 +197,9 @@ if not (len(CAP_UNIT) == 14 and CAP_UNIT.isalnum() and CAP_UNIT.isascii() and CA
     _faults.append(f"CAP_UNIT={CAP_UNIT!r} must be 14 digits or capitals.")
 CAP_KEY_FILE = _text("CAP_KEY_FILE") or None
 CAP_CERTIFICATE_FILE = _text("CAP_CERTIFICATE_FILE") or None
+CAP_TRUSTED_FILE = (
+    _text("CAP_TRUSTED_FILE") or None
+)  # certificates of who signs official signals; unset: unsigned
 if bool(CAP_KEY_FILE) != bool(CAP_CERTIFICATE_FILE):
     _faults.append(
         "CAP_KEY_FILE and CAP_CERTIFICATE_FILE belong together: set both, or none for unsigned messages."

@@ -165,9 +165,7 @@ def from_cap(alert: Alert, places: Sequence[Place]) -> list[Signal]:
                 colour=_colour(said[0], info.severity),
                 action=_action(alert.msg_type, info.headline, f"{info.event} {said[0]}"),
                 zones=zones_of(
-                    [area.description for area in info.areas],
-                    [code for area in info.areas for _, code in area.geocodes],
-                    places,
+                    [(area.description, [code for _, code in area.geocodes]) for area in info.areas], places
                 ),
                 issued_at=alert.sent,
                 text=info.description or info.headline,
@@ -200,9 +198,7 @@ def from_json(body: Any, places: Sequence[Place]) -> Signal:
         event=_choice(Event, body, "event"),
         colour=_choice(Colour, body, "colour"),
         action=_choice(SignalAction, body, "action"),
-        zones=zones_of(
-            [area for area in areas if not area.isascii()], [a for a in areas if a.isascii()], places
-        ),
+        zones=zones_of([("", [area]) if area.isascii() else (area, []) for area in areas], places),
         issued_at=_instant(body, "issued_at", needed=True),  # type: ignore[arg-type]
         text=str(body.get("text") or "")[:4000],
         effective_at=_instant(body, "effective_at"),
@@ -211,23 +207,30 @@ def from_json(body: Any, places: Sequence[Place]) -> Signal:
     )
 
 
-def zones_of(texts: Iterable[str], codes: Iterable[str], places: Sequence[Place]) -> Zones:
-    """Where these words and codes point. A code that is known makes the words around it unnecessary."""
+def zones_of(areas: Iterable[tuple[str, Sequence[str]]], places: Sequence[Place]) -> Zones:
+    """Where these (words, codes) point. Of an area with a code that is known only the sea is read from its words.
+
+    A code that nobody knows, with no words beside it, is named as an unknown place.
+    """
     by_code = {place.code: place for place in places}
-    known = [code for code in codes if code in by_code]
-    areas: dict[str, None] = dict.fromkeys(known)
+    land: dict[str, None] = {}
     sea: dict[str, None] = {}
     unknown: dict[str, None] = {}
-    if not known:
-        for text in texts:
-            for name, within in _names(text):
-                if found := _look_up(name, within, places):
-                    areas[found] = None
-                elif len(name) <= 32 and _SEA.search(name):
-                    sea[name] = None
-                else:
-                    unknown[f"{within}{name}"] = None
-    return Zones(tuple(areas), tuple(sea), tuple(unknown))
+    for words, codes in areas:
+        known = [code for code in codes if code in by_code]
+        land |= dict.fromkeys(known)
+        names = list(_names(words))
+        if not known and not names:
+            unknown |= dict.fromkeys(codes)
+        for name, within in names:
+            found = _look_up(name, within, places)
+            if not found and len(name) <= 32 and _SEA.search(name):
+                sea[name] = None
+            elif found and not known:
+                land[found] = None
+            elif not known:
+                unknown[f"{within}{name}"] = None
+    return Zones(tuple(land), tuple(sea), tuple(unknown))
 
 
 def _names(text: str) -> Iterable[tuple[str, str]]:

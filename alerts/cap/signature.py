@@ -6,6 +6,8 @@ message proves nothing by itself. Source: CAP 1.2 section 3.3.4 (digital signatu
 
 from collections.abc import Iterable
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
 from signxml.exceptions import SignXMLException
 from signxml.signer import XMLSigner
@@ -19,6 +21,11 @@ def sign(message: bytes, key: bytes, certificate: bytes) -> bytes:
     """The message with a signature at its end; key and certificate in PEM (RSA)."""
     signed = XMLSigner().sign(parse(message), key=key, cert=certificate.decode())
     return bytes(etree.tostring(signed, xml_declaration=True, encoding="UTF-8"))
+
+
+def certificates(bundle: bytes) -> list[bytes]:
+    """Each certificate of a PEM file of several. Raises ValueError where there is none."""
+    return [one.public_bytes(Encoding.PEM) for one in x509.load_pem_x509_certificates(bundle)]
 
 
 def verified(message: bytes, trusted: Iterable[bytes]) -> bytes:

@@ -1,6 +1,7 @@
 """Official signals at their doors: received, taking each other's place, suggesting responses that people decide."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -8,15 +9,18 @@ import pytest
 from django.test import Client
 from rest_framework.test import APIClient
 
+from alerts.cap.signature import sign
 from alerts.models import Bulletin, Proposal, Signal
 from alerts.signals import take_signals
 from foundation.clock import iso, now
 from foundation.errors import Refusal
+from hydrology.feeds.clock import water_clock
 from hydrology.feeds.signing import signed_headers
+from hydrology.ingest.posts import mark
 from hydrology.models import Feed, FeedPost, Region
 from officers.models import Duty
 from tests.alerts.conftest import DISTRICT, A, B, C, signed_in
-from tests.alerts.test_cap import FOREIGN
+from tests.alerts.test_cap import FOREIGN, a_certificate
 from tests.alerts.test_doors import act, order
 from tests.hydrology.factories import NOW, SECRET, make_feed
 
@@ -68,6 +72,23 @@ def test_a_cap_message_comes_in_signed_and_again_as_a_repeat(met: Feed, client: 
     assert FeedPost.objects.filter(kind="signal").count() == 3, "the bytes of the refused one are kept"
 
 
+def test_where_signers_are_known_a_cap_message_of_nobody_known_is_refused(
+    met: Feed, settings: Any, tmp_path: Path
+) -> None:
+    key, certificate = a_certificate("city")
+    other_key, stranger = a_certificate("stranger")
+    (tmp_path / "known.pem").write_bytes(a_certificate("province")[1] + certificate)
+    settings.CAP_TRUSTED_FILE = str(tmp_path / "known.pem")
+    raw = FOREIGN.replace("440303", DISTRICT).encode()
+    for message in (raw, sign(raw, other_key, stranger)):
+        with pytest.raises(Refusal) as refused:
+            take_signals(met, message, NOW)
+        assert (refused.value.code, set(refused.value.fields)) == ("malformed", {"Signature"})
+    assert not Signal.objects.exists()
+    take_signals(met, sign(raw, key, certificate), NOW)
+    assert in_force() == {"orange": [DISTRICT]}
+
+
 def test_an_upgrade_takes_the_place_of_what_held_there_and_leaves_the_rest(met: Feed) -> None:
     say(met, "yellow", "4403")
     say(met, "orange", A, action="upgrade", at=NOW + MINUTE)
@@ -108,6 +129,17 @@ def test_a_cap_cancel_without_info_ends_what_it_names(met: Feed) -> None:
     assert take_signals(met, raw.encode(), NOW) == {"accepted": 1, "duplicate": 0, "rejected": []}
     assert in_force() == {}
     assert DISTRICT not in open_levels(), "no level is suggested any more"
+
+
+def test_a_signal_of_a_replayed_feed_moves_no_clock_of_the_water(met: Feed) -> None:
+    """It once did: today's signal ended every warning of a storm that was being replayed."""
+    Feed.objects.filter(pk=met.pk).update(replayed=True)
+    storm = NOW - timedelta(days=900)
+    mark(met, NOW, storm, 1, 0)
+    met.refresh_from_db()
+    say(met, "yellow", A)
+    assert Signal.objects.in_force().exists()
+    assert water_clock(NOW + MINUTE) == storm
 
 
 def test_a_signal_that_comes_after_its_end_holds_only_where_that_did_not_end_it(met: Feed) -> None:

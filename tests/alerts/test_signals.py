@@ -53,16 +53,33 @@ CODES = [code for code, _ in DISTRICTS]
     ],
 )
 def test_zones_are_read_as_bulletins_write_them(text: str, areas: list[str], sea: list[str]) -> None:
-    zones = zones_of([text], [], PLACES)
+    zones = zones_of([(text, [])], PLACES)
     assert sorted(zones.areas) == sorted(areas)
     assert list(zones.sea) == sea
     assert zones.unknown == ()
 
 
 def test_a_place_nobody_knows_is_named_and_loses_nothing_else() -> None:
-    zones = zones_of(["罗湖区、亚特兰蒂斯、龙岗区（无名街道）"], [], PLACES)
+    zones = zones_of([("罗湖区、亚特兰蒂斯、龙岗区（无名街道）", [])], PLACES)
     assert zones.areas == ("440303",)
     assert set(zones.unknown) == {"亚特兰蒂斯", "龙岗区无名街道"}
+
+
+def test_an_area_with_a_code_takes_no_other_area_with_it() -> None:
+    """One area's code once made the words of every other area unread: its district was not warned."""
+    areas = ["440305", "罗湖区", "龙岗区（布吉街道）", "东部海区", "999999"]
+    said = {"identifier": "x", "sender": "x", "event": "rainstorm", "colour": "red", "action": "issue"}
+    zones = from_json(said | {"areas": areas, "issued_at": "2026-05-06T13:16:49+08:00"}, PLACES).zones
+    assert (zones.areas, zones.sea) == (("440305", "440303", "440307014"), ("东部海区",))
+    assert zones.unknown == ("999999",)
+    more = "<area><areaDesc>盐田、东部海区</areaDesc></area></info>"
+    [signal] = from_cap(read(FOREIGN.replace("</info>", more, 1).encode()), PLACES)
+    assert (signal.zones.areas, signal.zones.sea) == (("440303", "440308"), ("东部海区",))
+
+
+def test_the_sea_stands_in_words_also_beside_codes() -> None:
+    zones = zones_of([("罗湖、盐田、大鹏湾", ["440303", "440308"]), ("那边", ["X9"])], PLACES)
+    assert (zones.areas, zones.sea, zones.unknown) == (("440303", "440308"), ("大鹏湾",), ("那边",))
 
 
 def test_a_cap_message_is_a_signal_by_its_codes() -> None:
@@ -152,7 +169,7 @@ def test_a_cap_identifier_too_long_to_keep_is_named() -> None:
 
 
 def test_a_sea_zone_too_long_to_be_one_is_a_place_nobody_knows() -> None:
-    assert zones_of(["南" * 50 + "湾"], [], PLACES).sea == ()
+    assert zones_of([("南" * 50 + "湾", [])], PLACES).sea == ()
 
 
 @given(
