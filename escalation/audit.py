@@ -108,8 +108,8 @@ def _without_climb(now: datetime) -> int:
     opens = [one for one in starts.open_dispatches(now) if one.told_at < late]
     asked = {
         "dispatch": [one.dispatch for one in opens],
-        "waited": [one.due_at(Reach.RINGS) < late for one in opens],
-        "dark": [one.due_at(Reach.DARK) < late for one in opens],
+        "waited": [one.was_due(Reach.RINGS, late) for one in opens],
+        "dark": [one.was_due(Reach.DARK, late) for one in opens],
     }
     with connection.cursor() as cursor:
         cursor.execute(_MISSING, {**asked, "late": late})

@@ -1,4 +1,5 @@
-"""Who begins to climb: a row for each unanswered first delivery of a chased message. Owns a Climb's first row.
+"""Who begins to climb: a row for each unanswered first delivery of a chased message, and for each person who says of any
+message that he cannot go. Owns a Climb's first row.
 
 Woken by climb.sweep, before it takes what is due. The ladder is frozen into the row: by the table in force, the hour,
 the channels that are set up, and whether the person himself can be asked again. All of a sweep's climbs start by one
@@ -9,13 +10,16 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import connection
+from django.db.models import Exists, OuterRef, Q
 
 from alerts.models import DrillState
 from escalation import in_force
 from escalation.ladder import Ladder, Reach
+from escalation.ladder_table import ALWAYS_CHASED
+from escalation.models import Climb
 from foundation.clock import local
 from notifications import telephony
-from notifications.models import REFUSED, STOPPED_REASONS, Dispatch, Errand
+from notifications.models import REFUSED, STOPPED_REASONS, Dispatch, Errand, Receipt
 
 SAID_WITHIN = timedelta(days=1)  # a "cannot" is looked for so long; messages are valid for hours
 RESTS = (DrillState.PAUSED, DrillState.ENDED)  # nobody is chased
@@ -34,14 +38,16 @@ WITH wanted AS (  -- of each dispatch the ladder for each kind of person; null: 
     SELECT * FROM unnest(%(rungs)s::text[], %(waits)s::text[], %(channels)s::text[], %(of_group)s::int[])
         WITH ORDINALITY AS t(rungs, waits_s, channels, of_group, number)
 ), owing AS MATERIALIZED (
-    SELECT d.id, w.told_at, CASE WHEN d.id IN ({REFUSED}) THEN w.cannot
-                                 WHEN d.state = 'failed_perm' THEN w.dark
-                                 WHEN d.state <> 'confirmed' THEN w.rings END AS ladder
+    SELECT d.id, CASE WHEN said.cannot THEN %(now)s::timestamptz ELSE w.told_at END AS since,
+           CASE WHEN said.cannot THEN w.cannot
+                WHEN d.state = 'failed_perm' THEN w.dark
+                WHEN d.state <> 'confirmed' THEN w.rings END AS ladder
     FROM wanted w JOIN notifications_delivery d ON d.dispatch_id = w.dispatch_id AND {OWES}
+    CROSS JOIN LATERAL (SELECT d.id IN ({REFUSED}) AS cannot) said
 ), fresh AS MATERIALIZED (
-    SELECT id, min(told_at) AS told_at, min(ladder) AS ladder
+    SELECT id, min(since) AS since, min(ladder) AS ladder
     FROM (
-        SELECT id, told_at, ladder FROM owing WHERE ladder IS NOT NULL
+        SELECT id, since, ladder FROM owing WHERE ladder IS NOT NULL
         UNION ALL
         SELECT delivery_id, NULL, NULL FROM escalation_climb
         WHERE delivery_id BETWEEN (SELECT min(id) FROM owing) AND (SELECT max(id) FROM owing)
@@ -50,7 +56,7 @@ WITH wanted AS (  -- of each dispatch the ladder for each kind of person; null: 
 INSERT INTO escalation_climb
     (delivery_id, rungs, waits_s, channels, of_group, version, rung, state, due_at, started_at, why)
 SELECT fresh.id, l.rungs::varchar[], l.waits_s::int[], l.channels::varchar[], l.of_group, %(version)s, 0, 'climbing',
-       fresh.told_at + make_interval(secs => (l.waits_s::int[])[1]), %(now)s, ''
+       fresh.since + make_interval(secs => (l.waits_s::int[])[1]), %(now)s, ''
 FROM fresh JOIN ladders l ON l.number = fresh.ladder
 ORDER BY fresh.id
 ON CONFLICT (delivery_id) DO NOTHING
@@ -89,7 +95,7 @@ WHERE g.state = 'running' AND c.delivery_id = d.id AND c.state = 'stopped' AND c
 
 
 class Open(NamedTuple):
-    """One first dispatch whose silent people are chased, and the ladder of each kind of person."""
+    """One first dispatch some of whose people are chased, and the ladder of each kind of person who is."""
 
     dispatch: int
     told_at: datetime
@@ -100,17 +106,21 @@ class Open(NamedTuple):
         """When the first rung is due for such a person."""
         return self.told_at + timedelta(seconds=self.ladders[reach].waits_s[0])
 
+    def was_due(self, reach: Reach, at: datetime) -> bool:
+        """Whether it was due by then; never where such a person is not chased."""
+        return reach in self.ladders and self.due_at(reach) <= at
+
 
 def start_climbs(*, now: datetime) -> int:
     """A climb for each unanswered first delivery of a chased message, when its first wait is over; how many.
 
-    Those without a live device, and those who cannot go, start at once.
+    Those without a live device start at once, and those who cannot go, whatever the message.
     """
     opens = open_dispatches(now)
     numbers: dict[Ladder, int] = {}  # counted from 1, as ORDINALITY does
     due = {
         reach: [
-            numbers.setdefault(one.ladders[reach], len(numbers) + 1) if one.due_at(reach) <= now else None
+            numbers.setdefault(one.ladders[reach], len(numbers) + 1) if one.was_due(reach, now) else None
             for one in opens
         ]
         for reach in Reach
@@ -140,13 +150,22 @@ def start_climbs(*, now: datetime) -> int:
 
 
 def open_dispatches(now: datetime) -> list[Open]:
-    """The open first dispatches of chased messages, in order."""
+    """The open first dispatches of chased messages, and of others where somebody cannot go and has no climb; in order.
+
+    Who cannot go has his deputy called whatever the message: by the ladder of its class, else by that of the least grave
+    messages that are always chased.
+    """
     version, table = in_force.table_at(now)
     configured = telephony.configured()
+    cannot = (
+        Receipt.objects.refusals()
+        .filter(received_at__gt=now - SAID_WITHIN, delivery__quiet=False)
+        .exclude(Exists(Climb.objects.filter(delivery=OuterRef("delivery"))))
+    )
     rows = (
         Dispatch.objects.filter(
+            Q(bulletin__urgency__gte=table.chased_from) | Q(pk__in=cannot.values("delivery__dispatch")),
             errand=Errand.FIRST,
-            bulletin__urgency__gte=table.chased_from,
             bulletin__requires__in=["confirm", "report"],
             expires_at__gt=now,
         )
@@ -164,9 +183,11 @@ def open_dispatches(now: datetime) -> list[Open]:
                 reach: table.ladder_for(kind, urgency, told_local, reach=reach, configured=configured)
                 for reach in Reach
             }
+            ladders[Reach.CANNOT] = ladders[Reach.CANNOT] or table.ladder_for(
+                kind, min(ALWAYS_CHASED), told_local, reach=Reach.CANNOT, configured=configured
+            )
             known[key] = {reach: ladder for reach, ladder in ladders.items() if ladder is not None}
-        if known[key]:
-            found.append(Open(dispatch, told_at, version, known[key]))
+        found.append(Open(dispatch, told_at, version, known[key]))
     return found
 
 

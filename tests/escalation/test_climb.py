@@ -11,7 +11,7 @@ import pytest
 from django.db import connection, connections, transaction
 
 from alerts.models import Bulletin, BulletinKind, Hazard, Requires, Warning
-from escalation import climb, in_force
+from escalation import audit, climb, in_force
 from escalation.ladder_table import DEFAULT_ROWS
 from escalation.models import CallTask, Climb, ClimbState, Rung
 from hydrology.models import Region, StationKind
@@ -327,6 +327,33 @@ def test_who_cannot_go_has_his_deputy_called_at_once_and_is_not_rung_again(
     climb.sweep(now=at(first_s + 10))
     assert state_of(officer) == ClimbState.ANSWERED
     assert sweep_until(END_S + 60, since_s=first_s + 15) == 0
+
+
+@pytest.mark.parametrize("urgency", [1, 2])
+def test_who_cannot_go_has_his_deputy_called_although_the_message_is_not_chased(
+    regions: Regions, urgency: int
+) -> None:
+    officer, silent = person(regions[STREET]), person(regions[STREET])
+    deputy = person(regions[STREET], rank=Rank.B)
+    Post.objects.filter(officer=deputy).update(valid_from=at(1))
+    tell(STREET, kind=BulletinKind.ORDER, urgency=urgency)
+    assert sweep_until(END_S) == 0
+    says(officer, ReceiptState.CANNOT, END_S + 2, "在外地")
+    assert climb.sweep(now=at(END_S + 2)) == 1
+    assert (rungs(officer), rungs(silent)) == ([("deputy", 1)], [])
+    assert Rung.objects.get().due_at == at(END_S + 2), "due when he said it, not when he was told"
+    assert audit.look(now=at(END_S + 60)) == {}
+    answer(deputy, Errand.DEPUTY, now=at(END_S + 70))
+    assert sweep_until(2 * END_S, since_s=END_S + 70) == 0
+    assert state_of(officer) == ClimbState.ANSWERED
+
+
+def test_the_auditor_misses_the_climb_of_who_cannot_go_and_of_nobody_else(regions: Regions) -> None:
+    officer = person(regions[STREET])
+    person(regions[STREET])
+    tell(STREET, kind=BulletinKind.ORDER, urgency=1)
+    says(officer, ReceiptState.CANNOT, 2, "在外地")
+    assert audit.look(now=at(60)) == {"no_climb": 1}
 
 
 def test_a_cannot_after_the_confirmation_calls_the_deputy_once(regions: Regions) -> None:
