@@ -1,4 +1,5 @@
-"""Somebody in the field needs help: a message to the duty desk above him, one open at a time, chased until confirmed.
+"""Somebody in the field needs help: a message to the duty desk above him, chased until confirmed. While one waits for its
+confirmation no other is made; after it, the next call is a new one.
 
 Called by receipts.py in the receipt's own transaction. Leaves a Bulletin; writes nothing else. The push says which
 region and nothing of the person; his name and note stand in the body, which only the inbox shows.
@@ -6,6 +7,8 @@ region and nothing of the person; his name and note stand in the body, which onl
 
 import logging
 from datetime import datetime, timedelta
+
+from django.db.models import Exists, OuterRef
 
 from alerts.assessment.wording import (
     DRILL_EN,
@@ -22,7 +25,7 @@ from alerts.bulletins import issue
 from alerts.models import Bulletin, BulletinKind, Requires
 from foundation.clock import local
 from hydrology.models import Region
-from notifications.models import Delivery
+from notifications.models import Delivery, State
 from officers.models import Duty, Officer, Post
 
 log = logging.getLogger(__name__)
@@ -35,7 +38,7 @@ LATE = timedelta(minutes=10)  # a call older than this says when it was made
 
 
 def call_for_help(officer: int, asked: dict[int, tuple[str, datetime]], *, now: datetime) -> None:
-    """One message for the officer who asks for help, none while one is open; call inside a transaction.
+    """One message for the officer who asks for help, none while one waits for an answer; call inside a transaction.
 
     `asked` is by delivery (note, the phone's time); of several the newest delivery that is no drill speaks.
     """
@@ -45,7 +48,9 @@ def call_for_help(officer: int, asked: dict[int, tuple[str, datetime]], *, now: 
     if row := rows.order_by("dispatch__bulletin__drill", "-id").first():
         told, region = row.dispatch.bulletin, row.region
         Officer.objects.select_for_update(of=("self",), no_key=True).get(pk=officer)  # two requests at once
+        taken = Delivery.objects.filter(dispatch__bulletin=OuterRef("pk"), state=State.CONFIRMED)
         if Bulletin.objects.filter(
+            ~Exists(taken),
             kind=BulletinKind.MESSAGE,
             about__startswith="help/",
             valid_until__gt=now,

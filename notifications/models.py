@@ -223,7 +223,15 @@ class Receipt(models.Model):
     objects = ReceiptQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["delivery", "state"], name="receipt_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["delivery", "state"], condition=~Q(state="help"), name="receipt_once"
+            ),
+            # who called for help at two may need it again at four
+            models.UniqueConstraint(
+                fields=["delivery", "at"], condition=Q(state="help"), name="receipt_help_once"
+            ),
+        ]
         indexes = [
             # few among many; every sweep of the climbs asks for them
             models.Index(fields=["received_at"], condition=Q(state="cannot"), name="receipt_cannot"),

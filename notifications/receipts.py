@@ -82,11 +82,12 @@ def take(
             .order_by("id")
             .values_list("id", flat=True)
         )
-        before = set(Receipt.objects.filter(delivery_id__in=own).values_list("delivery_id", "state"))
-        fresh: dict[tuple[int, str], Answer] = {}
+        kept = Receipt.objects.filter(delivery_id__in=own).values_list("delivery_id", "state", "at")
+        before = {_once(*receipt) for receipt in kept}
+        fresh: dict[tuple[object, ...], Answer] = {}
         results = []
         for echo, answer in zip(echoes, answers, strict=True):
-            key = (answer.id, answer.state.value)
+            key = _once(answer.id, answer.state, answer.at)
             if answer.id not in own:
                 result = "unknown"
             elif key in before or key in fresh:
@@ -126,6 +127,11 @@ def take(
     for dispatch in moved:
         hint("board", dispatch=dispatch)
     return results
+
+
+def _once(delivery: int, state: str, at: datetime) -> tuple[object, ...]:
+    """What is kept once: a state of a line; of calls for help, each."""
+    return (delivery, str(state), at if state == ReceiptState.HELP else None)
 
 
 def _of_its_own(answer: Answer) -> bool:

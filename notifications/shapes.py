@@ -67,7 +67,9 @@ class ReceiptIn(serializers.Serializer[object]):
     at = serializers.DateTimeField(default_timezone=SHENZHEN)
     lon = serializers.FloatField(min_value=-180, max_value=180, default=None, allow_null=True)
     lat = serializers.FloatField(min_value=-90, max_value=90, default=None, allow_null=True)
-    note = serializers.CharField(max_length=500, default="", allow_blank=True)
+    note = serializers.CharField(
+        max_length=500, default="", allow_blank=True, help_text="needed for `cannot`: the reason"
+    )
     form = serializers.DictField(default=None, allow_null=True)
 
     def validate_id(self, value: int) -> int:
@@ -87,6 +89,11 @@ class ReceiptIn(serializers.Serializer[object]):
         if len(text) > FORM_CHARS:
             raise serializers.ValidationError(f"须少于 {FORM_CHARS} 字 / at most {FORM_CHARS} characters")
         return value
+
+    def validate(self, values: dict[str, object]) -> dict[str, object]:
+        if values["state"] == ReceiptState.CANNOT and not values["note"]:
+            raise serializers.ValidationError({"note": "无法到岗须说明原因 / say why you cannot go"})
+        return values
 
     def answer(self, values: dict[str, object]) -> receipts.Answer:
         return receipts.Answer(**{**values, "state": ReceiptState(values["state"])})  # type: ignore[arg-type]

@@ -66,7 +66,8 @@ def test_states_only_move_forward_in_any_order_and_grouping(
     best, seen = State.SENT, set()
     for n, batch in enumerate(order):
         at = datetime(2026, 9, 7, 12, n, tzinfo=UTC)
-        wanted = ["repeated" if s in seen or s in batch[:i] else "accepted" for i, s in enumerate(batch)]
+        said = seen - {ReceiptState.HELP}  # help may be needed again at another instant
+        wanted = ["repeated" if s in said or s in batch[:i] else "accepted" for i, s in enumerate(batch)]
         assert take(line, *batch, at=at) == wanted
         seen.update(batch)
         best = max([best, *(receipts.MEANS[state] for state in batch)], key=RANK.__getitem__)
@@ -176,6 +177,44 @@ def test_one_call_for_help_is_open_at_a_time_and_none_for_what_is_long_over(
     told = Bulletin.objects.get(kind="message")
     assert "手机时间" in told.body_zh and "phone's time" in told.body_en
     assert Receipt.objects.filter(state=ReceiptState.HELP).count() == len(lines) == 2
+
+
+def test_who_needs_help_again_after_the_desk_has_heard_is_heard_again(
+    line: Delivery, regions: Regions, person: Person
+) -> None:
+    desk = person(regions["440303"], duty=Duty.DESK)
+
+    def calls(minutes: int, note: str) -> tuple[object, int]:
+        """(what he is answered, how many messages the desk has then)"""
+        at = now() + timedelta(minutes=minutes)
+        answer = receipts.Answer(line.pk, ReceiptState.HELP, at, note=note)
+        [result] = receipts.take(line.officer_id, [answer], source="http", now=at)
+        dispatch.take_up(now=at)
+        return result["result"], Delivery.objects.filter(officer=desk).count()
+
+    first = calls(0, "积水过膝")
+    assert first == ("accepted", 1)
+    assert calls(1, "水还在涨") == ("accepted", 1), "kept; the desk is chased for the first one"
+    told = Delivery.objects.get(officer=desk)
+    heard = receipts.Answer(told.pk, ReceiptState.CONFIRMED, now())
+    receipts.take(desk.pk, [heard], source="http", now=now() + timedelta(minutes=2))
+    assert calls(30, "又一处塌方") == ("accepted", 2)
+    assert "又一处塌方" in Bulletin.objects.filter(kind="message").latest("id").body_zh
+    again = Receipt.objects.filter(state=ReceiptState.HELP).latest("at")
+    repeat = receipts.Answer(line.pk, ReceiptState.HELP, again.at, note="又一处塌方")
+    [result] = receipts.take(line.officer_id, [repeat], source="http", now=again.at)
+    assert result["result"] == "repeated"
+    assert Receipt.objects.filter(state=ReceiptState.HELP).count() == 3
+
+
+def test_who_cannot_go_says_why(line: Delivery, phone: APIClient) -> None:
+    for note in ("", "  "):
+        asked = {"receipts": [row(line.pk, "cannot", note=note)]}
+        [refused] = phone.post(DOOR, asked, format="json").json()["results"]
+        assert (refused["result"], set(refused["fields"])) == ("invalid", {"note"})
+    assert not Receipt.objects.exists()
+    asked = {"receipts": [row(line.pk, "cannot", note="车辆被困")]}
+    assert phone.post(DOOR, asked, format="json").json()["results"][0]["result"] == "accepted"
 
 
 def test_a_call_for_help_in_a_drill_is_a_drill(regions: Regions, person: Person, bulletin: Bulletins) -> None:
