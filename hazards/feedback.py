@@ -29,7 +29,7 @@ from officers.models import Post
 
 log = logging.getLogger(__name__)
 
-FORMS_LOCK = 0x5E9_0003  # used nowhere else
+FORMS_LOCK = 0x5E9_0006  # used nowhere else
 BATCH = 500
 LOOK_BACK = timedelta(days=7)  # longer than the job is ever away
 UNREAD_VALIDITY = timedelta(hours=6)

@@ -23,7 +23,7 @@ from officers.models import Device, Duty, Post, PostQuerySet
 
 EVERY = timedelta(minutes=3)
 BACK_WITHIN = timedelta(seconds=60)  # there, shown by nobody, and back; the page's target is shorter
-CANARY_LOCK = 0x5E9_0004  # any constant, used nowhere else
+CANARY_LOCK = 0x5E9_0007  # any constant, used nowhere else
 FROM_APP = ("http", "socket")  # Receipt.source; a vendor's own report does not prove the app
 AT_ONCE = 500  # rounds a deletion
 _WORDS = Words(

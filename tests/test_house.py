@@ -191,6 +191,19 @@ def test_every_nudge_names_a_job() -> None:
     assert {"watch.assess", "dispatch.sweep", "delivery.send"} <= nudged <= set(PERIODS_S)
 
 
+def test_every_lock_has_a_number_of_its_own() -> None:
+    """Two rooms once shared one: while forms were taken up nobody looked whether a chase had stopped."""
+    numbers = [
+        node.value.value
+        for _, tree in product_code()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        if any(isinstance(name, ast.Name) and name.id.endswith("_LOCK") for name in node.targets)
+        if isinstance(node.value.value, int)
+    ]
+    assert len(numbers) == len(set(numbers)) >= 5
+
+
 def test_only_the_edges_read_the_clock() -> None:
     """`now` is an argument elsewhere, so that a test may move time."""
     edges = {"api.py", "views.py", "tasks.py", "consumers.py", "doors.py", "health.py", "clock.py", "auth.py"}
