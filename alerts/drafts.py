@@ -72,6 +72,7 @@ def draft(officer_id: int, scope: Scope, values: Values, *, now: datetime) -> Re
             drafted_by_id=officer_id,
             created_at=now,
         )
+        lineage.require_one_level(order)
         if not order.thread:
             order.thread = f"order/{order.pk}"
             order.save(update_fields=["thread"])

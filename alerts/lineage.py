@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from alerts.drills import require_inside
-from alerts.models import Drill, OrderAction, ResponseOrder
+from alerts.models import Drill, OrderAction, OrderStatus, ResponseLevel, ResponseOrder
 from foundation.errors import Refusal, not_found
 from hydrology.models import Region
 
@@ -42,6 +42,37 @@ def not_in_force(order: ResponseOrder) -> Refusal:
         status=409,
         fields={"replaces": str(order.pk)},
     )
+
+
+def require_one_level(order: ResponseOrder) -> None:
+    """An authority has one level for a hazard and area: another level replaces it and does not stand beside it.
+
+    Asked of a draft and again, under the authority's lock, when it is issued; of issued orders that wait as well.
+    """
+    beside = (
+        ResponseOrder.objects.filter(
+            authority=order.authority_id,
+            hazard=order.hazard,
+            drill=order.drill,
+            drill_of=order.drill_of_id,
+            areas__overlap=order.areas,
+            status=OrderStatus.ISSUED,
+        )
+        .exclude(level=order.level)
+        .exclude(pk__in=[pk for pk in (order.pk, order.replaces_id) if pk])
+        .order_by("pk")
+        .first()
+    )
+    if beside is not None:
+        level = beside.get_level_display()
+        raise Refusal(
+            "level_in_force",
+            zh=f"同一机关、灾种、区域已有{level}响应（指令 {beside.pk}）。请起草时选择取代该指令，再升级、降级。",
+            en=f"Order {beside.pk} ({ResponseLevel(beside.level).code}) of this authority holds there for this hazard. "
+            "Draft this one in its place to upgrade or downgrade.",
+            status=409,
+            fields={"replaces": str(beside.pk)},
+        )
 
 
 def superior_of_draft(pk: int | None, authority: Region) -> ResponseOrder | None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from alerts.drills import give_way
-from alerts.lineage import not_in_force
+from alerts.lineage import not_in_force, require_one_level
 from alerts.models import (
     DrillState,
     OrderAction,
@@ -27,6 +27,7 @@ from alerts.models import (
 from alerts.order_bulletins import call_off, last_said, say
 from foundation.errors import Refusal, not_found
 from foundation.scope import Scope
+from hydrology.models import Region
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ def _check_step(order: ResponseOrder, verb: str, officer_id: int) -> None:
 
 
 def _check_issue(order: ResponseOrder) -> None:
-    """That it can be released at `release_at`: in time, its drill running, the order it replaces in force."""
+    """That it can be released at `release_at`: in time, its drill running, the order it replaces in force, no other level."""
     assert order.release_at is not None
     if order.valid_until <= order.release_at:
         raise Refusal(
@@ -184,6 +185,8 @@ def _check_issue(order: ResponseOrder) -> None:
             en=f"The drill is {order.drill_of.state}; its orders cannot be issued now.",
             status=409,
         )
+    Region.objects.select_for_update(no_key=True).get(pk=order.authority_id)  # two issued at once
+    require_one_level(order)
     if order.replaces_id is None:
         return
     replaced = ResponseOrder.objects.select_for_update(of=("self",)).get(pk=order.replaces_id)

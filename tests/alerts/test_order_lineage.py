@@ -93,6 +93,27 @@ def test_releasing_it_ends_the_one_it_replaces_and_says_so_once(command: Command
     assert refused(lambda: command.act(first, "end")).code == "illegal_transition"
 
 
+def test_an_authority_has_one_level_for_a_hazard_and_area(command: Command) -> None:
+    first = command.issued(DISTRICT, A, level=L.IV)
+    refusal = refused(lambda: command.draft(DISTRICT, A, B, level=L.III))
+    assert (refusal.code, refusal.fields) == ("level_in_force", {"replaces": str(first.pk)})
+    command.draft(DISTRICT, A, level=L.IV)
+    command.draft(DISTRICT, A, level=L.III, replaces=first.pk)
+    command.draft(DISTRICT, A, level=L.III, hazard="rainstorm")
+    command.draft(DISTRICT, A, level=L.III, drill=True)
+    command.draft(CITY, A, level=L.III)
+    two = [
+        command.act(command.draft(DISTRICT, B, level=level), "submit", "approve") for level in (L.III, L.II)
+    ]
+    command.act(two[0], "issue", undo_s=60)
+    refusal = refused(lambda: command.act(two[1], "issue"))
+    assert (refusal.code, refusal.fields) == ("level_in_force", {"replaces": str(two[0].pk)})
+    two[1].refresh_from_db()
+    assert (two[1].status, two[1].release_at) == (S.APPROVED, None)
+    command.act(two[0], "undo")
+    assert command.act(two[1], "issue").is_in_force
+
+
 def test_only_what_is_in_force_of_the_same_authority_can_be_replaced(command: Command) -> None:
     draft = command.draft(DISTRICT, A)
     ended = command.act(command.issued(DISTRICT, A), "end")

@@ -44,7 +44,7 @@ def test_levels_in_force_are_those_of_each_authority_on_its_own(
     district = issued(desk, head, level="II")
     issued(desk, head, authority="440304", areas=[C], level="III")
     issued(desk, head, level="I", drill=True)
-    act(desk, issued(desk, head, level="III"), "end")
+    act(desk, issued(desk, head, level="III", hazard="rainstorm"), "end")
     here, there = signed_in((regions[B], Duty.FLOOD)), signed_in((regions[C], Duty.FLOOD))
     found = here.get("/api/v1/responses").json()["items"]
     assert [(one["authority"]["code"], one["level"], one["order"]) for one in found] == [
