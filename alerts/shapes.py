@@ -117,7 +117,9 @@ class BulletinOut(serializers.Serializer[object]):
     title = serializers.CharField(source="title_zh")
     title_en = serializers.CharField()
     push = serializers.CharField(source="push_zh")
+    push_en = serializers.CharField()
     body = serializers.CharField(source="body_zh")
+    body_en = serializers.CharField()
     issued_at = At()
     valid_until = At()
     areas = serializers.ListField(child=serializers.CharField())
@@ -211,7 +213,9 @@ class HeldOut(serializers.ModelSerializer[Held]):
     title = serializers.CharField(source="words.title_zh")
     title_en = serializers.CharField(source="words.title_en")
     push = serializers.CharField(source="words.push_zh")
+    push_en = serializers.CharField(source="words.push_en")
     body = serializers.CharField(source="words.body_zh")
+    body_en = serializers.CharField(source="words.body_en")
     level = serializers.CharField(source="fields.level")
     areas = serializers.ListField(child=serializers.CharField(), source="fields.areas")
     drill = serializers.BooleanField(source="warning.drill")
@@ -224,8 +228,8 @@ class HeldOut(serializers.ModelSerializer[Held]):
     class Meta:
         model = Held
         fields = [
-            "id", "warning", "title", "title_en", "push", "body", "level", "areas", "drill", "held_at", "release_at",
-            "state", "decided_at", "decided_by", "note", "bulletin",
+            "id", "warning", "title", "title_en", "push", "push_en", "body", "body_en", "level", "areas", "drill",
+            "held_at", "release_at", "state", "decided_at", "decided_by", "note", "bulletin",
         ]  # fmt: skip
 
 

@@ -182,7 +182,9 @@ def test_one_warning_tells_its_streets_reasons_and_what_was_said(storm: None, de
     assert told["reasons"]["streets"][A]["reasons"][0]["value_mm"] == 6.0
     assert told["reasons"] == told["events"][-1]["reasons"]
     assert told["bulletins"][0]["areas"] == [A]
-    assert told["bulletins"][0]["push"].startswith("【提示】")
+    said = told["bulletins"][0]
+    assert said["push"].startswith("【提示】")
+    assert said["push_en"].startswith("[NOTICE]") and "Valid until" in said["body_en"]
 
 
 @pytest.mark.parametrize("door", [ORDERS, f"{ORDERS}/1", WARNINGS, f"{WARNINGS}/1"])

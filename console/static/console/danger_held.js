@@ -2,14 +2,14 @@
 
 import { api, newKey } from "./session.js";
 import { clockTime, h, refill } from "./page.js";
-import { word } from "./words.js";
+import { either, word } from "./words.js";
 import { badge } from "./warnings.js";
 
 export function showHeld(box, items, onChange) {
   refill(box, items.map((held) => h("article.card.held", { id: `held-${held.id}` },
-    h("h3", null, badge(held.level), ` ${word("held_head")} · ${held.title} `,
+    h("h3", null, badge(held.level), ` ${word("held_head")} · ${either(held.title, held.title_en)} `,
       held.release_at ? h("span", null, h("b.left", { "data-until": held.release_at }), ` ${word("held_by_itself")}`) : h("small", null, word("held_by_person"))),
-    h("p.push-line", null, held.push),
+    h("p.push-line", null, either(held.push, held.push_en)),
     h("p.quiet", null, clockTime(held.held_at)),
     h("div.acts", null,
       h("button.danger", { type: "button", id: `release-${held.id}`, onclick: () => act(held, "release", onChange) }, word("release_now")),

@@ -45,7 +45,7 @@ function details(warning, event) {
   const said = (warning.bulletins ?? []).filter((bulletin) => bulletin.issued_at >= event.created_at && !warning.events.some((other) => other.created_at > event.created_at && other.created_at <= bulletin.issued_at));
   return h("div", null,
     h("h4", null, word("said_head")),
-    said.length ? said.map((bulletin) => h("div.said", null, h("b", null, either(bulletin.title, bulletin.title_en)), h("p.push-line", null, bulletin.push), h("p.order-text", null, bulletin.body))) : h("p.quiet", null, word("said_nothing")),
+    said.length ? said.map((bulletin) => h("div.said", null, h("b", null, either(bulletin.title, bulletin.title_en)), h("p.push-line", null, either(bulletin.push, bulletin.push_en)), h("p.order-text", null, either(bulletin.body, bulletin.body_en)))) : h("p.quiet", null, word("said_nothing")),
     h("h4", null, word("explained_head")),
     explained(warning, event));
 }
