@@ -2,7 +2,8 @@
 
 import os
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
@@ -79,19 +80,27 @@ def _flag(name: str) -> bool:
 
 
 def _database(url: str) -> dict[str, object]:
+    """Several hosts (`@one,two:5433/` or `?host=/a,/b`): whichever takes writes. What else the query says is libpq's."""
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"}:
         _faults.append("DATABASE_URL must start with postgresql:// (PostgreSQL is the only database).")
     query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    hosts = [(urlsplit(f"//{one}")) for one in parts.netloc.rpartition("@")[2].split(",")]
+    options: dict[str, object] = {}
+    if len(hosts) > 1 or "," in query.get("host", ""):
+        options = {"target_session_attrs": "read-write", "connect_timeout": 3}
+    account = urlsplit(f"//{parts.netloc.rpartition('@')[0]}@")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.path.lstrip("/"),
-        "USER": parts.username or "",
-        "PASSWORD": parts.password or "",
-        "HOST": query.get("host") or parts.hostname or "",
-        "PORT": parts.port or "",
+        "USER": unquote(account.username or ""),
+        "PASSWORD": unquote(account.password or ""),
+        "HOST": query.pop("host", "") or ",".join(host.hostname or "" for host in hosts),
+        "PORT": query.pop("port", "") or _ports([host.port for host in hosts]),
         "CONN_MAX_AGE": 0,
-        "OPTIONS": {
+        "OPTIONS": options
+        | query
+        | {
             "pool": {
                 "min_size": 0,
                 "max_size": _number("DB_POOL_SIZE", 16),
@@ -104,11 +113,46 @@ def _database(url: str) -> dict[str, object]:
     }
 
 
+def _ports(given: list[int | None]) -> str:
+    """As libpq takes them; "" when none is given."""
+    return ",".join(str(port or 5432) for port in given) if any(given) else ""
+
+
 def _redis(number: int) -> str:
     return f"{REDIS_URL}?db={number}" if REDIS_URL.startswith("unix:") else f"{REDIS_URL}/{number}"
 
 
+def _sentinels(url: str) -> dict[str, Any] | None:
+    """Of sentinel://[USER:PASSWORD@]HOST[:PORT],…/NAME[?sentinel_password=…]: who they are, and of what; else None.
+
+    User and password are those of Redis itself.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "sentinel":
+        return None
+    account = urlsplit(f"//{parts.netloc.rpartition('@')[0]}@")
+    hosts = [urlsplit(f"//{one}") for one in parts.netloc.rpartition("@")[2].split(",")]
+    if not (parts.path.strip("/") and all(host.hostname for host in hosts)):
+        _faults.append(
+            "REDIS_URL must be sentinel://HOST:PORT,HOST:PORT/NAME, where NAME is what Sentinel watches."
+        )
+    login = {"username": account.username, "password": account.password}
+    own = {key.removeprefix("sentinel_"): values[0] for key, values in parse_qs(parts.query).items()}
+    return {
+        "hosts": [(host.hostname, host.port or 26379) for host in hosts],
+        "name": parts.path.strip("/"),
+        "login": {key: unquote(word) for key, word in login.items() if word},
+        "sentinel": own | {"socket_timeout": 1.0, "socket_connect_timeout": 1.0},
+    }
+
+
 def _broker(number: int) -> str:
+    if REDIS_SENTINELS is not None:
+        account = urlsplit(REDIS_URL).netloc.rpartition("@")[0]
+        before = f"{account}@" if account else ""
+        return ";".join(
+            f"sentinel://{before}{host}:{port}/{number}" for host, port in REDIS_SENTINELS["hosts"]
+        )
     if REDIS_URL.startswith("unix:"):
         return f"redis+socket://{REDIS_URL.removeprefix('unix://')}?virtual_host={number}"
     return f"{REDIS_URL}/{number}"
@@ -135,6 +179,7 @@ if OTP_TRANSPORT == "sms" and not _text("SMS_ENDPOINT"):
 DATABASE_URL = _text("DATABASE_URL", "postgresql://127.0.0.1/unset")
 REDIS_URL = _text("REDIS_URL", "redis://127.0.0.1:6379").rstrip("/")
 DATABASES = {"default": _database(DATABASE_URL)}
+REDIS_SENTINELS = _sentinels(REDIS_URL)  # then they say who is the primary, and REDIS_DATA_URL is not asked
 REDIS_DATA_URL = _redis(1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -226,6 +271,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 2,
     "max_retries": 0,  # or every nudge waits 6 s for a Redis that is away; worker and beat reconnect by themselves
 }
+if REDIS_SENTINELS is not None:
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {
+        "master_name": REDIS_SENTINELS["name"],
+        "sentinel_kwargs": REDIS_SENTINELS["sentinel"],
+    }
 
 # Django; how long things are kept: hydrology/keeping.py
 _raw_days = _number("RAW_KEEP_DAYS", KEEP_DAYS_DEFAULT["raw"])  # the older name of two of them

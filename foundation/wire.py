@@ -7,20 +7,33 @@ import contextlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
+from typing import TypeVar
 
 import orjson
 import redis
+import redis.asyncio.sentinel
+import redis.sentinel
 from django.conf import settings
 
+DATA = 1  # the database of the data; 0 is the broker's
+Client = TypeVar("Client", redis.Redis, redis.asyncio.Redis)
 HINTS = "hints"  # the one pub/sub channel every server process subscribes to
 
 
 @cache
 def wire() -> redis.Redis:
     """This process's pool of connections, with short timeouts: a dead Redis must not hold up a request."""
-    return redis.Redis.from_url(
-        settings.REDIS_DATA_URL, socket_timeout=2, socket_connect_timeout=1, health_check_interval=30
-    )
+    return client(redis.Redis, socket_timeout=2, socket_connect_timeout=1, health_check_interval=30)
+
+
+def client(kind: type[Client], **options: float) -> Client:
+    """A client of the data, with a pool of its own. Behind sentinels each new connection asks who is the primary."""
+    watched = settings.REDIS_SENTINELS
+    if watched is None:
+        return kind.from_url(settings.REDIS_DATA_URL, **options)
+    room = redis.asyncio.sentinel if issubclass(kind, redis.asyncio.Redis) else redis.sentinel
+    sentinels = room.Sentinel(watched["hosts"], sentinel_kwargs=watched["sentinel"])
+    return sentinels.master_for(watched["name"], kind, db=DATA, **watched["login"], **options)
 
 
 def hint(kind: str, **fields: object) -> None:

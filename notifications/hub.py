@@ -20,12 +20,11 @@ from typing import Any, ClassVar, Final
 import orjson
 import redis.asyncio
 from channels.db import database_sync_to_async
-from django.conf import settings
 
 from foundation.renewed import hinted
 from foundation.scope import below
 from foundation.together import Together
-from foundation.wire import HINTS, beat, hint
+from foundation.wire import HINTS, beat, client, hint
 from notifications import frames
 from notifications.entering import Entry, Hello, enter
 from notifications.frames import Item, Since
@@ -255,8 +254,8 @@ class Hub:
         """
         while True:
             try:
-                client = redis.asyncio.Redis.from_url(settings.REDIS_DATA_URL, health_check_interval=10)
-                async with client, client.pubsub() as subscription:
+                listener = client(redis.asyncio.Redis, health_check_interval=10)
+                async with listener, listener.pubsub() as subscription:
                     await subscription.subscribe(HINTS)
                     async for message in subscription.listen():
                         if message["type"] == "subscribe":

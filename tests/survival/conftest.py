@@ -9,7 +9,7 @@ from tests.survival.stack import Stack, running
 
 @pytest.fixture(scope="session")
 def everything() -> Iterator[Stack]:
-    with running() as stack:
+    with running(Stack) as stack:
         yield stack
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 
@@ -82,25 +83,33 @@ class Stack(Crew):
         keys = json.loads((up.RUN_DIR / "demo.json").read_text())
         return keys["feed_key"], keys["feed_secret"]
 
-    def bring_up(self) -> None:
-        for server in (self.postgres, self.valkey):
-            server.start()
-            self.keep_server(server)
+    def bring_up(self, *city: str) -> None:
+        """`city`: options of the command that builds it."""
+        addresses = self.start_servers()
         self.env = up.child_environment(self.port) | {
             "RUN_DIR": str(up.RUN_DIR),
-            "DATABASE_URL": self.postgres.url,
-            "REDIS_URL": self.valkey.url,
+            **addresses,
             "LOG_LEVEL": "WARNING",
         }
         up.start_phones(self)
         self.run("migrate", *up.MANAGE, "migrate", "--verbosity", "0")
-        self.run("city", *up.MANAGE, "democity")
+        self.run("city", *up.MANAGE, "democity", *city)
         up.meet_phones(self)
         up.start_product(self, self.port)
 
     def take_down(self) -> None:
         for names in up.STOP_ORDER:
             self.stop(*names)
+        self.stop_servers()
+
+    def start_servers(self) -> dict[str, str]:
+        """Returns where they are, as the product's settings say it."""
+        for server in (self.postgres, self.valkey):
+            server.start()
+            self.keep_server(server)
+        return {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.valkey.url}
+
+    def stop_servers(self) -> None:
         self.valkey.stop()
         self.postgres.stop()
 
@@ -199,14 +208,17 @@ class Stack(Crew):
         return repeated
 
 
+AnyStack = TypeVar("AnyStack", bound=Stack)
+
+
 @contextmanager
-def running() -> Iterator[Stack]:
-    """Everything up with the whole city, and down again."""
+def running(kind: type[AnyStack], *city: str) -> Iterator[AnyStack]:
+    """Everything up with the city, and down again."""
     with tempfile.TemporaryDirectory(prefix="yjt-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)  # postgres may run in it as nobody
-        stack = Stack(Path(folder))
+        stack = kind(Path(folder))
         try:
-            stack.bring_up()
+            stack.bring_up(*city)
             yield stack
         finally:
             stack.take_down()
