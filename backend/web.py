@@ -8,6 +8,7 @@ their transport is lent to the application, which encodes a frame once for all (
 """
 
 import argparse
+import gc
 import resource
 import socket
 from typing import Any
@@ -67,7 +68,13 @@ def main() -> None:
     asked = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a socket a phone
-    uvicorn.Server(config()).run(sockets=[shared_port(asked.host, asked.port)])
+    server = uvicorn.Server(config())
+    server.config.load()
+    # a collection walks over sockets only, not over all of Django, and not after every seventh of them
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20)
+    server.run(sockets=[shared_port(asked.host, asked.port)])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Questions asked on the event loop at about the same time, answered together by one call in a thread.
 
-Owns when: one call at a time, begun at once by the first who asks; who asks meanwhile waits for the next call. So an
-idle process answers one at once, and a busy one answers hundreds at the price of one round trip.
+Owns when: one call at a time, begun at once by the first who asks; who asks meanwhile waits for the next call, which
+begins `pace_s` after the last one began. So an idle process answers one at once, and a busy one answers hundreds at the
+price of one round trip.
 """
 
 import asyncio
@@ -18,9 +19,10 @@ A = TypeVar("A")
 class Together(Generic[Q, A]):
     """`answer` runs in a thread, may use the database, and gives one answer a question, in their order."""
 
-    def __init__(self, answer: Callable[[list[Q]], list[A]], *, most: int) -> None:
+    def __init__(self, answer: Callable[[list[Q]], list[A]], *, most: int, pace_s: float = 0.05) -> None:
         self._answer = database_sync_to_async(answer, thread_sensitive=False)
-        self._most = most  # questions a call
+        self._most, self._pace_s = most, pace_s  # most: questions a call
+        self._due_s = float("-inf")
         self._asked: deque[tuple[Q, asyncio.Future[A]]] = deque()
         self._asking: asyncio.Task[None] | None = None  # held, or the loop may collect it
 
@@ -34,7 +36,11 @@ class Together(Generic[Q, A]):
         return await future
 
     async def _ask_all(self) -> None:
+        clock = asyncio.get_running_loop().time
         while self._asked:
+            if len(self._asked) < self._most and (early_s := self._due_s - clock()) > 0:
+                await asyncio.sleep(early_s)
+            self._due_s = clock() + self._pace_s
             batch = [self._asked.popleft() for _ in range(min(self._most, len(self._asked)))]
             try:
                 answers = await self._answer([question for question, _ in batch])

@@ -55,10 +55,10 @@ from tests.console.factories import make_bulletin
 
 SOCKETS, PEERS = 45_000, 10_000
 WEBS, CLIENTS = 3, 3
-AT_ONCE = 150  # handshakes under way a client process
+AT_ONCE = 300  # handshakes under way a client process
 BROADCASTS = 5
 JITTER_S = 30.0  # for 45,000; less in proportion
-WITHIN_S = 180.0
+WITHIN_S = 300.0
 PATH = "4403/"
 TOPICS = ["inbox", "levels:4403"]
 
