@@ -231,6 +231,7 @@ def play_storm(feed: Feed, storm: Storm, first: int, last: int | None) -> None:
         stages.assess_levels(now=now + watch.GRACE)
 
 
+@pytest.mark.timeout(900)  # a whole storm over the whole city
 def test_every_event_of_the_real_storm_comes_out_again(whole_city: Feed) -> None:
     if not STORM.exists():
         pytest.skip(f"{STORM} is not here")
