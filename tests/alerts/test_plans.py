@@ -63,7 +63,7 @@ def test_no_task_of_a_street_is_for_a_post_above_it() -> None:
 
 def test_what_a_plan_may_name_is_what_the_rows_know() -> None:
     assert set(LEVELS) == {level.code for level in ResponseLevel}
-    assert set(DUTIES) | {Duty.ENGINEER} == set(Duty.values)
+    assert set(DUTIES) | {Duty.ENGINEER, Duty.CANARY} == set(Duty.values)
     assert set(PLACES) == set(Level.values)
 
 
