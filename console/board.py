@@ -19,7 +19,7 @@ from hydrology.feeds.health import Standing, standings
 from hydrology.models import LEVEL_KINDS, Feed, Level, Region, Station, path_filter
 from hydrology.science.feed_states import FeedState
 from notifications.models import Delivery, Dispatch, Errand, State
-from notifications.reach import UNANSWERED_LIMIT, figures, reach_of, silent_streets
+from notifications.reach import UNANSWERED_LIMIT, figures, people_of, reach_of, silent_streets
 
 WORST = (FeedState.SILENT, FeedState.NEVER, FeedState.LATE, FeedState.GOOD)
 
@@ -69,15 +69,17 @@ def recent_dispatches(scope: Scope, limit: int) -> list[dict[str, Any]]:
     )
     ids = [dispatch.pk for dispatch in dispatches]
     states: dict[int, Counter[str]] = defaultdict(Counter)
+    acting = Counter[int]()
     counted = Delivery.objects.filter(in_scope, dispatch__in=ids).values("dispatch", "state")
-    for row in counted.annotate(people=Count("id")).order_by():
+    for row in counted.annotate(people=Count("id"), acting=Count("acting_at")).order_by():
         states[row["dispatch"]][row["state"]] = row["people"]
+        acting[row["dispatch"]] += row["acting"]
     climbs = _climbs(scope, ids)
     silent = silent_streets([dispatch.bulletin_id for dispatch in dispatches], scope.paths)
     return [
         {
             **_heading(dispatch),
-            **figures(states[dispatch.pk]),
+            **figures(states[dispatch.pk], acting[dispatch.pk]),
             **climbs[dispatch.pk],
             "nobody": silent[dispatch.bulletin_id],
         }
@@ -86,10 +88,20 @@ def recent_dispatches(scope: Scope, limit: int) -> list[dict[str, Any]]:
 
 
 def reach(scope: Scope, dispatch_id: int, *, after: int = 0) -> dict[str, Any]:
-    """One dispatch in full: figures by district and street, who has not answered and his rung.
+    """One dispatch in full: figures by district and street, who has not answered and his rung. Raises as `_first`."""
+    dispatch = _first(scope, dispatch_id)
+    found = reach_of([dispatch.bulletin_id], scope.paths, after=after)
+    _add_rungs(found["unanswered"])
+    return {**_heading(dispatch), **found, **_climbs(scope, [dispatch_id])[dispatch_id]}
 
-    Raises Refusal 404 where it addresses nobody in scope.
-    """
+
+def people(scope: Scope, dispatch_id: int, *, words: str = "", after: int = 0) -> dict[str, Any]:
+    """Everybody told of its message, in scope, the answered too; `words` as in `people_of`. Raises as `_first`."""
+    return people_of(_first(scope, dispatch_id).bulletin_id, scope.paths, words=words, after=after)
+
+
+def _first(scope: Scope, dispatch_id: int) -> Dispatch:
+    """The first dispatch of a bulletin; raises Refusal 404 where it addresses nobody in scope."""
     dispatch = (
         Dispatch.objects.filter(
             Exists(
@@ -103,9 +115,7 @@ def reach(scope: Scope, dispatch_id: int, *, after: int = 0) -> dict[str, Any]:
     )
     if dispatch is None:
         raise not_found("发送批次", "dispatch")
-    found = reach_of([dispatch.bulletin_id], scope.paths, after=after)
-    _add_rungs(found["unanswered"])
-    return {**_heading(dispatch), **found, **_climbs(scope, [dispatch_id])[dispatch_id]}
+    return dispatch
 
 
 def region_reach(scope: Scope, code: str, now: datetime, *, after: int = 0) -> dict[str, Any]:

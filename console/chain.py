@@ -145,6 +145,7 @@ def _tries(tries: list[Delivery]) -> list[Row]:
             "sent_at": iso(one.sent_at),
             "devices": len(one.accepted_devices),
             "reason": one.reason,
+            "rerouted": one.rerouted,
         }
         for one in tries
     ]

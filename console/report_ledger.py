@@ -17,6 +17,15 @@ from hydrology.models import path_filter
 from notifications.models import UNSENT, Delivery, Errand
 
 AFTER_MIN = (1, 2, 5, 10, 30, 60)
+# how far a person has come, in order; what he did himself counts from the line he was rung for, too
+STATES = {
+    "accepted": ("d.sent_at",),
+    "delivered": ("d.delivered_at",),
+    "shown": ("d.shown_at",),
+    "opened": ("d.opened_at", "rang.opened_at"),
+    "confirmed": ("d.confirmed_at", "rang.confirmed_at"),
+    "acting": ("d.acting_at", "rang.acting_at"),
+}
 RUNG_LATE = timedelta(seconds=30)
 SENT_LATE = timedelta(seconds=60)
 WEEK = timedelta(days=7)
@@ -25,7 +34,7 @@ Row = dict[str, Any]
 
 
 def said(since: datetime, until: datetime, paths: tuple[str, ...]) -> list[Row]:
-    """Per bulletin sent in the span: people addressed, and how many had it, opened it, confirmed it after n minutes.
+    """Per bulletin sent in the span: people addressed, and how many had come to each of STATES after n minutes.
 
     Counted from the bulletin's issue; a later state implies the earlier ones. A line that only renews another stands
     where that stands. Oldest first.
@@ -40,8 +49,8 @@ def said(since: datetime, until: datetime, paths: tuple[str, ...]) -> list[Row]:
             "warning": row["warning_id"],
             "order": row["order_id"],
             "issued_at": iso(row["issued_at"]),
-            "reached": {state: row[state] for state in ("delivered", "opened", "confirmed")},
-            "curve": {state: row[f"{state}_after"] for state in ("delivered", "opened", "confirmed")},
+            "reached": {state: row[state] for state in STATES},
+            "curve": {state: row[f"{state}_after"] for state in STATES},
         }
         for row in rows
     ]
@@ -60,7 +69,7 @@ def curves(said: list[Row]) -> list[Row]:
             "people": sum(line["people"] for line in lines),
             **{
                 state: [sum(after) for after in zip(*(line["curve"][state] for line in lines), strict=True)]
-                for state in ("delivered", "opened", "confirmed")
+                for state in STATES
             },
         }
         for (kind, drill), lines in sorted(groups.items())
@@ -198,7 +207,10 @@ WITH mine AS MATERIALIZED (
 """
 
 
-def _after(state: str, at: str) -> str:
+def _after(state: str) -> str:
+    order = list(STATES)
+    times = [time for later in order[order.index(state) :] for time in STATES[later]]
+    at = f"least({', '.join(times)})"
     counts = ", ".join(
         f"count(*) FILTER (WHERE {at} <= b.issued_at + interval '{minutes} min')" for minutes in AFTER_MIN
     )
@@ -210,15 +222,13 @@ _SAID = (
     + f"""
 SELECT b.id, b.kind, b.level, b.title_zh, b.title_en, s.drill, b.warning_id, b.order_id, b.issued_at,
        count(*) AS people, count(d.sent_at) AS sent,
-       {_after("delivered", "least(d.delivered_at, d.opened_at, d.confirmed_at, rang.opened_at, rang.confirmed_at)")},
-       {_after("opened", "least(d.opened_at, d.confirmed_at, rang.opened_at, rang.confirmed_at)")},
-       {_after("confirmed", "least(d.confirmed_at, rang.confirmed_at)")}
+       {", ".join(map(_after, STATES))}
 FROM notifications_dispatch s
 JOIN alerts_bulletin b ON b.id = s.bulletin_id
 JOIN notifications_delivery d ON d.dispatch_id = s.id
 JOIN mine ON mine.code = d.region_id
 LEFT JOIN LATERAL (  -- what he was rung for; OFFSET 0: looked up for the few quiet lines only
-    SELECT r.opened_at, r.confirmed_at FROM notifications_delivery r WHERE d.quiet AND r.id = d.root_id OFFSET 0
+    SELECT r.opened_at, r.confirmed_at, r.acting_at FROM notifications_delivery r WHERE d.quiet AND r.id = d.root_id OFFSET 0
 ) rang ON true
 WHERE b.kind <> 'canary' AND s.errand = 'first' AND s.created_at > %(since)s AND s.created_at <= %(until)s
 GROUP BY b.id, s.id ORDER BY b.issued_at, b.id

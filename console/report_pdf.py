@@ -22,11 +22,11 @@ from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
-from console.report_plots import ENDS, FONT, INK, MARKED, QUIET, WIDTH, rain_plot, receipt_plot
+from console.report_plots import ENDS, FONT, INK, MARKED, OF_STATE, QUIET, WIDTH, rain_plot, receipt_plot
 
 DRAWN = Path(__file__).parent / "static" / "console" / "report_draw.js"
 Row = dict[str, Any]
-STATES = ("delivered", "opened", "confirmed")
+ASKED = ("delivered", "opened", "confirmed")  # of each order, in its row
 COUNTED = ("warnings", "reminders", "orders", "notices", "levels", "level_reminders")
 
 pdfmetrics.registerFont(UnicodeCIDFont(FONT))
@@ -126,12 +126,12 @@ def _orders(report: Row, w: Words) -> list[Flowable]:
     rows = [
         [
             _short(order["issued_at"]), _badge(order, w), w.title(order), order["name"], w.named("order", order["status"]),
-            order["people"], *(share(order, state, 5) for state in STATES), share(order, "confirmed", 30),
+            order["people"], *(share(order, state, 5) for state in ASKED), share(order, "confirmed", 30),
         ]
         for order in report["orders"]
     ]  # fmt: skip
     head = [w("issued"), w("level"), w("what"), w("region"), w("status"), w("people")]
-    head += [f"{w(state)} 5 {w('within')}" for state in STATES] + [f"{w('confirmed')} 30 {w('within')}"]
+    head += [f"{w(state)} 5 {w('within')}" for state in ASKED] + [f"{w('confirmed')} 30 {w('within')}"]
     widths = [1.3, 1, 4, 1.3, 1, 0.9, 1.1, 1.1, 1.1, 1.2]
     return [_text(w("orders"), HEAD), *_or_none(_table(head, rows, widths, numbers=5), rows, w("none"))]
 
@@ -144,8 +144,8 @@ def _receipts(report: Row, w: Words) -> list[Flowable]:
         drill = f"{w('drill')} " if group["drill"] else ""
         caption = f"{drill}{w.named('kind', group['kind'])} · {group['bulletins']} {w('count')}"
         caption += f" · {group['people']:,} {w('persons')}"
-        cells = [[w(state), *(f"{n / group['people']:.0%}" for n in group[state])] for state in STATES]
-        plot = receipt_plot(group, report["after_min"], w("minutes"), {state: w(state) for state in STATES})
+        cells = [[w(state), *(f"{n / group['people']:.0%}" for n in group[state])] for state in OF_STATE]
+        plot = receipt_plot(group, report["after_min"], w("minutes"), {state: w(state) for state in OF_STATE})
         beside = _table(
             ["", *map(str, report["after_min"])],
             cells,

@@ -17,9 +17,17 @@ FONT = "STSong-Light"
 WIDTH = A4[0] - 28 * mm
 INK, QUIET, GRID = (colors.HexColor(code) for code in ("#17212b", "#56636f", "#dbe2e9"))
 MEAN, HIGHEST, GAP = (colors.HexColor(code) for code in ("#7fb2ec", "#12355e", "#e9e9e9"))
+# colour and width: the earlier the wider, so that curves that coincide are all seen
 OF_STATE = {
-    state: colors.HexColor(code)
-    for state, code in (("delivered", "#3c6fd1"), ("opened", "#14899b"), ("confirmed", "#1c8f50"))
+    state: (colors.HexColor(code), width)
+    for state, code, width in (
+        ("accepted", "#b3bdc8", 4.2),
+        ("delivered", "#3c6fd1", 3.4),
+        ("shown", "#8b5cc7", 2.6),
+        ("opened", "#16a3b8", 2.0),
+        ("confirmed", "#1c8f50", 1.4),
+        ("acting", "#d97706", 0.9),
+    )
 }
 OF_LEVEL = {
     level: colors.HexColor(code)
@@ -120,28 +128,30 @@ def _add_key(drawing: Drawing, series: tuple[str, str], actions: Mapping[str, st
 
 
 def receipt_plot(group: Row, after_min: Sequence[int], minutes: str, names: Mapping[str, str]) -> Drawing:
-    """Share of people who had it, opened it, confirmed it, over minutes on a scale of roots."""
-    width, height, left, low = WIDTH * 0.44, 115.0, 26.0, 24.0
+    """Share of people who had come to each state over minutes, on a scale of roots."""
+    width, height, left, low = WIDTH * 0.44, 128.0, 26.0, 24.0
     drawing = Drawing(width, height)
 
     def x(after: float) -> float:
         return left + sqrt(after / after_min[-1]) * (width - left - 8)
 
     def y(share: float) -> float:
-        return low + share * (height - low - 18)
+        return low + share * (height - low - 31)
 
     for share in (0.0, 0.5, 1.0):
         drawing.add(Line(left, y(share), width, y(share), strokeColor=GRID, strokeWidth=0.5))
         drawing.add(_word(left - 3, y(share) - 2.5, f"{share:.0%}", anchor="end"))
-    for state, colour in OF_STATE.items():
+    for state, (colour, thick) in OF_STATE.items():
         points = [
             (0, 0.0),
             *((after, n / group["people"]) for after, n in zip(after_min, group[state], strict=True)),
         ]
         line = [place for after, share in points for place in (x(after), y(share))]
-        drawing.add(PolyLine(line, strokeColor=colour, strokeWidth=1.3))
-    for n, (state, colour) in enumerate(OF_STATE.items()):
-        drawing.add(_word(left + 62 * n, height - 8, names[state], colour=colour))
+        drawing.add(PolyLine(line, strokeColor=colour, strokeWidth=thick))
+    for n, (state, (colour, thick)) in enumerate(OF_STATE.items()):
+        at, row = left + 66 * (n % 3), height - 8 - 11 * (n // 3)
+        drawing.add(Line(at, row + 2.5, at + 10, row + 2.5, strokeColor=colour, strokeWidth=thick))
+        drawing.add(_word(at + 13, row, names[state]))
     for after in after_min:
         drawing.add(_word(x(after), low - 10, str(after), anchor="middle"))
     drawing.add(_word((left + width) / 2, 3, minutes, anchor="middle"))

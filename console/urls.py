@@ -9,6 +9,7 @@ urlpatterns = [
     path("api/v1/console/map", views.MapView.as_view()),
     path("api/v1/console/dispatches", views.DispatchesView.as_view()),
     path("api/v1/console/dispatches/<int:dispatch_id>", views.DispatchView.as_view()),
+    path("api/v1/dispatches/<int:dispatch_id>/people", views.PeopleView.as_view()),
     path("api/v1/dispatches/<int:dispatch_id>/people/<int:officer>", views.ChainView.as_view()),
     path("api/v1/console/regions/<str:code>/reach", views.RegionReachView.as_view()),
     path("api/v1/console/feeds", views.FeedsView.as_view()),

@@ -23,6 +23,7 @@ from foundation import clock
 from foundation.errors import Refusal
 from hydrology.doors import asked
 from notifications.models import State
+from notifications.shapes import PeopleOut
 
 CONTENT_POLICY = (  # blob: rain and radar pictures are fetched with the officer's token
     "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -84,6 +85,22 @@ class DispatchView(APIView):
         return Response(board.reach(request.auth.scope, dispatch_id, after=_whole(request, "after")))
 
 
+class PeopleView(APIView):
+    @extend_schema(
+        operation_id="dispatch_people",
+        parameters=[
+            AFTER,
+            OpenApiParameter("q", str, description="part of a name or a place, or how his number ends"),
+        ],
+        responses=PeopleOut,
+    )
+    def get(self, request: Request, dispatch_id: int) -> Response:
+        """Everybody of my people who was told of a message, the answered too."""
+        words = request.query_params.get("q", "").strip()[:40]
+        after = _whole(request, "after")
+        return Response(board.people(request.auth.scope, dispatch_id, words=words, after=after))
+
+
 class StepOut(serializers.Serializer[object]):
     step = serializers.ChoiceField(choices=["accepted", *chain.STEPS])
     at = serializers.DateTimeField(allow_null=True, help_text="when we heard of it")
@@ -114,6 +131,7 @@ class TryOut(serializers.Serializer[object]):
     sent_at = serializers.DateTimeField(allow_null=True)
     devices = serializers.IntegerField(help_text="phones for which a vendor took it")
     reason = serializers.CharField()
+    rerouted = serializers.CharField(help_text="why it went by text message instead of by app; else empty")
 
 
 class ChainOut(serializers.Serializer[object]):

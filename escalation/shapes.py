@@ -17,7 +17,11 @@ class TriedOut(serializers.Serializer[object]):
 
 class CallOut(serializers.Serializer[object]):
     id = serializers.IntegerField()
-    name = serializers.CharField(help_text="of the silent person")
+    dispatch = serializers.IntegerField(
+        help_text="GET dispatches/{dispatch}/people/{officer} tells his whole chain"
+    )
+    officer = serializers.IntegerField(help_text="the silent person")
+    name = serializers.CharField()
     masked_phone = serializers.CharField()
     duty = serializers.CharField(allow_null=True)
     region = serializers.CharField()
@@ -58,6 +62,8 @@ def call_shape(task: CallTask, language: str, caller: int) -> dict[str, object]:
     told = delivery.dispatch.bulletin
     return {
         "id": task.pk,
+        "dispatch": delivery.dispatch_id,
+        "officer": delivery.officer_id,
         "name": delivery.officer.name,
         "masked_phone": delivery.officer.masked_phone,
         "duty": task.duty,  # type: ignore[attr-defined]  annotated by listed()

@@ -16,7 +16,7 @@ from foundation.errors import Refusal, not_found
 from hydrology.models import Region, path_filter
 from notifications import receipts
 from notifications.inbox import items
-from notifications.models import Delivery
+from notifications.models import Delivery, Errand
 from notifications.preview import preview, red_list
 from notifications.reach import reach_of
 from notifications.shapes import (
@@ -126,7 +126,8 @@ class Reach(APIView):
         bulletin = row.bulletins.filter(kind=_KINDS[kind]).order_by("-id").first() if row else None
         if bulletin is None:
             raise not_found("消息", "message")
-        return Response(reach_of(bulletin.pk, scope.paths))
+        first = bulletin.dispatches.filter(errand=Errand.FIRST).values_list("pk", flat=True)
+        return Response({"dispatch": first.first(), **reach_of(bulletin.pk, scope.paths)})
 
 
 _KINDS = {"orders": BulletinKind.ORDER, "warnings": BulletinKind.WARNING}

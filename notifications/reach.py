@@ -31,6 +31,7 @@ from notifications.models import (
 from officers.models import Post
 
 UNANSWERED_LIMIT = 200
+PEOPLE_LIMIT = 50
 
 
 def _answered(line: str = "") -> Q:
@@ -53,30 +54,39 @@ def _owes_nothing() -> Q:
 _NO_DEVICE = Q(state=State.FAILED_PERM) & (Q(reason=NO_DEVICE) | Q(reason__startswith=DEAD_TOKEN))
 _STATE = Case(When(quiet=True, then=F("root__state")), default=F("state"), output_field=CharField())
 """Where he stands with what he was rung for."""
+_ACTING = Q(quiet=False, acting_at__isnull=False) | Q(quiet=True, root__acting_at__isnull=False)
 
 
 @dataclass(slots=True)
 class Tally:
     """People of one area by state; `answered` are first-called, `covered` counts deputies' answers as well.
 
-    `no_device`: of the first-called, who could not be rung for want of a phone that lives.
+    `no_device`: of the first-called, who could not be rung for want of a phone that lives; `acting`: of them, who is
+    there or has said how his task stands (each has confirmed).
     """
 
     states: Counter[str] = field(default_factory=Counter)
     no_device: int = 0
+    acting: int = 0
     answered: int = 0
     covered: int = 0
 
-    def add(self, *, state: str, people: int, answered: int, no_device: int, first: bool) -> None:
+    def add(
+        self, *, state: str, people: int, acting: int, answered: int, no_device: int, first: bool
+    ) -> None:
         self.covered += answered
         if first:
             self.no_device += no_device
             self.states[state] += people
+            self.acting += acting
             self.answered += answered
 
 
-def figures(states: Mapping[str, int]) -> dict[str, int]:
-    """Cumulative counts of people: pushed counts everybody the vendor accepted, however far he came since."""
+def figures(states: Mapping[str, int], acting: int) -> dict[str, int]:
+    """Cumulative counts of people: pushed counts everybody the vendor accepted, however far he came since.
+
+    `acting` stands beside the states: of the confirmed, who is there or has said how his task stands.
+    """
 
     def reached(state: State) -> int:
         return sum(people for at, people in states.items() if RANK[State(at)] >= RANK[state])
@@ -90,6 +100,7 @@ def figures(states: Mapping[str, int]) -> dict[str, int]:
         "shown": reached(State.SHOWN),
         "opened": reached(State.OPENED),
         "confirmed": reached(State.CONFIRMED),
+        "acting": acting,
     }
 
 
@@ -112,18 +123,34 @@ def reach_of(
         {"code": code, "name": names[code], "district": district, **_row(tally)}
         for code, (district, tally) in sorted(streets.items(), key=lambda item: _worst_first(*item))
     ]
-    page = _unanswered(lines, after, limit)
+    first = lines.filter(dispatch__errand=Errand.FIRST)
+    unanswered, further = _page(first.exclude(_owes_nothing()), after, limit)
     return {
-        **figures(whole.states),
+        **figures(whole.states, whole.acting),
         "no_device": whole.no_device,
         "unanswered_total": whole.states.total() - whole.answered,
         "states": {state.value: whole.states.get(state, 0) for state in State},
         "districts": [{"code": c, "name": names[c], **_row(t)} for c, t in sorted(districts.items())],
         "streets": street_rows,
         "nobody": [row for row in street_rows if row["total"] and not row["covered"]],
-        "unanswered": page[:limit],
-        "next": page[limit - 1]["id"] if len(page) > limit else None,
+        "unanswered": unanswered,
+        "next": further,
     }
+
+
+def people_of(bulletin: int, paths: Iterable[str], *, words: str = "", after: int = 0) -> dict[str, Any]:
+    """Everybody told of a bulletin below `paths`, the answered too, oldest line first: `{items, next}`.
+
+    `words`: a part of his name or of his place's, or how his number ends. Repeats are no lines of their own.
+    """
+    lines = Delivery.objects.filter(path_filter("region__path", tuple(paths)), dispatch__bulletin=bulletin)
+    if words:
+        named = Q(officer__name__icontains=words) | Q(region__name__icontains=words)
+        lines = lines.filter(named | Q(officer__masked_phone__endswith=words))
+    acting = Case(When(_ACTING, then=Value(True)), default=Value(False))
+    people = lines.exclude(dispatch__errand=Errand.REPEAT)
+    items, further = _page(people, after, PEOPLE_LIMIT, errand=F("dispatch__errand"), acting=acting)
+    return {"items": items, "next": further}
 
 
 def silent_streets(bulletin_ids: Sequence[int], paths: Iterable[str]) -> dict[int, list[str]]:
@@ -156,6 +183,7 @@ def _tallies(
         .values(stands=_STATE, errand=F("dispatch__errand"), district=_code_at(2), street=_code_at(3))
         .annotate(
             people=Count("id"),
+            acting=Count("id", filter=_ACTING),
             answered=Count("id", filter=_owes_nothing()),
             dark=Count("id", filter=_NO_DEVICE),
         )
@@ -171,6 +199,7 @@ def _tallies(
             tally.add(
                 state=row["stands"],
                 people=row["people"],
+                acting=row["acting"],
                 answered=row["answered"],
                 no_device=row["dark"],
                 first=row["errand"] == Errand.FIRST,
@@ -178,8 +207,10 @@ def _tallies(
     return whole, districts, streets
 
 
-def _unanswered(lines: QuerySet[Delivery], after: int, limit: int) -> list[dict[str, Any]]:
-    """At most limit + 1 lines beyond `after`, oldest first; the extra one says that there is more."""
+def _page(
+    lines: QuerySet[Delivery], after: int, limit: int, **more: Any
+) -> tuple[list[dict[str, Any]], int | None]:
+    """At most `limit` lines beyond `after`, oldest first, each a row of UnansweredOut and `more`; the next `after`."""
     duty = Post.objects.filter(officer=OuterRef("officer"), region=OuterRef("region")).order_by("rank", "id")
     # by the officer's index: there is none on the root
     rings = (
@@ -190,8 +221,7 @@ def _unanswered(lines: QuerySet[Delivery], after: int, limit: int) -> list[dict[
         .values(ring=JSONObject(channel="transport", state="state", reason="reason"))
     )
     rows = (
-        lines.filter(dispatch__errand=Errand.FIRST, id__gt=after)
-        .exclude(_owes_nothing())
+        lines.filter(id__gt=after)
         .annotate(duty=Subquery(duty.values("duty")[:1]), street=_code_at(3), rings=ArraySubquery(rings))
         .order_by("id")
     )
@@ -210,8 +240,10 @@ def _unanswered(lines: QuerySet[Delivery], after: int, limit: int) -> list[dict[
         name=F("officer__name"),
         masked_phone=F("officer__masked_phone"),
         region_name=F("region__name"),
+        **more,
     )[: limit + 1]
-    return [{"state": row.pop("stands"), **row} for row in found]
+    page = [{"state": row.pop("stands"), **row} for row in found]
+    return page[:limit], page[limit - 1]["id"] if len(page) > limit else None
 
 
 def _code_at(depth: int) -> Func:
@@ -221,7 +253,7 @@ def _code_at(depth: int) -> Func:
 
 def _row(tally: Tally) -> dict[str, int]:
     own = {"answered": tally.answered, "covered": tally.covered, "no_device": tally.no_device}
-    return {**figures(tally.states), **own}
+    return {**figures(tally.states, tally.acting), **own}
 
 
 def _worst_first(code: str, entry: tuple[str, Tally]) -> tuple[float, str]:

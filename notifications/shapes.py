@@ -8,7 +8,7 @@ from alerts.shapes import LEVEL_CODES, CodeField
 from foundation.clock import SHENZHEN
 from notifications import receipts
 from notifications.coverage import DARK, FAULTS
-from notifications.models import ReceiptState, State
+from notifications.models import Errand, ReceiptState, State
 
 FORM_CHARS = 20_000
 TAKEN = ["accepted", "repeated", "unknown", "invalid"]  # what became of one receipt or report
@@ -139,6 +139,7 @@ class CountsOut(serializers.Serializer[object]):
     shown = serializers.IntegerField(help_text="on his screen, or further")
     opened = serializers.IntegerField()
     confirmed = serializers.IntegerField()
+    acting = serializers.IntegerField(help_text="of the confirmed: is there, or has said how his task stands")
 
 
 class DistrictReachOut(CountsOut):
@@ -178,7 +179,21 @@ class UnansweredOut(serializers.Serializer[object]):
     bulletin = serializers.IntegerField()
 
 
+class PersonOut(UnansweredOut):
+    errand = serializers.ChoiceField(choices=Errand.choices, help_text="why he was told")
+    acting = serializers.BooleanField(help_text="is there, or has said how his task stands")
+
+
+class PeopleOut(serializers.Serializer[object]):
+    items = PersonOut(many=True, help_text="at most 50, oldest line first")
+    next = serializers.IntegerField(allow_null=True)
+
+
 class ReachOut(CountsOut):
+    dispatch = serializers.IntegerField(
+        allow_null=True,
+        help_text="GET dispatches/{dispatch}/people names everybody told; null: not yet dispatched",
+    )
     states = serializers.DictField(child=serializers.IntegerField())
     districts = DistrictReachOut(many=True)
     streets = StreetReachOut(many=True, help_text="the smallest share of answers first")

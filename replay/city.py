@@ -283,7 +283,7 @@ def _officers(
         for number in range(0 if lots[i, 0] < NO_DEVICE else 2 if lots[i, 1] < SECOND_DEVICE else 1)
     ]
     Device.objects.bulk_create(devices, batch_size=2000)
-    _canary(by_level[Level.CITY][0], str(FIRST_PHONE + len(people)), now)
+    _canaries(by_level[Level.CITY][0], len(people), sorted(set(vendors)), now)
     say(f"{len(posts) + len(special)} posts 岗位, {len(devices)} devices 设备 (synthetic 合成)")
     phones = {person.pk: str(FIRST_PHONE + i) for i, person in enumerate(people)}
     city = {post.duty: phones[post.officer_id] for post in special if post.region.level == Level.CITY}
@@ -304,17 +304,17 @@ def _phone(officer: Officer, i: int, number: int, vendor: str, now: datetime) ->
     )
 
 
-def _canary(city: Region, phone: str, now: datetime) -> None:
-    """The phone on the shelf that proves the way to the local FCM and back."""
-    [officer] = roster.enrol([roster.officer_row("演示探测手机", phone, "zh", True)])
-    roster.appoint([Post(officer=officer, duty=Duty.CANARY, region=city, valid_from=now)])
-    Device.objects.create(
-        officer=officer,
-        platform=Platform.ANDROID,
-        name="演示探测手机",
-        provider="fcm",
-        token="demo-canary:" + hashlib.sha512(f"{SEED} canary".encode()).hexdigest(),
-        registered_at=now,
+def _canaries(city: Region, first: int, vendors: Sequence[str], now: datetime) -> None:
+    """The phones on the shelf, one a vendor, that prove the way to the local vendors and back."""
+    rows = [
+        roster.officer_row(f"演示探测手机 {vendor}", str(FIRST_PHONE + first + i), "zh", True)
+        for i, vendor in enumerate(vendors)
+    ]
+    officers = roster.enrol(rows)
+    roster.appoint([Post(officer=one, duty=Duty.CANARY, region=city, valid_from=now) for one in officers])
+    Device.objects.bulk_create(
+        _phone(officer, first + i, 0, vendor, now)
+        for i, (officer, vendor) in enumerate(zip(officers, vendors, strict=True))
     )
 
 

@@ -97,3 +97,35 @@ def test_the_door_says_the_same(line: Delivery, regions: dict[str, Region]) -> N
     assert (told["delivery"], told["steps"][0]["step"]) == (line.pk, "accepted")
     assert "****" in told["masked_phone"]
     assert api.get(f"{path}{line.officer_id + 999}").status_code == 404
+
+
+def test_a_try_says_why_it_went_by_text_message(line: Delivery, regions: dict[str, Region]) -> None:
+    Delivery.objects.filter(transport="sms").update(rerouted="huawei_paused")
+    tries = read(line, make_officer(regions[CITY]))["tries"]
+    assert [one["rerouted"] for one in tries] == ["", "huawei_paused"]  # type: ignore[attr-defined]
+
+
+def test_everybody_told_is_found_the_answered_too_below_ones_own_regions(
+    line: Delivery, regions: dict[str, Region]
+) -> None:
+    receipts.take(
+        line.officer_id, [receipts.Answer(line.pk, ReceiptState.ARRIVED, now())], source="http", now=now()
+    )
+    api, path = APIClient(), f"/api/v1/dispatches/{line.dispatch_id}/people"
+
+    def found(words: str = "", scope: str = f"{CITY}/") -> list[dict[str, object]]:
+        api.force_authenticate(make_officer(regions[CITY]), token=SimpleNamespace(scope=Scope((scope,))))
+        answer = api.get(path, {"q": words})
+        assert answer.status_code == 200, answer.content
+        return list(answer.json()["items"])
+
+    [person] = found()
+    assert (person["dispatch"], person["officer"]) == (line.dispatch_id, line.officer_id)
+    assert (person["state"], person["acting"], person["errand"]) == ("confirmed", True, "first")
+    name, number = line.officer.name, line.officer.masked_phone
+    for words in (name, name[1:], number[-4:], line.region.name):
+        assert [one["officer"] for one in found(words)] == [line.officer_id], words
+    assert found("nobody such") == [] == found(number[:-1])
+    assert [one["officer"] for one in found(scope=regions[STREET].path)] == [line.officer_id]
+    api.force_authenticate(line.officer, token=SimpleNamespace(scope=Scope((f"{CITY}/440304/",))))
+    assert api.get(path).status_code == 404

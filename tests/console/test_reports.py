@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,15 @@ def mark(delivery: Delivery, **after: timedelta) -> None:
 
 def test_receipts_are_counted_by_the_minutes_since_the_bulletin(regions: dict[str, Region]) -> None:
     lines = make_dispatch([(regions[A], State.CONFIRMED)] * 4).deliveries.order_by("id")
-    mark(lines[0], delivered=MINUTE, opened=2 * MINUTE, confirmed=5 * MINUTE)
-    mark(lines[1], delivered=MINUTE + timedelta(seconds=1), opened=31 * MINUTE)
+    mark(
+        lines[0],
+        sent=MINUTE / 2,
+        delivered=MINUTE,
+        opened=2 * MINUTE,
+        confirmed=5 * MINUTE,
+        acting=40 * MINUTE,
+    )
+    mark(lines[1], delivered=MINUTE + timedelta(seconds=1), shown=3 * MINUTE, opened=31 * MINUTE)
     mark(
         lines[2], confirmed=10 * MINUTE
     )  # the phone's first word was the answer: it has been delivered and opened
@@ -95,11 +103,16 @@ def test_receipts_are_counted_by_the_minutes_since_the_bulletin(regions: dict[st
     assert report_ledger.AFTER_MIN == (1, 2, 5, 10, 30, 60)
     assert bulletin["people"] == 4
     assert bulletin["curve"] == {
+        "accepted": [1, 2, 2, 3, 3, 3],
         "delivered": [1, 2, 2, 3, 3, 3],
+        "shown": [0, 1, 2, 3, 3, 3],
         "opened": [0, 1, 1, 2, 2, 3],
         "confirmed": [0, 0, 1, 2, 2, 2],
+        "acting": [0, 0, 0, 0, 0, 1],
     }
-    assert bulletin["reached"] == {"delivered": 3, "opened": 3, "confirmed": 2}
+    assert bulletin["reached"] == {
+        "accepted": 3, "delivered": 3, "shown": 3, "opened": 3, "confirmed": 2, "acting": 1,
+    }  # fmt: skip
 
 
 def test_who_is_told_again_quietly_stands_where_he_stood_and_is_not_called_again(
@@ -108,6 +121,7 @@ def test_who_is_told_again_quietly_stands_where_he_stood_and_is_not_called_again
     rang = make_dispatch([(regions[A], State.CONFIRMED), (regions[A], State.SENT)])
     lines = rang.deliveries.order_by("id")
     mark(lines[0], delivered=-2 * MINUTE, opened=-2 * MINUTE, confirmed=-MINUTE)
+    mark(lines[1], delivered=-MINUTE, shown=-MINUTE)  # of the ring's own way, not of what renews it
     renewed = make_dispatch([])
     for line in lines:
         Delivery.objects.create(
@@ -115,13 +129,14 @@ def test_who_is_told_again_quietly_stands_where_he_stood_and_is_not_called_again
         )  # fmt: skip
     found = told()
     [again] = [row for row in found["bulletins"] if row["id"] == renewed.bulletin_id]
-    assert (again["people"], again["reached"]) == (2, {"delivered": 1, "opened": 1, "confirmed": 1})
+    assert again["people"] == 2
+    assert again["reached"] == dict.fromkeys(report_ledger.STATES, 1) | {"acting": 0}
     assert again["curve"]["confirmed"] == [1] * 6
     assert (found["fatigue"]["messages"], found["fatigue"]["weekly"]["most"]) == (2, 1)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])  # rows only pile up
-@given(spans=st.lists(st.tuples(*[st.none() | st.integers(0, 9000)] * 3), min_size=1, max_size=8))
+@given(spans=st.lists(st.tuples(*[st.none() | st.integers(0, 9000)] * 6), min_size=1, max_size=8))
 def test_receipt_curves_only_rise_and_a_later_state_never_leads(
     regions: dict[str, Region], spans: list[tuple[int | None, ...]]
 ) -> None:
@@ -129,7 +144,9 @@ def test_receipt_curves_only_rise_and_a_later_state_never_leads(
     for line, span in zip(dispatch.deliveries.all(), spans, strict=True):
         known = {
             n: timedelta(seconds=s)
-            for n, s in zip(("delivered", "opened", "confirmed"), span, strict=True)
+            for n, s in zip(
+                ("sent", "delivered", "shown", "opened", "confirmed", "acting"), span, strict=True
+            )
             if s
         }
         if known:
@@ -138,7 +155,8 @@ def test_receipt_curves_only_rise_and_a_later_state_never_leads(
     curve = found["curve"]
     for counts in curve.values():
         assert counts == sorted(counts)
-    for first, then in (("delivered", "opened"), ("opened", "confirmed")):
+    assert list(curve) == ["accepted", "delivered", "shown", "opened", "confirmed", "acting"]
+    for first, then in pairwise(curve):
         assert all(a >= b for a, b in zip(curve[first], curve[then], strict=True))
 
 

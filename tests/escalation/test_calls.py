@@ -71,6 +71,7 @@ def test_the_list_shows_who_was_asked_in_vain_and_no_number(regions: Regions, de
     assert answer.status_code == 200, answer.content
     [row] = answer.json()["results"]
     assert (row["id"], row["name"], row["masked_phone"]) == (task.pk, officer.name, officer.masked_phone)
+    assert (row["dispatch"], row["officer"]) == (task.climb.delivery.dispatch_id, officer.pk)
     assert (row["duty"], row["region"], row["urgency"], row["claimed_by"]) == ("flood", STREET, 4, None)
     assert [tried["errand"] for tried in row["tried"]] == ["repeat", "deputy", "superior", "desk"]
     assert officer.masked_phone.replace("*", "") not in answer.content.decode().replace(

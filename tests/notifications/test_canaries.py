@@ -21,6 +21,7 @@ from notifications.receipts import Answer
 from officers import roster
 from officers.directory import scope_of
 from officers.models import Device, Duty, Officer, Post
+from replay import city
 from replay.phones import Standin
 from tests.notifications.conftest import give_phone
 
@@ -156,3 +157,15 @@ def test_a_person_with_a_post_is_no_canary(regions: Regions) -> None:
     for words in (("add", phone, "x"), ("remove", phone), ("add",), ("add", "12", "x")):
         with pytest.raises(CommandError):
             canary_command(*words)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("mixed", "vendors"), [(True, ["apns", "fcm", "huawei", "jpush"]), (False, ["fcm"])])
+def test_the_demo_has_a_canary_for_every_vendor_that_stands_in(mixed: bool, vendors: list[str]) -> None:
+    at = clock.now()
+    city.build(at, say=lambda line: None, officers=0, mixed=mixed)
+    shelf = Device.objects.filter(officer__posts__in=canaries.posts(at))
+    assert sorted(shelf.values_list("provider", flat=True)) == vendors
+    assert canaries.fly(now=at) is not None
+    dispatch.take_up(now=at)
+    assert Delivery.objects.count() == len(vendors)

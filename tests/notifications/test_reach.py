@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
 from alerts.models import Requires
+from console.board import recent_dispatches
+from foundation.scope import Scope
 from hydrology.models import Region
 from notifications.models import RANK, Delivery, Errand, Receipt, ReceiptState, State
-from notifications.reach import figures, reach_of, silent_streets
+from notifications.reach import figures, people_of, reach_of, silent_streets
 from tests.console.factories import make_bulletin, make_dispatch
 from tests.hydrology.factories import NOW, make_regions
 
@@ -45,9 +47,10 @@ def test_figures_equal_a_plain_recount(regions: dict[str, Region], lines: list[t
 
 
 def test_a_failed_push_is_neither_waiting_nor_pushed() -> None:
-    counted = figures({State.FAILED_PERM: 2, State.FAILED_TEMP: 1, State.OPENED: 4})
+    counted = figures({State.FAILED_PERM: 2, State.FAILED_TEMP: 1, State.OPENED: 4}, acting=0)
     assert counted == {
         "total": 7, "waiting": 1, "failed": 2, "pushed": 4, "delivered": 4, "shown": 4, "opened": 4, "confirmed": 0,
+        "acting": 0,
     }  # fmt: skip
 
 
@@ -146,3 +149,30 @@ def test_who_has_no_phone_that_lives_is_counted_by_street(regions: dict[str, Reg
     found = reach_of(dispatch.bulletin_id, ["4403/"])
     assert found["no_device"] == 2
     assert {row["code"]: row["no_device"] for row in found["streets"]} == {"440303001": 2}
+
+
+def test_who_is_there_or_reports_is_counted_beside_the_states(regions: dict[str, Region]) -> None:
+    street, bulletin = regions["440303001"], make_bulletin()
+    dispatch = make_dispatch([(street, State.CONFIRMED)] * 3 + [(street, State.SENT)], bulletin=bulletin)
+    there, *_ = Delivery.objects.filter(dispatch=dispatch, state=State.CONFIRMED).order_by("pk")
+    Delivery.objects.filter(pk=there.pk).update(acting_at=NOW)
+    deputy = make_dispatch([(street, State.CONFIRMED)], bulletin=bulletin, errand=Errand.DEPUTY)
+    Delivery.objects.filter(dispatch=deputy).update(
+        acting_at=NOW
+    )  # adds to no total, as in every other count
+    reach = reach_of(bulletin.pk, CITY)
+    assert (reach["confirmed"], reach["acting"]) == (3, 1)
+    assert [row["acting"] for row in (*reach["districts"], *reach["streets"])] == [1, 1]
+    [card] = recent_dispatches(Scope(CITY), 5)
+    assert (card["confirmed"], card["acting"]) == (3, 1)
+
+
+def test_a_line_that_only_renews_acts_where_its_root_does(regions: dict[str, Region]) -> None:
+    first = make_dispatch([(regions["440303001"], State.CONFIRMED)])
+    root = first.deliveries.get()
+    renewed = make_dispatch([(regions["440303001"], State.SENT)])
+    Delivery.objects.filter(dispatch=renewed).update(quiet=True, root=root)
+    assert reach_of(renewed.bulletin_id, CITY)["acting"] == 0
+    Delivery.objects.filter(pk=root.pk).update(acting_at=NOW)
+    assert reach_of(renewed.bulletin_id, CITY)["acting"] == 1
+    assert [line["acting"] for line in people_of(renewed.bulletin_id, CITY)["items"]] == [True]

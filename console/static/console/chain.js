@@ -17,7 +17,18 @@ function dialog() {
   return found;
 }
 
-export async function openChain(dispatch, officer) {
+/** A person's name that opens his chain: of a line with `dispatch`, `officer` and `name`. */
+export const personName = (id, line) => h("button.plain", { type: "button", id, title: word("chain_open"), onclick: () => openChain(line.dispatch, line.officer) }, line.name);
+
+/** Where a line stands, and why it went by text message instead of by app. */
+export const standing = (line) => [h("span.whole", null, line.acting ? named("step", "acting") : named("state", line.state)), instead(line.rerouted)];
+
+function instead(why) {
+  const [, provider, what] = /^(.+?)_(paused|not_configured)$/.exec(why) ?? [];
+  return why ? h("small.instead", null, ` ${word("rerouted")}${provider ? `${named("channel", provider)} ${named("hindrance", what)}` : why}`) : null;
+}
+
+async function openChain(dispatch, officer) {
   const box = dialog();
   refill(box, h("p.quiet", null, word("loading")), close(box));
   if (!box.open) box.showModal();
@@ -57,7 +68,7 @@ function step(row) {
 
 const tried = (row) => h("li", { class: row.state === "failed_perm" ? "bad" : "" },
   `${exact(row.made_at)} ${named("errand", row.errand)} · ${named("source", row.transport)} · ${named("state", row.state)}`,
-  h("small", null, ` ${row.attempts} ${word("chain_attempts")}${row.devices ? ` · ${row.devices} ${word("chain_devices")}` : ""}${row.reason ? ` · ${row.reason}` : ""}`));
+  h("small", null, ` ${row.attempts} ${word("chain_attempts")}${row.devices ? ` · ${row.devices} ${word("chain_devices")}` : ""}${row.reason ? ` · ${row.reason}` : ""}`), instead(row.rerouted));
 
 const rung = (row) => h("li", { class: row.reached ? "" : "bad" },
   `${exact(row.taken_at)} ${named("errand", row.errand)} · ${named("channel", row.channel)} · ${word("chain_reached")} ${row.reached}`, h("small", null, ` ${word("chain_due")} ${exact(row.due_at)}`));

@@ -4,7 +4,8 @@ import { api } from "./session.js";
 import { clockTime, h, hideTip, refill, s, serverNow, showTip } from "./page.js";
 import { either, named, word } from "./words.js";
 import { badge, drillMark, folding } from "./warnings.js";
-import { openChain } from "./chain.js";
+import { audience } from "./audience.js";
+import { personName, standing } from "./chain.js";
 
 const TWICE_MS = 1000; // a repaint and a refresh may ask for the same at once
 const details = new Map(); // dispatch id -> last answer of its reach, pages of the unanswered joined
@@ -44,8 +45,8 @@ function card(dispatch, onStreet) {
 }
 
 /** The parts add up to the total: each person stands where he has come to. */
-export function reachBar({ total, confirmed, opened, shown, delivered, pushed, waiting, failed }) {
-  const parts = [["failed", failed], ["waiting", waiting], ["pushed", pushed - delivered], ["delivered", delivered - shown], ["shown", shown - opened], ["opened", opened - confirmed], ["confirmed", confirmed]];
+export function reachBar({ total, acting, confirmed, opened, shown, delivered, pushed, waiting, failed }) {
+  const parts = [["failed", failed], ["waiting", waiting], ["pushed", pushed - delivered], ["delivered", delivered - shown], ["shown", shown - opened], ["opened", opened - confirmed], ["confirmed", confirmed - acting], ["acting", acting]];
   let x = 0;
   const rects = parts.filter(([, people]) => people > 0).map(([key, people]) => {
     const width = (people / Math.max(1, total)) * 100;
@@ -57,7 +58,7 @@ export function reachBar({ total, confirmed, opened, shown, delivered, pushed, w
 }
 
 export function counts(dispatch) {
-  const keys = ["total", "pushed", "delivered", "shown", "opened", "confirmed", "failed", "waiting", "escalated", "exhausted"];
+  const keys = ["total", "pushed", "delivered", "shown", "opened", "confirmed", "acting", "failed", "waiting", "escalated", "exhausted"];
   const grave = new Set(["failed", "exhausted"]);
   return h("ul.counts", null, keys.filter((key) => dispatch[key] || ["total", "pushed", "confirmed"].includes(key)).map((key) =>
     h("li", { class: `count-${key}${grave.has(key) && dispatch[key] ? " bad" : ""}` }, h("b", null, String(dispatch[key])), word(key))));
@@ -100,7 +101,8 @@ function fillBody(box, id, onStreet) {
     table(word("by_district"), reach.districts),
     folding(`streets-${id}`, h("summary", null, `${word("by_street")} ${reach.streets.length}`), () => [table("", reach.streets, onStreet, id)]),
     unansweredList(`people-${id}`, reach.unanswered, reach.unanswered_total),
-    reach.next ? h("button", { type: "button", id: `more-${id}`, onclick: () => unfold(id, onStreet, true) }, word("more")) : null);
+    reach.next ? h("button", { type: "button", id: `more-${id}`, onclick: () => unfold(id, onStreet, true) }, word("more")) : null,
+    audience(id));
 }
 
 export function table(title, rows, onStreet, id) {
@@ -119,8 +121,8 @@ export function unansweredList(id, people, total) {
     h("div.scroll", { id, tabindex: 0 }, h("table", null,
       h("thead", null, h("tr", null, ["name", "post", "state", "rung"].map((key) => h("th", null, word(key))))),
       h("tbody", null, people.map((person) => h("tr", { class: person.state === "failed_perm" || person.climb?.state === "exhausted" ? "bad" : "" },
-        h("td.whole", null, h("button.plain", { type: "button", id: `${id}-${person.id}`, title: word("chain_open"), onclick: () => openChain(person.dispatch, person.officer) }, person.name), h("small", null, person.masked_phone)),
-        h("td", null, `${person.region_name} ${named("duty", person.duty)}`), h("td.whole", null, named("state", person.state)), h("td.whole", null, rungOf(person.climb))))))));
+        h("td.whole", null, personName(`${id}-${person.id}`, person), h("small", null, person.masked_phone)),
+        h("td", null, `${person.region_name} ${named("duty", person.duty)}`), h("td", null, standing(person)), h("td.whole", null, rungOf(person.climb))))))));
 }
 
 function rungOf(climb) {

@@ -4,6 +4,7 @@ import { api, newKey, picture } from "./session.js";
 import { clockTime, h } from "./page.js";
 import { either, named, word } from "./words.js";
 import { badge, drillMark } from "./warnings.js";
+import { audience } from "./audience.js";
 import { counts, reachBar, table } from "./dispatches.js";
 import { feedbackPart, taskWhose, tasksPart } from "./orders_back.js";
 
@@ -49,7 +50,7 @@ function reachPart(order, reach) {
     h("h4", null, word("reach_head")), reachBar(reach), counts(reach),
     reach.nobody.length ? h("section.silent-list", null, h("h4.bad", null, `${word("nobody")} ${reach.nobody.length}`),
       h("div.chips", null, reach.nobody.map((street) => h("span.chip.badge-emergency", null, `${street.name} ${street.total}`)))) : null,
-    table(word("by_district"), reach.districts));
+    table(word("by_district"), reach.districts), audience(reach.dispatch));
 }
 
 function acts(order, may, on) {

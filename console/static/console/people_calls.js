@@ -3,6 +3,7 @@
 import { api, newKey } from "./session.js";
 import { ageOf, clockTime, h, refill, span } from "./page.js";
 import { named, word } from "./words.js";
+import { personName } from "./chain.js";
 import { drillMark } from "./warnings.js";
 
 const RESULTS = ["answered", "cannot", "no_answer", "wrong_number", "other"];
@@ -20,7 +21,7 @@ function card(call, onChange) {
   const level = ["watch", "notice", "attention", "alert", "emergency"][call.urgency];
   const tried = call.tried.map((rung) => `${named("errand", rung.errand)}${rung.channel === "app" ? "" : ` ${named("channel", rung.channel)}`} ${clockTime(rung.taken_at)}`).join(" → ");
   return h("article.card.call", { class: `${call.drill ? "edge-drill" : `edge-${level}`}${call.mine ? " mine" : ""}`, id: `call-${call.id}` },
-    h("h3", null, drillMark(call.drill), call.name, " ", h("small", null, `${call.region_name} · ${named("duty", call.duty)} · ${call.masked_phone}`)),
+    h("h3", null, drillMark(call.drill), personName(`call-name-${call.id}`, call), " ", h("small", null, `${call.region_name} · ${named("duty", call.duty)} · ${call.masked_phone}`)),
     h("p", null, call.title),
     h("p.tried", null, `${word("call_since")} ${clockTime(call.told_at)}（${span(ageOf(call.told_at))}）`, tried ? ` · ${tried}` : ""),
     call.result ? h("p", null, h("b", null, named("call_result", call.result)), ` · ${call.claimed_by ?? ""} ${clockTime(call.done_at)}`, call.note ? ` · ${call.note}` : "") : acts(call, onChange),

@@ -26,9 +26,12 @@ const WORDS = {
   present: ["有数据时次", "slots with data"],
   receipts: ["回执", "Receipts"],
   minutes: ["发布后分钟", "minutes after issue"],
+  accepted: ["受理", "Accepted"],
   delivered: ["送达", "Delivered"],
+  shown: ["展示", "Shown"],
   opened: ["打开", "Opened"],
   confirmed: ["确认", "Confirmed"],
+  acting: ["行动", "Acting"],
   people: ["人数", "People"],
   issued: ["发布", "Issued"],
   level: ["级别", "Level"],
@@ -81,7 +84,7 @@ const CODES = {
   errand: { repeat: ["重发", "repeat"], deputy: ["转B角", "deputy"], superior: ["报上级值班", "superior desk"] },
   order: { issued: ["已发布", "issued"], withdrawn: ["已撤回", "withdrawn"], ended: ["已结束", "ended"], superseded: ["已被取代", "superseded"] },
 };
-const STATES = ["delivered", "opened", "confirmed"];
+const STATES = ["accepted", "delivered", "shown", "opened", "confirmed", "acting"]; // the earlier the wider, so that curves that coincide are all seen
 const ENDS = ["cancel", "expire"];
 const MARKS = { raise: "▲", upgrade: "▲", cancel: "✕", expire: "✕" }; // on the rain curve
 const SHENZHEN_MS = 8 * 3600000; // no summer time

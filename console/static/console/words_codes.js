@@ -22,6 +22,7 @@ export const CODES = {
   place_kind: { street: ["街道", "street"], reservoir: ["水库", "reservoir"], river: ["河道", "river"], tide: ["潮位站", "tide post"], hazard: ["隐患点", "hazard point"] },
   channel: { app: ["应用", "app"], sms: ["短信", "SMS"], voice: ["语音", "voice"], person: ["人工", "by hand"],
     fcm: ["FCM 推送", "FCM push"], huawei: ["华为推送", "Huawei push"], apns: ["苹果推送", "Apple push"], jpush: ["极光推送", "JPush"] },
+  hindrance: { paused: ["暂停", "paused"], not_configured: ["未配置", "not set up"] },
   step: { accepted: ["通道受理", "accepted"], delivered: ["送达", "delivered"], shown: ["展示", "shown"], opened: ["打开", "opened"], confirmed: ["签收", "confirmed"], acting: ["行动", "acting"] },
   receipt: { delivered: ["送达", "delivered"], shown: ["展示", "shown"], opened: ["打开", "opened"], confirmed: ["签收", "confirmed"], arrived: ["已到岗", "arrived"], reported: ["已反馈", "reported"], cannot: ["不能到岗", "cannot go"], help: ["求助", "asks for help"] },
   source: { http: ["客户端", "app"], socket: ["客户端（长连接）", "app (socket)"], call: ["人工电话", "call by hand"], task: ["任务反馈", "task report"], fcm: ["应用推送", "app push"], sms: ["短信", "SMS"], voice: ["语音", "call"], huawei: ["华为推送", "Huawei"], apns: ["苹果推送", "Apple"], jpush: ["极光推送", "JPush"] },
