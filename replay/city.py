@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from django.db import connection
 
 from foundation.seals import seal
 from hydrology.models import (
@@ -110,6 +111,9 @@ def build(
         max_age_s=86_400,
         replayed=True,
     )
+    # before autovacuum comes round the planner would take 45,000 people for a handful
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE hydrology_region, officers_officer, officers_post, officers_device")
     return Keys(
         people["desk"], people["command"], people["engineer"], "replay", secret, "drill", drill_secret
     )
