@@ -194,6 +194,7 @@ HUAWEI_ENDPOINT = _https("HUAWEI_ENDPOINT", "https://push-api.cloud.huawei.com")
 HUAWEI_AUTH_ENDPOINT = _https("HUAWEI_AUTH_ENDPOINT", "https://oauth-login.cloud.huawei.com")
 HUAWEI_CA_FILE = _text("HUAWEI_CA_FILE") or None
 HUAWEI_RATE_PER_S = _rate("HUAWEI_RATE_PER_S", 1000)
+HUAWEI_RECEIPT_USER, HUAWEI_RECEIPT_SECRET = _together("HUAWEI_RECEIPT_USER", "HUAWEI_RECEIPT_SECRET")
 APNS_KEY_FILE, APNS_KEY_ID, APNS_TEAM_ID, APNS_TOPIC = _together(
     "APNS_KEY_FILE", "APNS_KEY_ID", "APNS_TEAM_ID", "APNS_TOPIC"
 )
@@ -209,6 +210,15 @@ JPUSH_CA_FILE = _text("JPUSH_CA_FILE") or None
 JPUSH_REQUESTS_PER_MINUTE = _rate(
     "JPUSH_REQUESTS_PER_MINUTE", 400
 )  # of 600, the rest for cids; 500 pushes each
+JPUSH_RECEIPTS = _flag("JPUSH_RECEIPTS")  # ask for receipts with each push
+JPUSH_RECEIPT_FIELDS = _pairs(
+    "JPUSH_RECEIPT_FIELDS"
+)  # where in a receipt id, state and at stand, unlike ours
+JPUSH_RECEIPT_STATES = _pairs("JPUSH_RECEIPT_STATES")  # its state's values: 1=delivered,2=shown,…
+if not {"delivered", "shown", "failed"}.issuperset(JPUSH_RECEIPT_STATES.values()):
+    _faults.append("JPUSH_RECEIPT_STATES maps values to delivered, shown or failed.")
+if not {"id", "state", "at"}.issuperset(JPUSH_RECEIPT_FIELDS):
+    _faults.append("JPUSH_RECEIPT_FIELDS names where id, state and at stand, e.g. id=params.id,at=itime.")
 
 # Signs what push vendors report (POST providers/{vendor}/reports); unset: nobody may
 PUSH_REPORT_KEY, PUSH_REPORT_SECRET = _text("PUSH_REPORT_KEY"), _text("PUSH_REPORT_SECRET")

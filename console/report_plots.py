@@ -21,12 +21,12 @@ MEAN, HIGHEST, GAP = (colors.HexColor(code) for code in ("#7fb2ec", "#12355e", "
 OF_STATE = {
     state: (colors.HexColor(code), width)
     for state, code, width in (
-        ("accepted", "#b3bdc8", 4.2),
-        ("delivered", "#3c6fd1", 3.4),
+        ("accepted", "#b3bdc8", 5.6),
+        ("delivered", "#3c6fd1", 4.0),
         ("shown", "#8b5cc7", 2.6),
-        ("opened", "#16a3b8", 2.0),
-        ("confirmed", "#1c8f50", 1.4),
-        ("acting", "#d97706", 0.9),
+        ("opened", "#16a3b8", 1.7),
+        ("confirmed", "#1c8f50", 1.1),
+        ("acting", "#d97706", 0.6),
     )
 }
 OF_LEVEL = {

@@ -65,6 +65,7 @@ def _jpush() -> Transport:
         settings.JPUSH_MASTER_SECRET,
         channels=settings.JPUSH_CHANNELS,
         production=not settings.JPUSH_APNS_SANDBOX,
+        receipts=settings.JPUSH_RECEIPTS,
         endpoint=settings.JPUSH_ENDPOINT,
         ca_file=settings.JPUSH_CA_FILE,
         rate_per_s=settings.JPUSH_REQUESTS_PER_MINUTE / 60,
@@ -116,7 +117,11 @@ class Routes:
 
 def standings(now: datetime) -> list[Standing]:
     """Every vendor and gateway that this installation has, and how it stands: for boards, metrics and alarms."""
-    there = {name: transport.capabilities.receipts for name, transport in transports().items()}
+    own = {PushVendor.HUAWEI: bool(settings.HUAWEI_RECEIPT_USER), PushVendor.JPUSH: settings.JPUSH_RECEIPTS}
+    there = {
+        name: transport.capabilities.receipts or own.get(PushVendor(name), False)
+        for name, transport in transports().items()
+    }
     there |= {channel: True for channel in ("sms", "voice") if account(channel)}
     if settings.SMPP_HOST:
         there["sms"] = True

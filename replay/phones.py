@@ -49,6 +49,10 @@ class Standin:
         """What was taken by all and answered by one since the start or the last `forget`, and the server's `cpu_s`."""
         return self._door("GET", f"/control?vendor={vendor}")
 
+    def report_to(self, vendor: str, url: str, **wishes: Any) -> None:
+        """Send this vendor's own receipts there until `forget`; wishes are the fields of vendors/receipts.py:Address."""
+        self._door("PUT", f"/receipts?vendor={vendor}", {"url": url, **wishes})
+
     def forget(self) -> None:
         self._door("DELETE", "/control")
 

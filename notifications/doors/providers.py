@@ -1,15 +1,19 @@
-"""The door at which gateways report text messages and calls, and push vendors (or the relay that turns a vendor's own
-callback into this form) pushes. Signed with the gateway's secret instead of a bearer.
+"""The door at which gateways report text messages and calls, and push vendors (or who relays for them) pushes. Signed
+with the gateway's secret instead of a bearer; Huawei and JPush may also speak their own form, with their own proof.
 
-Owns the signature's check and the reading of each report; what it means is notifications/reports.py.
+Owns the signature's check and the reading of each report; the vendors' own words are notifications/callbacks.py, what a
+report means is notifications/reports.py.
 """
 
+import re
 from datetime import datetime, timedelta
 
 import orjson
 from django.conf import settings
+from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,12 +23,12 @@ from foundation.clock import iso, now
 from foundation.errors import Refusal
 from foundation.gateway import KEY_HEADER, SIGNATURE_HEADER, TIME_HEADER, account
 from foundation.signatures import WINDOW, genuine, instant
-from notifications import reports
+from notifications import callbacks, reports
 from notifications.reports import PUSH_VENDORS, SPEAKS, Report, Said
 from notifications.shapes import TAKEN
 
 MOST_REPORTS = 200
-MOST_BYTES = 256 * 1024
+MOST_BYTES = 512 * 1024  # Huawei may join a thousand receipts
 EARLY, LATE = (
     timedelta(minutes=10),
     timedelta(days=30),
@@ -80,12 +84,27 @@ class Reports(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
+    @extend_schema(exclude=True)
+    def get(self, request: Request, provider: str) -> HttpResponse:
+        """JPush's console tries an address by a random word, which is to be said back."""
+        word = request.query_params.get("echostr", "")
+        if provider != "jpush" or not re.fullmatch(r"[A-Za-z0-9]{1,64}", word):
+            raise MethodNotAllowed("GET")
+        return HttpResponse(word, "text/plain")
+
     @extend_schema(
         parameters=_SIGNED, request=ReportsIn, responses=ReportsOut, operation_id="provider_reports", auth=[]
     )
     def post(self, request: Request, provider: str) -> Response:
-        """Up to 200 reports; late, repeated and out of order is all right. One bad report never loses the good ones."""
+        """Up to 200 reports; late, repeated and out of order is all right. One bad report never loses the good ones.
+
+        Huawei and JPush may post their own receipts here instead (docs/vendors.md), each with its own proof.
+        """
         body, at = request.read(MOST_BYTES + 1), now()
+        if len(body) > MOST_BYTES:
+            raise _TOO_LARGE
+        if KEY_HEADER not in request.headers and (said := _own_words(provider, request, body, at)):
+            return said
         _verify(provider, request, body, at)
         results: list[dict[str, object]] = []
         good: list[Report] = []
@@ -109,15 +128,33 @@ class Reports(APIView):
         )
 
 
+def _own_words(provider: str, request: Request, body: bytes, at: datetime) -> Response | None:
+    """The answer to a vendor's own receipts; None when it is none that he has proved. Raises Refusal 400."""
+    try:
+        if provider == "huawei" and callbacks.from_huawei(
+            request.headers.get(callbacks.HUAWEI_HEADER, ""),
+            settings.HUAWEI_RECEIPT_USER, settings.HUAWEI_RECEIPT_SECRET, at,
+        ):  # fmt: skip
+            found = callbacks.huawei_reports(body, at)
+            # as the present documentation has it, and as the older one
+            answer: dict[str, object] = {"code": "0", "message": "success", "errno": "0", "errmsg": "success"}
+        elif provider == "jpush" and callbacks.from_jpush(
+            request.headers.get("Authorization", ""), settings.JPUSH_APP_KEY, settings.JPUSH_MASTER_SECRET
+        ):
+            found = callbacks.jpush_reports(
+                body, at, settings.JPUSH_RECEIPT_FIELDS, settings.JPUSH_RECEIPT_STATES
+            )
+            answer = {"read": len(found)}
+        else:
+            return None
+    except (ValueError, KeyError, TypeError):
+        raise _unreadable() from None
+    reports.take(provider, found, now=at)
+    return Response(answer)
+
+
 def _verify(provider: str, request: Request, body: bytes, at: datetime) -> None:
-    """Raises Refusal 413, or 401 `bad_signature` or `clock_skew`; a channel without gateway answers alike."""
-    if len(body) > MOST_BYTES:
-        raise Refusal(
-            "too_large",
-            zh=f"请求体超过 {MOST_BYTES // 1024} KB，请分批上报。",
-            en=f"The body is larger than {MOST_BYTES // 1024} KB; send it in parts.",
-            status=413,
-        )
+    """Raises Refusal 401 `bad_signature` or `clock_skew`; a channel without gateway answers alike."""
     key, secret = _signer(provider)
     time = request.headers.get(TIME_HEADER, "")
     signed = genuine(secret, time, body, request.headers.get(SIGNATURE_HEADER, ""))
@@ -156,12 +193,24 @@ def _rows(body: bytes) -> list[object]:
             return rows
     except (ValueError, KeyError, TypeError):
         pass
-    raise Refusal(
+    raise _unreadable()
+
+
+def _unreadable() -> Refusal:
+    return Refusal(
         "invalid",
-        zh=f'请求体须为 {{"reports": […]}}，不超过 {MOST_REPORTS} 条。',
-        en=f'The body must be {{"reports": [...]}} with at most {MOST_REPORTS} of them.',
+        zh=f'请求体须为 {{"reports": […]}}，不超过 {MOST_REPORTS} 条，或为厂商自己的回执格式。',
+        en=f'The body must be {{"reports": [...]}} with at most {MOST_REPORTS} of them, or the vendor\'s own receipts.',
         fields={"reports": "array"},
     )
+
+
+_TOO_LARGE = Refusal(
+    "too_large",
+    zh=f"请求体超过 {MOST_BYTES // 1024} KB，请分批上报。",
+    en=f"The body is larger than {MOST_BYTES // 1024} KB; send it in parts.",
+    status=413,
+)
 
 
 def _echo(given: object) -> object:

@@ -40,15 +40,17 @@ _KINDS = {
     "80300010": OutcomeKind.PERMANENT,  # too many tokens, or none
 }
 _TOKEN, _ID, _TAG = "b4c7b0a8f1d94d4f", "3f0f9a6de5c14be9", "91c2a7e03b5d4c68"  # noqa: S105 - place-holders
+_BI_TAG = "5d0e6f1b7a2c4839"
 
 
 def body(
-    message: Message, token: str, message_id: str, tag: str, ttl_s: int, category: str
+    message: Message, token: str, message_id: str, tag: str, ttl_s: int, category: str, bi_tag: str = ""
 ) -> dict[str, Any]:
     """The request for one device. `data` is a text of its own in it, of what the app reads beside the words.
 
-    Phones that are away get everything later (collapse_key -1): what replaces what on the screen says the tag. No
-    `urgency`: it is for data messages, and HIGH without a right of its own is refused (80300011).
+    `bi_tag` comes back in Huawei's receipts: the person's id once more. Phones that are away get everything later
+    (collapse_key -1): what replaces what on the screen says the tag. No `urgency`: it is for data messages, and HIGH
+    without a right of its own is refused (80300011).
     """
     notification = {
         "title": message.headline,
@@ -62,6 +64,7 @@ def body(
     }
     android = {
         "collapse_key": -1,
+        "bi_tag": bi_tag or message_id,
         "ttl": f"{ttl_s}s",
         "notification": notification,
     } | ({} if message.quiet else {"category": category})
@@ -146,8 +149,10 @@ class HuaweiTransport(BulkTransport):
 
     def template(self, message: Message, now: datetime) -> Callable[[Push], Letter]:
         ttl_s = max(left_s(message, now, self.capabilities.ttl_max_s), 1)
-        text = orjson.dumps(body(message, _TOKEN, _ID, _TAG, ttl_s, self._category)).replace(b"%", b"%%")
-        for word, place in ((_TOKEN, b"%(token)b"), (_TAG, b"%(tag)b")):
+        text = orjson.dumps(body(message, _TOKEN, _ID, _TAG, ttl_s, self._category, _BI_TAG)).replace(
+            b"%", b"%%"
+        )
+        for word, place in ((_TOKEN, b"%(token)b"), (_TAG, b"%(tag)b"), (_BI_TAG, b"%(bi_tag)b")):
             text = text.replace(b'"%b"' % word.encode(), place)
         text = text.replace(_ID.encode(), b"%(id)b")
 
@@ -157,6 +162,7 @@ class HuaweiTransport(BulkTransport):
             places = {
                 b"token": orjson.dumps(push.token),
                 b"id": inner,
+                b"bi_tag": orjson.dumps(push.message_id),
                 b"tag": orjson.dumps(push.tag or push.message_id),
             }
             return Letter(text % places)

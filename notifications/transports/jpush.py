@@ -42,6 +42,7 @@ _KINDS = {
     "1012": OutcomeKind.PERMANENT,  # more slow pushes than allowed
 }
 _TOO_FAST = "2002"
+CAME_AND_CLICKED = 3  # kinds of receipts, added up: 1 delivered, 2 clicked, 8 pushed
 _TARGET, _ID, _TAG = "6a1f8e7d5b3c4f20", "0d9c8b7a6f5e4d31", "c3b2a190f8e7d6c5"
 
 
@@ -53,8 +54,10 @@ def payload(
     ttl_s: int,
     channels: Mapping[str, str],
     production: bool,
+    receipts: bool = False,
 ) -> dict[str, Any]:
-    """One push of a batch; `channels`: channel ids that the phones' makers have granted, by maker."""
+    """One push of a batch; `channels`: channel ids that the phones' makers have granted, by maker. With `receipts` JPush
+    is asked to say back what came and what was clicked, with the person's id."""
     fields = {**message.fields, "id": message_id}
     loud = "critical" if message.critical and not message.drill else "time-sensitive"
     android = {
@@ -84,10 +87,12 @@ def payload(
     words: dict[str, object] = {"notification": {"android": android, "ios": ios, "hmos": harmony}}
     if message.quiet:
         words = {"message": {"title": message.headline, "msg_content": message.body, "extras": fields}}
+    wish = {"callback": {"params": {"id": message_id}, "type": CAME_AND_CLICKED}} if receipts else {}
     return {
         "platform": "all",
         "target": target,
         **words,
+        **wish,
         "options": {
             "time_to_live": ttl_s,
             "apns_production": production,
@@ -170,6 +175,7 @@ class JpushTransport(BulkTransport):
         *,
         channels: Mapping[str, str] | None = None,
         production: bool = True,
+        receipts: bool = False,
         endpoint: str = ENDPOINT,
         ca_file: str | None = None,
         rate_per_s: float = RATE_PER_S,
@@ -178,7 +184,7 @@ class JpushTransport(BulkTransport):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`channels`: channel ids granted by phone makers, e.g. {"xiaomi": "134567"}; `production`: Apple's, not sandbox."""
-        self._channels, self._production = dict(channels or {}), production
+        self._channels, self._production, self._receipts = dict(channels or {}), production, receipts
         header = f"authorization: Basic {b64encode(f'{app_key}:{master_secret}'.encode()).decode()}"
         self._cids = Cids(endpoint, header, ca_file)
         super().__init__(
@@ -193,7 +199,7 @@ class JpushTransport(BulkTransport):
 
     def template(self, message: Message, now: datetime) -> Callable[[Push], Letter]:
         ttl_s = left_s(message, now, self.capabilities.ttl_max_s)
-        made = payload(message, _TARGET, _ID, _TAG, ttl_s, self._channels, self._production)
+        made = payload(message, _TARGET, _ID, _TAG, ttl_s, self._channels, self._production, self._receipts)
         text = orjson.dumps(made).replace(b"%", b"%%")
         for word, place in ((_TARGET, b"%(target)b"), (_ID, b"%(id)b"), (_TAG, b"%(tag)b")):
             text = text.replace(b'"%b"' % word.encode(), place)

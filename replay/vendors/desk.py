@@ -16,6 +16,8 @@ from typing import Any, ClassVar, TypeVar
 
 import orjson
 
+from .receipts import Receipts
+
 RING = 200_000
 
 AnyFaults = TypeVar("AnyFaults")
@@ -93,10 +95,12 @@ class Taken:
 
     def __init__(self, ring: int = RING) -> None:
         self._ring_size = ring
+        self.receipts = Receipts()
         self.forget()
 
     def forget(self) -> None:
-        """Drop what was counted and remembered."""
+        """Drop what was counted and remembered, and whom to send receipts."""
+        self.receipts.forget()
         self.number = 0
         self._first_at: float | None = None
         self._last_at: float | None = None
@@ -222,12 +226,13 @@ class Desk(ABC):
         good = self.bearers.get(authorization or "", 0.0) >= time.monotonic()
         return good and not self.faults.refuse_bearers
 
-    def _push(self, token: str, data: Mapping[str, str], accepted: Reply) -> Reply:
-        """Take the push and answer `accepted`, unless a fault speaks against it."""
+    def _push(self, token: str, data: Mapping[str, str], accepted: Reply, name: str = "") -> Reply:
+        """Take the push and answer `accepted`, unless a fault speaks against it; `name` comes back in its receipt."""
         message_id = data.get("id", "")
         word = self._moment() or self._of_token(token) or self._drawn(token, message_id)
         if word in ("", "lost"):
             self.taken.take(self.name, token, message_id, data)
+            self.taken.receipts.took(self.name, token, name)
             return BROKEN if word else accepted
         return self._refuse(word)
 

@@ -89,7 +89,8 @@ class Huawei(Desk):
         if not 0 < int(str(android.get("ttl", "86400s")).removesuffix("s")) <= LONGEST_TTL_S:
             return _of("80100004")
         success = Reply.of({"code": "80000000", "msg": "Success", "requestId": secrets.token_hex(8)})
-        return self._push(tokens[0], data, success)  # the stand-in knows one a request
+        # the stand-in knows one a request
+        return self._push(tokens[0], data, success, str(android.get("bi_tag", "")))
 
     def _coded(self, code: str) -> Reply | None:
         return _of(code)

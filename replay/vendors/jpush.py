@@ -106,6 +106,8 @@ class Jpush(Desk):
             return _error({"unregistered": "1011", "mismatch": "1003"}.get(word, word))
         extras = android.get("extras", {})
         self.taken.take(self.name, target, str(extras.get("id", "")), extras)
+        if wish := push.get("callback"):
+            self.taken.receipts.took(self.name, target, str(wish.get("params", {}).get("id", "")))
         if len(self._results) > REMEMBERED:
             self._results.clear()
         result = self._results[cid] = {"msg_id": str(secrets.randbits(53))}

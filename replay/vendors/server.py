@@ -3,6 +3,7 @@
 What each serves and answers stands in fcm.py, huawei.py, apns.py and jpush.py. The doors (VENDOR is fcm when unsaid):
   GET /control?vendor=VENDOR counters and faults | DELETE /control forget what was counted, of all
   POST /control?vendor=VENDOR {fault: value} change these faults | PUT … these and no others
+  PUT /receipts?vendor=VENDOR {url, user, secret, …} from now on send receipts there (receipts.py:Address)
   POST /revoke forget all bearers | POST /cut break every other connection
   GET /accepted?after=N&limit= pushes taken by any, oldest first | GET /repeats pushes taken more than once
 """
@@ -38,6 +39,7 @@ class Doors:
 
     def __init__(self, identity: Identity, port: int) -> None:
         self._port, self._taken = port, Taken()
+        self.speak = self._taken.receipts.speak
         self._desks: dict[str, Desk] = {
             vendor.name: vendor(self._taken, identity) for vendor in (Fcm, Huawei, Apns, Jpush)
         }
@@ -81,6 +83,12 @@ class Doors:
                 for one in self._desks.values():
                     one.forget()
                 return self._counters(desk)
+            case "PUT", "/receipts":
+                try:
+                    self._taken.receipts.tell(desk.name, orjson.loads(body))
+                except (ValueError, TypeError) as wrong:
+                    return Reply.of({"code": "bad_address", "message": str(wrong)}, 400)
+                return Reply.of({})
             case "POST", "/revoke":
                 for one in self._desks.values():
                     one.bearers.clear()
@@ -104,7 +112,8 @@ class Doors:
     def _counters(self, desk: Desk) -> Reply:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         cpu_s = usage.ru_utime + usage.ru_stime
-        return Reply.of({**self._taken.counters(), **desk.counters(), "cpu_s": cpu_s})
+        unheard = self._taken.receipts.unheard
+        return Reply.of({**self._taken.counters(), **desk.counters(), "unheard": unheard, "cpu_s": cpu_s})
 
 
 def _cut_connections(port: int, spared: str) -> None:
@@ -166,8 +175,9 @@ async def _follow(parent_pid: int) -> None:
 
 async def _serve(directory: Path, port: int, parent_pid: int | None) -> None:
     identity = new_identity(directory, port)
+    doors = Doors(identity, port)
     server = Server(
-        Doors(identity, port),
+        doors,
         address="127.0.0.1",
         port=port,
         interface=Interfaces.RSGI,
@@ -182,7 +192,7 @@ async def _serve(directory: Path, port: int, parent_pid: int | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, os._exit, 0)  # nothing to save
-    watchers = [loop.create_task(_announce(directory, identity, port))]
+    watchers = [loop.create_task(_announce(directory, identity, port)), loop.create_task(doors.speak())]
     if parent_pid:
         watchers.append(loop.create_task(_follow(parent_pid)))
     await server.serve()

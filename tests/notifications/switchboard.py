@@ -9,9 +9,15 @@ from pytest_django import Settings
 
 from alerts.models import Bulletin
 from foundation.clock import now
+from notifications import dispatch
 from notifications.models import Delivery, Dispatch, Errand, State
 from replay.switchboard import Switchboard
 from replay.switchboard_server import Running, run_switchboard
+from tests.console.factories import make_bulletin, make_officer
+from tests.hydrology.factories import make_regions
+from tests.notifications.conftest import give_phone
+
+STREET = "440303001"
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +38,18 @@ def switchboard(running_switchboard: Running, settings: Settings) -> Switchboard
         setattr(settings, f"{channel.upper()}_SECRET", board.secret)
         setattr(settings, f"{channel.upper()}_RATE_PER_S", 1000)
     return board
+
+
+def tell(provider: str = "fcm") -> Delivery:
+    """One officer with a phone of this vendor has been told by the app of something grave; his first delivery."""
+    officer = make_officer(make_regions()[STREET])
+    give_phone(officer, provider=provider)
+    at = now()
+    told = make_bulletin(
+        areas=[STREET], urgency=4, issued_at=at, caused_at=at, valid_until=at + timedelta(hours=1)
+    )
+    dispatch.take_up(now=at)
+    return first_line(told)
 
 
 def first_line(bulletin: Bulletin) -> Delivery:

@@ -16,32 +16,16 @@ from escalation import climb
 from escalation.models import Climb, ClimbState, Rung
 from foundation.clock import now
 from foundation.signatures import sign
-from notifications import dispatch, reports, telephony
+from notifications import reports, telephony
 from notifications.models import Delivery, ProviderReport, Receipt, State
 from notifications.reach import reach_of
 from replay.switchboard import Switchboard
 from replay.switchboard_server import signed
-from tests.console.factories import make_bulletin, make_officer
-from tests.hydrology.factories import make_regions
-from tests.notifications.conftest import give_phone
-from tests.notifications.switchboard import first_line, rung, running_switchboard, switchboard
+from tests.notifications.switchboard import rung, running_switchboard, switchboard, tell
 
 __all__ = ["running_switchboard", "switchboard"]  # fixtures
 
 Row = dict[str, object]
-STREET = "440303001"
-
-
-def tell() -> Delivery:
-    """One officer with a phone has been told by the app of something grave; his first delivery."""
-    officer = make_officer(make_regions()[STREET])
-    give_phone(officer)
-    at = now()
-    told = make_bulletin(
-        areas=[STREET], urgency=4, issued_at=at, caused_at=at, valid_until=at + timedelta(hours=1)
-    )
-    dispatch.take_up(now=at)
-    return first_line(told)
 
 
 @pytest.fixture
