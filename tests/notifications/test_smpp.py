@@ -1,24 +1,34 @@
 """Text messages by SMPP against a local centre: real TCP, real frames, receipts and replies into the ledger."""
 
+import os
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings
+from django.db import connection
 from pytest_django import Settings
 
 from alerts.models import Bulletin, Requires
+from backend.children import die_with_parent
 from foundation.clock import now
+from foundation.gateway import LINES
 from hydrology.models import Region
 from notifications import centre, dispatch, telephony
-from notifications.models import Delivery, State
+from notifications.models import UNSENT, Delivery, State
 from notifications.transports import smpp
 from notifications.transports.base import Message, Outcome, OutcomeKind, Push
 from notifications.transports.smpp import Centre, Heard, SmppCommandStatus, SmppTransport
 from officers import roster
 from officers.models import Officer
 from replay.smsc import Smsc, run_smsc
+from tests.hydrology.factories import make_regions
 from tests.notifications.switchboard import first_line, rung
 
 NOW = datetime.now(UTC)
@@ -177,20 +187,19 @@ def test_a_receipt_and_a_reply_are_heard_once_acknowledged(
 
 
 @pytest.fixture
-def told(
-    running: tuple[Smsc, Centre, list[Heard]],
-    smsc: Smsc,
-    settings: Settings,
-    regions: dict[str, Region],
-    person: Person,
-    bulletin: Bulletins,
-) -> Delivery:
-    """A person's text message on its way through the centre, the root of it unanswered."""
+def there(running: tuple[Smsc, Centre, list[Heard]], smsc: Smsc, settings: Settings) -> Centre:
+    """The centre, well behaved, in the settings."""
     there = running[1]
     settings.SMPP_HOST, settings.SMPP_PORT = there.host, there.port
     settings.SMPP_SYSTEM_ID, settings.SMPP_PASSWORD = there.system_id, there.password
     settings.SMPP_SOURCE, settings.SMPP_STANDIN = there.source, True
     settings.SMS_RATE_PER_S = 1000
+    return there
+
+
+@pytest.fixture
+def told(there: Centre, regions: dict[str, Region], person: Person, bulletin: Bulletins) -> Delivery:
+    """A person's text message on its way through the centre, the root of it unanswered."""
     person(regions[STREET])
     words = bulletin(STREET, requires=Requires.CONFIRM, push_zh="请立即到岗", push_en="Go now")
     dispatch.take_up(now=now())
@@ -247,3 +256,54 @@ def test_a_strangers_reply_or_one_a_day_late_means_nothing(told: Delivery) -> No
     assert told.root is not None
     told.root.refresh_from_db()
     assert told.root.state != State.CONFIRMED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_sender_killed_in_the_middle_of_a_batch_loses_nothing_and_repeats_only_what_it_held(
+    there: Centre, smsc: Smsc, person: Person, bulletin: Bulletins
+) -> None:
+    street = make_regions()[STREET]
+    for _ in range(60):
+        person(street, phones=0)
+    words = bulletin(STREET, requires=Requires.CONFIRM, push_zh="请立即到岗", push_en="Go now")
+    dispatch.take_up(now=now())
+    lines = [rung(root, "sms") for root in Delivery.objects.filter(dispatch__bulletin=words)]
+    texts = Delivery.objects.filter(pk__in=[line.pk for line in lines])
+    own = urlsplit(settings.DATABASE_URL)._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+    account = {
+        "SMPP_HOST": there.host,
+        "SMPP_PORT": str(there.port),
+        "SMPP_SYSTEM_ID": there.system_id,
+        "SMPP_PASSWORD": there.password,
+        "SMPP_SOURCE": there.source,
+    }
+    paced = {"SMPP_STANDIN": "1", "SMS_RATE_PER_S": "40", "DATABASE_URL": own}
+    sender = subprocess.Popen(
+        [sys.executable, "-m", "tests.notifications.smpp_sender"],
+        env=os.environ | account | paced,
+        preexec_fn=die_with_parent(15),
+    )
+    try:
+        until(lambda: len(smsc.taken) >= 20, 60)
+        smsc.misbehave(silent=True)  # takes, and the answer never reaches the sender
+        until(
+            lambda: (
+                len(smsc.taken) == texts.exclude(vendor_id="").count() + LINES
+                and texts.filter(state=State.SENDING).count() == LINES
+            )
+        )
+    finally:
+        sender.kill()
+        sender.wait()
+    held = {phone(line)[1:] for line in texts.filter(state=State.SENDING)}
+    assert len(held) == LINES
+    assert texts.filter(state=State.PENDING).exists()
+    smsc.misbehave()
+    while texts.filter(state__in=UNSENT).exists():
+        telephony.send_due(clock=lambda: now() + telephony.LEASE)
+    taken = Counter(one["to"] for one in smsc.taken)
+    assert set(taken) == {phone(line)[1:] for line in lines}
+    assert {to for to, times in taken.items() if times > 1} <= held
+    assert max(taken.values()) <= 2
+    by_name = {one["id"]: one["to"] for one in smsc.taken}
+    assert {by_name[line.vendor_id] for line in texts} == set(taken)
