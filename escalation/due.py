@@ -54,14 +54,16 @@ WITH at AS MATERIALIZED (
     ) b
     JOIN notifications_dispatch s ON s.bulletin_id = b.id AND s.errand = 'first'
     WHERE b.id <> told.id AND b.urgency >= told.urgency AND b.requires IN ('confirm', 'report') AND b.drill = told.drill
-), anew AS MATERIALIZED (  -- he is chased for that message instead. OFFSET 0: by what he has been told since, a few
-    -- lines by his own index, not by each of the bulletins that may have followed
-    SELECT DISTINCT at.id FROM at
+), since AS MATERIALIZED (  -- first what each has been told since, a few lines by his own index, then which of it counts
+    SELECT at.id, at.bulletin_id, d.dispatch_id FROM at
     CROSS JOIN LATERAL (
         SELECT dispatch_id FROM notifications_delivery
         WHERE officer_id = at.officer_id AND id > at.delivery_id AND NOT quiet OFFSET 0
-    ) since
-    JOIN later ON later.id = at.bulletin_id AND later.dispatch_id = since.dispatch_id
+    ) d
+    WHERE at.bulletin_id IN (SELECT id FROM later)
+), anew AS MATERIALIZED (  -- he is chased for that message instead
+    SELECT DISTINCT since.id FROM since
+    JOIN later ON later.id = since.bulletin_id AND later.dispatch_id = since.dispatch_id
 ), lowered AS MATERIALIZED (  -- a person has lowered or ended it, for all or where he answers for it
     SELECT DISTINCT at.id FROM at
     JOIN told ON told.id = at.bulletin_id

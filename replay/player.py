@@ -242,12 +242,13 @@ def worked_off(slot_at: datetime, patience_s: float, *, levels: bool = False) ->
 
 
 def _unsent() -> bool:
-    """A bulletin without a dispatch, or a delivery nobody has tried yet."""
+    """A bulletin without a dispatch, or a push nobody has tried yet. Text messages go at their gateway's own pace."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT 1 FROM alerts_bulletin b WHERE b.valid_until > now() AND NOT EXISTS"
             " (SELECT 1 FROM notifications_dispatch d WHERE d.bulletin_id = b.id))"
-            " OR EXISTS (SELECT 1 FROM notifications_delivery WHERE state IN ('pending', 'sending'))"
+            " OR EXISTS (SELECT 1 FROM notifications_delivery WHERE state IN ('pending', 'sending')"
+            " AND transport = 'fcm')"
         )
         return bool(cursor.fetchone()[0])
 
