@@ -118,11 +118,9 @@ class ApnsTransport(BulkTransport):
         topic: str,
         critical: bool = True,
         endpoint: str = ENDPOINT,
-        ca_file: str | None = None,
         rate_per_s: float = RATE_PER_S,
         concurrency: int = 500,
-        timeout_s: float = 10.0,
-        clock: Callable[[], float] = time.monotonic,
+        **carried: Any,
     ) -> None:
         """`topic`: the app's bundle id; `critical`: it has Apple's entitlement for critical alerts."""
         self._critical = critical
@@ -130,11 +128,9 @@ class ApnsTransport(BulkTransport):
         super().__init__(
             endpoint.rstrip("/"),
             bearer,
-            ca_file=ca_file,
             rate_per_s=rate_per_s,
             concurrency=concurrency,
-            timeout_s=timeout_s,
-            clock=clock,
+            **carried,
         )
 
     def template(self, message: Message, now: datetime) -> Callable[[Push], Letter]:

@@ -12,15 +12,16 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
 from weakref import WeakSet
 
+from . import numbered
 from .base import Capabilities, Message, Outcome, OutcomeKind, Push, cut
 from .courier import Answer, Courier, TokenBucket
+from .numbered import Numbered
 
 log = logging.getLogger(__name__)
 
@@ -107,9 +108,9 @@ class BulkTransport(ABC):
         url: str,
         bearer: Bearer,
         *,
-        ca_file: str | None,
         rate_per_s: float,
-        concurrency: int,
+        ca_file: str | None = None,
+        concurrency: int = 200,
         timeout_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -140,12 +141,7 @@ class BulkTransport(ABC):
 
     def send(self, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
         """One outcome per push, in order, within number / rate + 2 time-outs per `concurrency` requests."""
-        outcomes: dict[int, Outcome] = {}
-        with closing(self.stream()) as stream:
-            stream.add(pushes, now)
-            while stream.waiting:
-                outcomes |= stream.landed(1.0)
-        return [outcomes[index] for index in range(len(pushes))]
+        return numbered.send(self.stream, pushes, now)
 
     def stream(self) -> "Stream":
         """Pushes in flight from this thread; one at a time a thread."""
@@ -183,40 +179,37 @@ class _Parcel:
     names: Sequence[str]
 
 
-class Stream:
+class Stream(Numbered):
     """One thread's pushes in flight: more are added while stragglers are still out, so that a vendor who leaves a
-    few requests unanswered holds up these few and nobody else. Pushes are numbered in the order they were added.
+    few requests unanswered holds up these few and nobody else.
     """
 
+    _queue: deque[int]  # of those aloft, what is not on the wire
+
     def __init__(self, transport: BulkTransport, courier: Courier) -> None:
+        super().__init__()
         self._transport, self._courier = transport, courier
-        self._number = 0
         self._aloft: dict[int, _Aloft] = {}
         self._parcels: dict[int, _Parcel] = {}  # by the number of their first push
-        self._queue: deque[int] = deque()
-        self._settled: dict[int, Outcome] = {}
 
     @property
     def waiting(self) -> int:
-        """Pushes whose outcome has not been handed out yet."""
         return len(self._aloft) + len(self._settled)
 
     def add(self, pushes: Sequence[Push], now: datetime) -> None:
-        """Take pushes on; what can never go is settled at once."""
-        templates: dict[int, Callable[[Push], Letter]] = {}  # by id(): the pushes hold the messages alive
-        for push in pushes:
-            number, self._number = self._number, self._number + 1
-            if push.message.expires_at <= now:
-                self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "EXPIRED")
-                continue
-            try:
-                template = templates.get(id(push.message))
-                if template is None:
-                    template = templates[id(push.message)] = self._template(push.message, now)
-                self._aloft[number] = _Aloft(push.key, template(push))
-                self._queue.append(number)
-            except (ValueError, TypeError):
-                self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "UNENCODABLE")
+        # by id(): the pushes hold the messages alive
+        self._templates: dict[int, Callable[[Push], Letter]] = {}
+        super().add(pushes, now)
+
+    def _take_on(self, number: int, push: Push, now: datetime) -> None:
+        try:
+            template = self._templates.get(id(push.message))
+            if template is None:
+                template = self._templates[id(push.message)] = self._template(push.message, now)
+            self._aloft[number] = _Aloft(push.key, template(push))
+            self._queue.append(number)
+        except (ValueError, TypeError):
+            self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "UNENCODABLE")
 
     def _template(self, message: Message, now: datetime) -> Callable[[Push], Letter]:
         body = cut(message.body, self._transport.capabilities.body_columns)
@@ -232,8 +225,7 @@ class Stream:
                 take(answer)
         elif self._queue:
             time.sleep(PATIENCE_S)  # the rate cap
-        settled, self._settled = self._settled, {}
-        return settled
+        return self._handed_out()
 
     def close(self) -> None:
         """Drop what is still in flight; whether it arrived is unknown."""

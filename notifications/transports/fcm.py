@@ -177,8 +177,7 @@ class FcmTransport(BulkTransport):
         ca_file: str | None = None,
         rate_per_s: float = QUOTA_PER_S,
         concurrency: int = 1000,
-        timeout_s: float = 10.0,
-        clock: Callable[[], float] = time.monotonic,
+        **carried: Any,
     ) -> None:
         """Raises OSError or ValueError when the credentials file is missing or is no service account's."""
         project, bearer = account(credentials_file, ca_file)
@@ -188,8 +187,7 @@ class FcmTransport(BulkTransport):
             ca_file=ca_file,
             rate_per_s=rate_per_s,
             concurrency=concurrency,
-            timeout_s=timeout_s,
-            clock=clock,
+            **carried,
         )
 
     def template(self, message: Message, now: datetime) -> Callable[[Push], Letter]:

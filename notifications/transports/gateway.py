@@ -6,17 +6,17 @@ connections and signature are foundation/gateway.py. A number is in memory for t
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
 from datetime import datetime
 
 from foundation.clock import iso
 from foundation.gateway import LINES, Gateway, Reply
 
+from . import numbered
 from .base import Capabilities, Message, Outcome, OutcomeKind, Push
 from .courier import TokenBucket
+from .numbered import Numbered
 
 PATIENCE_S = 0.02  # between two looks at the rate cap
 QUOTA_RETRY_S = 5.0
@@ -69,12 +69,7 @@ class GatewayTransport:
 
     def send(self, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
         """One outcome per push, in order, within number / rate + 7 s a line's turn. Vendor faults never raise."""
-        outcomes: dict[int, Outcome] = {}
-        with closing(self.stream()) as stream:
-            stream.add(pushes, now)
-            while stream.waiting:
-                outcomes |= stream.landed(1.0)
-        return [outcomes[number] for number in range(len(pushes))]
+        return numbered.send(self.stream, pushes, now)
 
     def stream(self) -> "Stream":
         return Stream(self)
@@ -102,29 +97,14 @@ class GatewayTransport:
         return verdict(push.key, self._gateway.post(fields, now))
 
 
-class Stream:
-    """Pushes in flight, numbered in the order they were added: who does not answer holds his own line and no other."""
+class Stream(Numbered):
+    """Text messages or calls in flight: who does not answer holds his own line and no other."""
+
+    _flying: dict[Future[Outcome], int]
 
     def __init__(self, transport: GatewayTransport) -> None:
+        super().__init__()
         self._transport = transport
-        self._number = 0
-        self._queue: deque[tuple[int, Push, datetime]] = deque()
-        self._flying: dict[Future[Outcome], int] = {}
-        self._settled: dict[int, Outcome] = {}
-
-    @property
-    def waiting(self) -> int:
-        """Pushes whose outcome has not been handed out yet."""
-        return len(self._queue) + len(self._flying) + len(self._settled)
-
-    def add(self, pushes: Sequence[Push], now: datetime) -> None:
-        """Take pushes on; what has expired is settled at once."""
-        for push in pushes:
-            number, self._number = self._number, self._number + 1
-            if push.message.expires_at <= now:
-                self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "EXPIRED")
-            else:
-                self._queue.append((number, push, now))
 
     def landed(self, patience_s: float) -> dict[int, Outcome]:
         """Outcomes by number as they come; none after about `patience_s`."""
@@ -141,8 +121,7 @@ class Stream:
             self._settled = {self._flying.pop(future): future.result() for future in done}
         elif self._queue:
             time.sleep(PATIENCE_S)  # the rate cap
-        settled, self._settled = self._settled, {}
-        return settled
+        return self._handed_out()
 
     def close(self) -> None:
         """Drop what is still in flight; whether it arrived is unknown."""

@@ -6,7 +6,6 @@ them the same data: the person's id would not reach the phone. `category` is wha
 reached by v3, which is not spoken here. Source: HMS Core, "https-send-api" and its tables of codes, OAuth 2.0 client mode.
 """
 
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -129,22 +128,16 @@ class HuaweiTransport(BulkTransport):
         *,
         category: str = CATEGORY,
         endpoint: str = ENDPOINT,
-        ca_file: str | None = None,
         rate_per_s: float = RATE_PER_S,
-        concurrency: int = 200,
-        timeout_s: float = 10.0,
-        clock: Callable[[], float] = time.monotonic,
+        **carried: Any,
     ) -> None:
         """`category`: the message class that Huawei has granted the app."""
         self._category = category
         super().__init__(
             f"{endpoint.rstrip('/')}/v1/{app_id}/messages:send",
             bearer,
-            ca_file=ca_file,
             rate_per_s=rate_per_s,
-            concurrency=concurrency,
-            timeout_s=timeout_s,
-            clock=clock,
+            **carried,
         )
 
     def template(self, message: Message, now: datetime) -> Callable[[Push], Letter]:

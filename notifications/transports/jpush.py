@@ -181,7 +181,7 @@ class JpushTransport(BulkTransport):
         rate_per_s: float = RATE_PER_S,
         concurrency: int = 8,
         timeout_s: float = 15.0,
-        clock: Callable[[], float] = time.monotonic,
+        **carried: Any,
     ) -> None:
         """`channels`: channel ids granted by phone makers, e.g. {"xiaomi": "134567"}; `production`: Apple's, not sandbox."""
         self._channels, self._production, self._receipts = dict(channels or {}), production, receipts
@@ -194,7 +194,7 @@ class JpushTransport(BulkTransport):
             rate_per_s=rate_per_s,
             concurrency=concurrency,
             timeout_s=timeout_s,
-            clock=clock,
+            **carried,
         )
 
     def template(self, message: Message, now: datetime) -> Callable[[Push], Letter]:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
@@ -38,8 +38,10 @@ from aiosmpplib.correlator import SimpleCorrelator
 from aiosmpplib.protocol import MESSAGE_TYPE_MAP
 from aiosmpplib.retrytimer import SimpleExponentialBackoff
 
+from . import numbered
 from .base import Capabilities, Outcome, OutcomeKind, Push, left_s
 from .courier import TokenBucket
+from .numbered import Numbered
 from .sms import SEGMENT, SIGNATURE_CHARS, text
 
 log = logging.getLogger(__name__)
@@ -333,12 +335,7 @@ class SmppTransport:
 
     def send(self, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
         """One outcome per push, in order, within number / rate + `answer_s`."""
-        outcomes: dict[int, Outcome] = {}
-        with closing(self.stream()) as stream:
-            stream.add(pushes, now)
-            while stream.waiting:
-                outcomes |= stream.landed(1.0)
-        return [outcomes[number] for number in range(len(pushes))]
+        return numbered.send(self.stream, pushes, now)
 
     def stream(self) -> "Stream":
         return Stream(self)
@@ -350,30 +347,15 @@ class SmppTransport:
         return f"n{next(self._names)}"
 
 
-class Stream:
-    """Text messages on the link, numbered in the order they were added."""
+class Stream(Numbered):
+    """Text messages on the link."""
+
+    _flying: dict[str, tuple[int, int, float]]  # name -> number, key, until
 
     def __init__(self, transport: SmppTransport) -> None:
+        super().__init__()
         self._transport = transport
-        self._number = 0
-        self._queue: list[tuple[int, Push, datetime]] = []
-        self._flying: dict[str, tuple[int, int, float]] = {}  # name -> number, key, until
         self._answers: SimpleQueue[tuple[str, SmppCommandStatus, str]] = SimpleQueue()
-        self._settled: dict[int, Outcome] = {}
-
-    @property
-    def waiting(self) -> int:
-        """Pushes whose outcome has not been handed out yet."""
-        return len(self._queue) + len(self._flying) + len(self._settled)
-
-    def add(self, pushes: Sequence[Push], now: datetime) -> None:
-        """Take pushes on; what can never go is settled at once."""
-        for push in pushes:
-            number, self._number = self._number, self._number + 1
-            if push.message.expires_at <= now:
-                self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "EXPIRED")
-            else:
-                self._queue.append((number, push, now))
 
     def landed(self, patience_s: float) -> dict[int, Outcome]:
         """Outcomes by number as they come; none after about `patience_s`."""
@@ -388,8 +370,7 @@ class Stream:
             self._transport.session.forget(name)
             reason = "TIMEOUT" if self._transport.session.bound else "NOT_BOUND"
             self._settled[number] = Outcome(key, OutcomeKind.TEMPORARY, reason)
-        settled, self._settled = self._settled, {}
-        return settled
+        return self._handed_out()
 
     def close(self) -> None:
         """Drop what is still in flight; whether it arrived is unknown."""
@@ -401,7 +382,7 @@ class Stream:
     def _start(self) -> None:
         transport = self._transport
         granted = transport.bucket.grant(len(self._queue), transport.clock()) if self._queue else 0
-        for number, push, now in self._queue[:granted]:
+        for number, push, now in [self._queue.popleft() for _ in range(granted)]:
             name, until_s = transport.next_name(), transport.clock() + transport.answer_s
             try:
                 message = submit_sm(push, transport.source, now, name)
@@ -414,7 +395,6 @@ class Stream:
                 self._answers.put((name, status, vendor_id))
 
             transport.session.submit(name, message, until_s, then)
-        del self._queue[:granted]
 
     def _take(self, name: str, status: SmppCommandStatus, vendor_id: str) -> None:
         if name in self._flying:

@@ -89,7 +89,7 @@ def sign_in() -> Desk:
 
 
 def approved_order(on: Stack, desk: Desk, areas: list[str], level: str = "III", drill: bool = True) -> int:
-    """Drafted, submitted and approved through the doors; its id. Ⅲ级: not chased, so that no rung disturbs a round."""
+    """Drafted, submitted and approved through the doors; its id. Up to Ⅲ级 nobody is chased: no rung disturbs a round."""
     at = now()
     body: dict[str, object] = {
         "level": level,

@@ -15,28 +15,12 @@ from firebase_admin import messaging
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.transports.base import Message, Outcome, OutcomeKind, Push, fits_lock_screen
+from notifications.transports.base import Outcome, OutcomeKind, Push, fits_lock_screen
 from notifications.transports.courier import TokenBucket
 from notifications.transports.fcm import FcmTransport, Template, sdk_message, verdict
 from replay.phones import Standin, start_standin
 from tests.fcm import sdk_app
-
-NOW = datetime.now(UTC)  # the stand-in's certificate lives by the real clock
-MESSAGE = Message(
-    id="b1",
-    title="暴雨红色预警",
-    body="罗湖东门一小时雨量已超100毫米，请立即到岗并转移低洼地带人员。",
-    level="red",
-    kind="warning",
-    ref="warnings/1",
-    drill=False,
-    expires_at=NOW + timedelta(hours=1),
-    critical=True,
-)
-
-
-def push(key: int, token: str = "", message: Message = MESSAGE) -> Push:
-    return Push(key, token or f"phone-{key}", message, f"{message.id}:{key}")
+from tests.notifications.messages import MESSAGE, NOW, push
 
 
 def transport_to(standin: Standin, **wishes: Any) -> FcmTransport:
@@ -75,7 +59,7 @@ def test_the_phone_gets_bulletin_drill_and_end_and_nothing_can_replace_its_id(
     )
     transport.send([push(1, message=message)], NOW)
     [item] = standin.accepted()
-    assert (item["token"], item["id"]) == ("phone-1", "b1:1")
+    assert (item["token"], item["id"]) == ("phone1", "b1:1")
     assert item["data"] == {
         "bulletin": "b1",
         "kind": "warning",
@@ -123,7 +107,7 @@ def test_an_expired_message_is_never_sent(standin: Standin, transport: FcmTransp
     outcomes = transport.send([push(1), push(2, message=ended), push(3)], NOW)
     assert [o.kind for o in outcomes] == [OutcomeKind.SENT, OutcomeKind.PERMANENT, OutcomeKind.SENT]
     assert outcomes[1].reason == "EXPIRED"
-    assert {item["token"] for item in standin.accepted()} == {"phone-1", "phone-3"}
+    assert {item["token"] for item in standin.accepted()} == {"phone1", "phone3"}
 
 
 texts = st.text(max_size=40)
@@ -290,7 +274,7 @@ def test_a_lost_answer_is_tried_again_under_the_same_id(standin: Standin, transp
     assert transport.send([push(1)], NOW)[0].kind is OutcomeKind.TEMPORARY
     standin.behave()
     assert transport.send([push(1)], NOW)[0].kind is OutcomeKind.SENT
-    assert standin.repeats() == [{"token": "phone-1", "id": "b1:1", "times": 2}]
+    assert standin.repeats() == [{"token": "phone1", "id": "b1:1", "times": 2}]
 
 
 def test_silence_ends_with_the_time_out(standin: Standin) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,21 +29,11 @@ from officers import roster
 from officers.models import Officer
 from replay.smsc import Smsc, run_smsc
 from tests.hydrology.factories import make_regions
+from tests.notifications import messages
+from tests.notifications.messages import NOW
 from tests.notifications.switchboard import first_line, rung
 
-NOW = datetime.now(UTC)
-MESSAGE = Message(
-    id="b1",
-    title="暴雨",
-    body="福田街道暴雨紧急，请立即到岗",
-    level="red",
-    kind="warning",
-    ref="warnings/1",
-    drill=False,
-    expires_at=NOW + timedelta(hours=1),
-    critical=True,
-    asks=True,
-)
+MESSAGE = replace(messages.MESSAGE, title="暴雨", body="福田街道暴雨紧急，请立即到岗", asks=True)
 STREET = "440303001"
 DEAD, NEVER, LATER = OutcomeKind.DEAD_TOKEN, OutcomeKind.PERMANENT, OutcomeKind.TEMPORARY
 MEANS = {  # SMPP 3.4, 5.1.3; whatever else a centre says may be mended

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import jwt
@@ -12,28 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifications.transports import apns, huawei, jpush
-from notifications.transports.base import Message, Outcome, OutcomeKind, Push, cut
+from notifications.transports.base import Message, Outcome, OutcomeKind, cut
 from notifications.transports.carrier import Bearer, BulkTransport, NoBearer
 from notifications.transports.courier import Answer
 from replay.phones import Standin
 from replay.vendors import apns as apple_desk
 from replay.vendors import huawei as huawei_desk
 from replay.vendors import jpush as jpush_desk
+from tests.notifications import messages
+from tests.notifications.messages import NOW
 
-NOW = datetime.now(UTC)  # the stand-in's certificate lives by the real clock
-MESSAGE = Message(
-    id="b1",
-    title="暴雨红色预警",
-    body="罗湖东门一小时雨量已超100毫米，请立即到岗并转移低洼地带人员。",
-    level="red",
-    kind="warning",
-    ref="warnings/1",
-    drill=False,
-    expires_at=NOW + timedelta(hours=1),
-    critical=True,
-    data={"requires": "confirm"},
-    thread="storm/7",
-)
+MESSAGE = replace(messages.MESSAGE, data={"requires": "confirm"}, thread="storm/7")
+push = partial(messages.push, message=MESSAGE)
 DEAD, NEVER, LATER = OutcomeKind.DEAD_TOKEN, OutcomeKind.PERMANENT, OutcomeKind.TEMPORARY
 SENT = OutcomeKind.SENT
 
@@ -148,10 +138,6 @@ def transport(standin: Standin, vendor: str) -> Iterator[BulkTransport]:
     transport = transport_to(standin, vendor)
     yield transport
     transport.close()
-
-
-def push(key: int, token: str = "", message: Message = MESSAGE, tag: str = "") -> Push:
-    return Push(key, token or f"phone{key}", message, f"{message.id}:{key}", tag)
 
 
 def test_the_tables_of_codes_are_complete() -> None:
