@@ -387,3 +387,13 @@ def test_release_tells_the_paper_count(desks: Desks, regions: Regions) -> None:
     desks.act(pk, "issue", undo_s=1)
     assert orders.release_due(now=now() + timedelta(seconds=2)) == 1
     assert "附件1份。" in Bulletin.objects.get().body_zh
+
+
+def test_an_orders_reach_names_the_dispatch_by_which_its_people_are_found(
+    desks: Desks, regions: Regions
+) -> None:
+    phone(regions[A])
+    reach = desks.desk.get(f"/api/v1/orders/{desks.issued(CITY, A)}/reach").json()
+    people = desks.desk.get(f"/api/v1/dispatches/{reach['dispatch']}/people").json()["items"]
+    assert (reach["total"], reach["acting"]) == (len(people), 0)
+    assert A in {person["region"] for person in people}
