@@ -12,7 +12,7 @@ from django.db import connection
 from foundation.clock import iso, local
 from hydrology.course import RATE_LEAST, RATE_SPAN
 from hydrology.feeds.clock import water_clock
-from hydrology.models import Feed, SeasonLimit, Station
+from hydrology.models import LEVEL_KINDS, Feed, SeasonLimit, Station
 from hydrology.science.quality import Quality
 from hydrology.science.readings import AHEAD_ALLOWED, Element
 from hydrology.shelf import Shelf, row_of
@@ -35,7 +35,7 @@ def level_rows(as_of: datetime, now: datetime) -> list[tuple[str, Item]]:
         cursor.execute(
             _LEVELS,
             {
-                "stage": Element.STAGE.value, "since": as_of - LOOK_BACK, "until": until,
+                "kinds": list(LEVEL_KINDS), "stage": Element.STAGE.value, "since": as_of - LOOK_BACK, "until": until,
                 "earliest": as_of - LOOK_BACK - RATE_SPAN, "received_by": received_by,
                 "good": Quality.GOOD.value, "wrong": Quality.WRONG.value, "span": RATE_SPAN, "least": RATE_LEAST,
             },
@@ -92,5 +92,5 @@ LEFT JOIN LATERAL (
     ) known
     WHERE quality = %(good)s ORDER BY observed_at LIMIT 1
 ) first ON true
-WHERE s.kind <> 'PP'
+WHERE s.kind = ANY(%(kinds)s)
 """

@@ -7,7 +7,8 @@ they would have come, through the partitioned table with its indexes, into a Pos
 128 MB as in `make run`, no fsync). Reads are the product's own functions without its caches, at instants spread
 over the years. Takes about 5 GB of disk and 4 minutes on two idle cores; gone afterwards.
   reads_ms         by read: median and worst of N after a first one that is not counted, in ms
-  slowest_ms       the largest of the medians; must stay under 50
+  slowest_ms       the largest of the medians of what a phone waits for (latest, series, as-of); must stay under 50.
+                   `rain_by_street` is computed once a change and kept, `course_of_a_batch` is a part of taking readings
   bytes_per_row    with indexes; heap_bytes_per_row without; total_gb of the table
   month_ms         to make the next month, to let the oldest one go (detach), to drop it
   fill_rows_per_s  on the way in; wall_s all in all
@@ -32,7 +33,8 @@ from backend.embedded import THROW_AWAY_SETTINGS, Postgres, Valkey
 from foundation.wire import wire
 from hydrology import asof, history, ingest, live, rain
 from hydrology.course import courses_of
-from hydrology.models import Feed, Level, Station, StationKind
+from hydrology.models import LEVEL_KINDS, Feed, Level, Station, StationKind
+from hydrology.models.places import StationQuerySet
 from hydrology.science.readings import Element, Reading
 from hydrology.storage import let_go, make_room, month_of, months, months_from, next_month
 from replay import city
@@ -42,6 +44,7 @@ YEARS, TENTH, TIMES, SEED = 5, 10, 60, 20260615
 UNTIL = datetime(2026, 6, 15, 12, tzinfo=UTC)
 SLOT, BROAD = timedelta(minutes=5), timedelta(hours=25)
 DAY = timedelta(days=1)
+NOT_READ = ("rain_by_street", "course_of_a_batch")
 
 FILL = """
 INSERT INTO hydrology_observation
@@ -95,9 +98,14 @@ def servers(officers: int = 300, **given: str) -> Iterator[None]:
         shutil.rmtree(run_dir, ignore_errors=True)
 
 
+def reporting() -> StationQuerySet:
+    """Gauges and levels; a hazard point says nothing by itself."""
+    return Station.objects.exclude(kind=StationKind.HAZARD).order_by("code")
+
+
 def fill(years: int) -> tuple[int, float]:
     """A tenth since `years` before UNTIL, everybody over the last 25 hours; (rows, seconds)."""
-    everybody = list(Station.objects.order_by("code").values_list("code", flat=True))
+    everybody = list(reporting().values_list("code", flat=True))
     some = everybody[::TENTH]
     broad_from = UNTIL - BROAD
     began_s, rows = time.perf_counter(), 0
@@ -128,7 +136,7 @@ def reads(years: int) -> dict[str, Callable[[], object]]:
         Station.objects.filter(kind=StationKind.RAIN).order_by("code").values_list("code", flat=True)
     )
     levels = list(
-        Station.objects.exclude(kind=StationKind.RAIN).order_by("code").values_list("code", flat=True)
+        Station.objects.filter(kind__in=LEVEL_KINDS).order_by("code").values_list("code", flat=True)
     )
     codes = sorted((*gauges, *levels))
     long_known = codes[::TENTH]
@@ -177,7 +185,7 @@ def timed_ms(read: Callable[[], object]) -> float:
 def post_ms(count: int) -> list[float]:
     """Whole posts of every object, stored after all the rest."""
     feed, took = Feed.objects.get(key="replay"), []
-    stations = Station.objects.order_by("code").values_list("code", "kind")
+    stations = reporting().values_list("code", "kind")
     for n in range(1, count + 1):
         at = (UNTIL + n * SLOT).isoformat()
         rows = ",".join(
@@ -224,7 +232,9 @@ def main(years: int) -> None:
         of_months = month_ms(years)
     result(
         {
-            "slowest_ms": max(figures["median"] or 0.0 for figures in told.values()),
+            "slowest_ms": max(
+                figures["median"] or 0.0 for name, figures in told.items() if name not in NOT_READ
+            ),
             "worst_ms": max(figures["worst"] or 0.0 for figures in told.values()),
             "reads_ms": told,
             "rows": rows,
