@@ -94,7 +94,7 @@ def _post(door: Door, drill_id: int, product: str, body: bytes, say: Callable[[s
 
 
 def _worked_off(drill_id: int, slot_at: datetime) -> bool:
-    """Wait until the slot is judged and nothing of the drill is still to be sent; False when patience ends."""
+    """Wait until the slot is judged and no push of the drill is still to be sent; False when patience ends."""
     until = time.monotonic() + KEEP_UP_S
     while time.monotonic() < until:
         drill = Drill.objects.only("state", "slot_at").get(pk=drill_id)
@@ -116,5 +116,6 @@ _UNSENT = """
 SELECT EXISTS (
     SELECT 1 FROM alerts_bulletin b LEFT JOIN notifications_dispatch s ON s.bulletin_id = b.id
     WHERE b.drill_of_id = %(drill)s AND b.valid_until > now() AND (s.id IS NULL OR EXISTS (
-        SELECT 1 FROM notifications_delivery d WHERE d.dispatch_id = s.id AND d.state IN ('pending', 'sending'))))
+        SELECT 1 FROM notifications_delivery d
+        WHERE d.dispatch_id = s.id AND d.state IN ('pending', 'sending') AND d.transport = 'fcm')))
 """
