@@ -20,13 +20,14 @@ from alerts.models import Hazard, RuleTable, WarningEvent
 from alerts.notices import reasons_of as notice_reasons
 from alerts.rain import Given, picture
 from alerts.reasons import reasons_of
+from foundation.months import month_of
 from hydrology.course import LOOK_BACK, courses_over
 from hydrology.known import Known
 from hydrology.models import GridRun, Level, StationKind
 from hydrology.science.readings import Element
 from hydrology.science.stages import LimitKind, Season
 from hydrology.standing import KINDS, Item
-from hydrology.storage import month_of, months
+from hydrology.storage import months
 
 Json = dict[str, Any]
 _SAID = {

@@ -21,12 +21,13 @@ from alerts import (
 from backend.doors import forget_answers
 from escalation import audit, climb
 from foundation import clock
+from foundation.months import months_from
 from hazards import feedback, reminders
 from hydrology import ingest, live, storage
 from hydrology.feeds import questions, telegrams
 from hydrology.sources import polls
 from monitoring import samples, watchman
-from notifications import canaries, centre, delivery, dispatch, drills, nights, reports, telephony
+from notifications import canaries, centre, delivery, dispatch, drills, months, nights, reports, telephony
 from officers import auth
 
 
@@ -118,9 +119,9 @@ def remind() -> None:
 
 @shared_task(name="routine.tidy")
 def tidy() -> None:
-    """Room for the months to come; what is old goes. Observations last: a long reader may hold them up."""
+    """Room for the months to come; what is old goes. Whole months last: a long reader may hold them up."""
     now, days = clock.now(), settings.KEEP_DAYS
-    storage.make_room(storage.months_from(now))
+    storage.make_room(months_from(now))
     auth.forget_expired(now=now)
     forget_answers(now)
     canaries.forget_old(now=now, keep_days=days["canaries"])
@@ -142,3 +143,6 @@ def tidy() -> None:
         rested_on=grounds.months_named,
     )
     ingest.forget_posts()
+    delivery.end_left(now=now)
+    climb.end_left(now=now)
+    months.tidy(now=now, keep_days=days["ledger"], archive_days=days["archive"])

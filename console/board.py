@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from escalation.models import Climb, ClimbState
 from foundation.clock import age_s, iso
@@ -18,6 +18,7 @@ from foundation.scope import Scope
 from hydrology.feeds.health import Standing, standings
 from hydrology.models import LEVEL_KINDS, Feed, Level, Region, Station, path_filter
 from hydrology.science.feed_states import FeedState
+from notifications import months
 from notifications.models import Delivery, Dispatch, Errand, State
 from notifications.reach import UNANSWERED_LIMIT, figures, people_of, reach_of, silent_streets
 
@@ -70,12 +71,13 @@ def recent_dispatches(scope: Scope, limit: int) -> list[dict[str, Any]]:
     ids = [dispatch.pk for dispatch in dispatches]
     states: dict[int, Counter[str]] = defaultdict(Counter)
     acting = Counter[int]()
-    counted = Delivery.objects.filter(in_scope, dispatch__in=ids).values("dispatch", "state")
+    since = min((months.since(dispatch.created_at) for dispatch in dispatches), default=0)
+    counted = Delivery.objects.filter(in_scope, id__gte=since, dispatch__in=ids).values("dispatch", "state")
     for row in counted.annotate(people=Count("id"), acting=Count("acting_at")).order_by():
         states[row["dispatch"]][row["state"]] = row["people"]
         acting[row["dispatch"]] += row["acting"]
-    climbs = _climbs(scope, ids)
-    silent = silent_streets([dispatch.bulletin_id for dispatch in dispatches], scope.paths)
+    climbs = _climbs(scope, ids, since)
+    silent = silent_streets([dispatch.bulletin_id for dispatch in dispatches], scope.paths, since=since)
     return [
         {
             **_heading(dispatch),
@@ -92,7 +94,8 @@ def reach(scope: Scope, dispatch_id: int, *, after: int = 0) -> dict[str, Any]:
     dispatch = _first(scope, dispatch_id)
     found = reach_of([dispatch.bulletin_id], scope.paths, after=after)
     _add_rungs(found["unanswered"])
-    return {**_heading(dispatch), **found, **_climbs(scope, [dispatch_id])[dispatch_id]}
+    climbs = _climbs(scope, [dispatch_id], months.since(dispatch.created_at))
+    return {**_heading(dispatch), **found, **climbs[dispatch_id]}
 
 
 def people(scope: Scope, dispatch_id: int, *, words: str = "", after: int = 0) -> dict[str, Any]:
@@ -170,17 +173,18 @@ def _heading(dispatch: Dispatch) -> dict[str, Any]:
     }
 
 
-def _climbs(scope: Scope, dispatch_ids: list[int]) -> dict[int, dict[str, int]]:
+def _climbs(scope: Scope, dispatch_ids: list[int], since: int) -> dict[int, dict[str, int]]:
     """Per dispatch: people for whom at least one rung was taken, and those still silent after every rung."""
     found = {pk: {"escalated": 0, "exhausted": 0} for pk in dispatch_ids}
-    silent = Q(state=ClimbState.EXHAUSTED) & ~Q(delivery__state=State.CONFIRMED)
+    silent = Q(climb__state=ClimbState.EXHAUSTED) & ~Q(state=State.CONFIRMED)
     rows = (
-        Climb.objects.filter(
-            path_filter("delivery__region__path", scope.paths),
-            delivery__dispatch__in=dispatch_ids,
-            rung__gt=0,
+        Delivery.objects.filter(
+            path_filter("region__path", scope.paths),
+            id__gte=since,
+            dispatch__in=dispatch_ids,
+            climb__rung__gt=0,
         )
-        .values(dispatch=F("delivery__dispatch"))
+        .values("dispatch")
         .annotate(escalated=Count("id"), exhausted=Count("id", filter=silent))
         .order_by()
     )

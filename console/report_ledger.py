@@ -14,6 +14,7 @@ from alerts.models import BulletinKind
 from escalation.models import Climb, ClimbState, Rung
 from foundation.clock import iso
 from hydrology.models import path_filter
+from notifications import months
 from notifications.models import UNSENT, Delivery, Errand
 
 AFTER_MIN = (1, 2, 5, 10, 30, 60)
@@ -39,7 +40,14 @@ def said(since: datetime, until: datetime, paths: tuple[str, ...]) -> list[Row]:
     Counted from the bulletin's issue; a later state implies the earlier ones. A line that only renews another stands
     where that stands. Oldest first.
     """
-    rows = _rows(_SAID, since=since, until=until, paths=list(paths), minutes=list(AFTER_MIN))
+    rows = _rows(
+        _SAID,
+        since=since,
+        until=until,
+        first=months.since(since),
+        paths=list(paths),
+        minutes=list(AFTER_MIN),
+    )
     return [
         {
             **{
@@ -95,7 +103,7 @@ def late(since: datetime, until: datetime, paths: tuple[str, ...], now: datetime
         nobody=Count("id", filter=Q(reached=0)),
     )
     lines = (
-        Delivery.objects.filter(path_filter("region__path", paths))
+        Delivery.objects.filter(path_filter("region__path", paths), id__gte=months.since(since))
         .filter(dispatch__created_at__gt=since, dispatch__created_at__lte=until, dispatch__drill=False)
         .exclude(dispatch__bulletin__kind=BulletinKind.CANARY)
         .annotate(took=F("sent_at") - F("dispatch__created_at"))
@@ -155,7 +163,7 @@ def late(since: datetime, until: datetime, paths: tuple[str, ...], now: datetime
 def faults(since: datetime, until: datetime, paths: tuple[str, ...]) -> list[Row]:
     """[{transport, state, reason, lines}], most first: what vendors or our own checks gave as the reason; no drills."""
     return list(
-        Delivery.objects.filter(path_filter("region__path", paths))
+        Delivery.objects.filter(path_filter("region__path", paths), id__gte=months.since(since))
         .filter(dispatch__created_at__gt=since, dispatch__created_at__lte=until, dispatch__drill=False)
         .exclude(dispatch__bulletin__kind=BulletinKind.CANARY)
         .exclude(reason="")
@@ -172,7 +180,7 @@ def fatigue(since: datetime, until: datetime, paths: tuple[str, ...]) -> Row:
     (counted from `since`) in which a person heard anything. `regions`: the ten with the most messages a person, each with
     people and messages.
     """
-    asked = {"since": since, "until": until, "paths": list(paths), "week": WEEK}
+    asked = {"since": since, "until": until, "first": months.since(since), "paths": list(paths), "week": WEEK}
     [whole] = _rows(_WEEKLY, **asked)
     regions = _rows(_MOST_CALLED, most=MOST_CALLED, **asked)
     return {
@@ -225,7 +233,7 @@ SELECT b.id, b.kind, b.level, b.title_zh, b.title_en, s.drill, b.warning_id, b.o
        {", ".join(map(_after, STATES))}
 FROM notifications_dispatch s
 JOIN alerts_bulletin b ON b.id = s.bulletin_id
-JOIN notifications_delivery d ON d.dispatch_id = s.id
+JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.id >= %(first)s
 JOIN mine ON mine.code = d.region_id
 LEFT JOIN LATERAL (  -- what he was rung for; OFFSET 0: looked up for the few quiet lines only
     SELECT r.opened_at, r.confirmed_at, r.acting_at FROM notifications_delivery r WHERE d.quiet AND r.id = d.root_id OFFSET 0
@@ -238,7 +246,7 @@ _CALLED = """
     SELECT d.officer_id, d.region_id, s.drill, date_bin(%(week)s, s.created_at, %(since)s) AS week
     FROM notifications_dispatch s
     JOIN alerts_bulletin b ON b.id = s.bulletin_id AND b.kind <> 'canary'
-    JOIN notifications_delivery d ON d.dispatch_id = s.id
+    JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.id >= %(first)s
     JOIN mine ON mine.code = d.region_id
     WHERE s.created_at > %(since)s AND s.created_at <= %(until)s AND d.state <> 'failed_perm' AND NOT d.quiet
 """

@@ -27,6 +27,7 @@ from console.report_rain import rain_curve
 from foundation.clock import iso
 from foundation.errors import Refusal
 from hydrology.models import Region, path_filter
+from notifications import months
 from notifications.reach import silent_streets
 
 LONGEST = timedelta(days=400)
@@ -48,7 +49,7 @@ def report(since: datetime, until: datetime, paths: tuple[str, ...], now: dateti
         )
     said = report_ledger.said(since, until, paths)
     told = [line for line in said if line["kind"] in CHAINED]
-    silent = silent_streets([line["id"] for line in told], paths)
+    silent = silent_streets([line["id"] for line in told], paths, since=months.since(since))
     for line in told:
         line["nobody"] = silent[line["id"]]
     warnings = _warnings(since, until, paths)

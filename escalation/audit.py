@@ -18,7 +18,7 @@ from escalation.incidents import CHASED, QUIET
 from escalation.ladder import Reach
 from escalation.models import Climb, ClimbState, Incident
 from foundation.clock import local
-from notifications import dispatch
+from notifications import dispatch, months
 from notifications.models import REFUSED
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ WITH owing AS MATERIALIZED (
     WHERE d.state <> 'confirmed' AND (t.waited OR t.dark AND d.state = 'failed_perm' AND d.reason = 'no_live_device')
        OR d.id IN ({REFUSED}) AND EXISTS (
            SELECT 1 FROM notifications_receipt r
-           WHERE r.delivery_id = d.id AND r.state = 'cannot' AND r.received_at < %(late)s)
+           WHERE r.delivery_id = d.id AND r.delivery_id >= %(open)s AND r.state = 'cannot' AND r.received_at < %(late)s)
 )
 SELECT count(*) FROM (
     SELECT id FROM owing
@@ -55,7 +55,8 @@ SELECT count(*) FROM (
 # fewer lines than were counted when it was made; or, where a confirmation is owed, nobody at all
 _HOLLOW = """
 SELECT s.id FROM notifications_dispatch s JOIN alerts_bulletin b ON b.id = s.bulletin_id
-CROSS JOIN LATERAL (SELECT count(*) AS lines FROM notifications_delivery d WHERE d.dispatch_id = s.id) d
+CROSS JOIN LATERAL (SELECT count(*) AS lines FROM notifications_delivery d
+                    WHERE d.dispatch_id = s.id AND d.id >= %(open)s) d
 WHERE s.expires_at > %(now)s AND s.created_at <= %(late)s AND b.about NOT LIKE 'audit/%%'
   AND (d.lines < s.recipients
     OR d.lines = 0 AND NOT s.drill AND s.errand = 'first' AND b.urgency >= %(chased)s AND b.requires IN ('confirm', 'report'))
@@ -112,13 +113,15 @@ def _without_climb(now: datetime) -> int:
         "dark": [one.was_due(Reach.DARK, late) for one in opens],
     }
     with connection.cursor() as cursor:
-        cursor.execute(_MISSING, {**asked, "late": late})
+        cursor.execute(_MISSING, {**asked, "late": late, "open": months.open_since(now)})
         return int(cursor.fetchone()[0])
 
 
 def _hollow(now: datetime) -> list[int]:
     with connection.cursor() as cursor:
-        cursor.execute(_HOLLOW, {"now": now, "late": now - LATE, "chased": CHASED})
+        cursor.execute(
+            _HOLLOW, {"now": now, "late": now - LATE, "chased": CHASED, "open": months.open_since(now)}
+        )
         return [row[0] for row in cursor]
 
 

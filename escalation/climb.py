@@ -19,9 +19,10 @@ from django.db.backends.utils import CursorWrapper
 from alerts.models import Bulletin
 from escalation.due import Standing, due
 from escalation.ladder import APP, DESK, REPEAT, Stop, Take
-from escalation.models import ClimbState
+from escalation.models import Climb, ClimbState
 from escalation.starts import start_climbs
 from foundation.wire import hints
+from notifications import months
 from notifications.dispatch import PUSH, Ask, run_errands
 from notifications.models import Errand
 
@@ -46,7 +47,7 @@ WITH asked AS (
     SELECT DISTINCT dispatch, region FROM unnest(%s::bigint[], %s::text[]) AS t(dispatch, region)
 ), told AS (
     SELECT dispatch_id, region_id, count(*) AS people FROM notifications_delivery
-    WHERE dispatch_id IN (SELECT dispatch FROM asked) GROUP BY dispatch_id, region_id
+    WHERE id >= %s AND dispatch_id IN (SELECT dispatch FROM asked) GROUP BY dispatch_id, region_id
 )
 SELECT asked.dispatch, asked.region, sum(told.people)::int FROM asked
 JOIN hydrology_region own ON own.code = asked.region
@@ -149,6 +150,12 @@ def _take_all(bulletins: list[int], now: datetime, faults: list[Exception]) -> i
     return sum(_take_all(some, now, faults) for some in (bulletins[:half], bulletins[half:]))
 
 
+def end_left(*, now: datetime) -> int:
+    """What nobody could end within a day after its message did: no sweep looks so far back. Returns how many climbs."""
+    left = Climb.objects.filter(state=ClimbState.CLIMBING, delivery__lt=months.open_since(now))
+    return left.update(state=ClimbState.STOPPED, ended_at=now, why="no longer valid")
+
+
 @transaction.atomic
 def settle(climb: int, why: str, now: datetime) -> None:
     """He has answered by another way than the ledger knows: the climb is over. Idempotent."""
@@ -248,7 +255,8 @@ def _ask(
     dispatches = zip(calls.values(), run_errands(asks, now=now), strict=True)
     asked = [(one, dispatch.pk) for group, dispatch in dispatches for one in group]
     others = [(dispatch, one.at.region) for one, dispatch in asked if one.take.errand != REPEAT]
-    cursor.execute(_REACHED, [[dispatch for dispatch, _ in others], [region for _, region in others]])
+    columns = [dispatch for dispatch, _ in others], [region for _, region in others]
+    cursor.execute(_REACHED, [*columns, months.since(now)])
     people = {(dispatch, region): count for dispatch, region, count in cursor}
     return {
         one.at.climb: 1 if one.take.errand == REPEAT else people.get((dispatch, one.at.region), 0)

@@ -36,7 +36,7 @@ class ClimbState(models.TextChoices):
 class Climb(models.Model):
     """One unanswered delivery on its way up the ladder; the ladder is frozen here at the start."""
 
-    delivery = models.OneToOneField(Delivery, models.PROTECT, related_name="climb")
+    delivery = models.OneToOneField(Delivery, models.PROTECT, related_name="climb", db_constraint=False)
     rungs = ArrayField(models.CharField(max_length=16), help_text="errands in order, frozen")
     waits_s = ArrayField(models.PositiveIntegerField(), help_text="wait before each rung, and after the last")
     channels = ArrayField(models.CharField(max_length=16), default=list, help_text="of each rung; empty: app")

@@ -18,18 +18,19 @@ from escalation.ladder import Ladder, Reach
 from escalation.ladder_table import ALWAYS_CHASED
 from escalation.models import Climb
 from foundation.clock import local
-from notifications import telephony
-from notifications.models import REFUSED, STOPPED_REASONS, Dispatch, Errand, Receipt
+from notifications import months, telephony
+from notifications.models import REFUSED, STOPPED_REASONS, Delivery, Dispatch, Errand, Receipt
 
 SAID_WITHIN = timedelta(days=1)  # a "cannot" is looked for so long; messages are valid for hours
 RESTS = (DrillState.PAUSED, DrillState.ENDED)  # nobody is chased
 
-# who owes an answer: not for what only renews another line in place, nor for what a resting drill has kept from him
-OWES = f"NOT d.quiet AND d.reason NOT IN {STOPPED_REASONS}"
+# who owes an answer, of the lines from %(open)s on (months.open_since): not for what only renews another line in place, nor
+# for what a resting drill has kept from him
+OWES = f"d.id >= %(open)s AND NOT d.quiet AND d.reason NOT IN {STOPPED_REASONS}"
 
 # Which lines have no climb: two lists, each read once and grouped, whatever the planner believes of tables that have just
 # grown or are full of dead rows. Where one list was joined to the other, it has walked it anew for each of 45,000 lines:
-# minutes. In the order of the lines, as receipts lock them: the foreign key locks them too.
+# minutes.
 _START = f"""
 WITH wanted AS (  -- of each dispatch the ladder for each kind of person; null: not yet
     SELECT * FROM unnest(%(dispatch)s::bigint[], %(told_at)s::timestamptz[], %(rings)s::int[], %(dark)s::int[],
@@ -73,11 +74,12 @@ WHERE c.state = 'answered' AND c.why IN ('confirmed', 'by call') AND c.delivery_
 _REOPEN_OTHERS = """
 UPDATE escalation_climb c SET state = 'climbing', ended_at = NULL, why = '', due_at = %(now)s
 FROM notifications_receipt n
-JOIN notifications_delivery nd ON nd.id = n.delivery_id
+JOIN notifications_delivery nd ON nd.id = n.delivery_id AND nd.id >= %(open)s
 JOIN notifications_dispatch ns ON ns.id = nd.dispatch_id
 JOIN notifications_dispatch s ON s.bulletin_id = ns.bulletin_id AND s.errand = 'first'
-JOIN notifications_delivery d ON d.dispatch_id = s.id
-WHERE n.state = 'cannot' AND n.received_at > %(since)s AND c.delivery_id = d.id AND c.state = 'answered'
+JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.id >= %(open)s
+WHERE n.state = 'cannot' AND n.received_at > %(since)s AND n.delivery_id >= %(open)s
+  AND c.delivery_id = d.id AND c.state = 'answered'
   AND (c.why = 'deputy confirmed' AND ns.errand = 'deputy' AND d.region_id = nd.region_id OR c.why = 'enough of the group')
   AND n.received_at > c.ended_at - interval '10 seconds'
 """
@@ -126,7 +128,7 @@ def start_climbs(*, now: datetime) -> int:
         for reach in Reach
     }
     with connection.cursor() as cursor:
-        said = {"now": now, "since": now - SAID_WITHIN}
+        said = {"now": now, "since": now - SAID_WITHIN, "open": months.open_since(now)}
         started = 0
         if numbers:
             cursor.execute(
@@ -157,14 +159,17 @@ def open_dispatches(now: datetime) -> list[Open]:
     """
     version, table = in_force.table_at(now)
     configured = telephony.configured()
-    cannot = (
-        Receipt.objects.refusals()
-        .filter(received_at__gt=now - SAID_WITHIN, delivery__quiet=False)
-        .exclude(Exists(Climb.objects.filter(delivery=OuterRef("delivery"))))
+    since = months.open_since(now)
+    said = Receipt.objects.refusals(since).filter(received_at__gt=now - SAID_WITHIN)
+    cannot = Delivery.objects.filter(
+        ~Exists(Climb.objects.filter(delivery=OuterRef("pk"))),
+        id__gte=since,
+        quiet=False,
+        pk__in=said.values("delivery"),
     )
     rows = (
         Dispatch.objects.filter(
-            Q(bulletin__urgency__gte=table.chased_from) | Q(pk__in=cannot.values("delivery__dispatch")),
+            Q(bulletin__urgency__gte=table.chased_from) | Q(pk__in=cannot.values("dispatch")),
             errand=Errand.FIRST,
             bulletin__requires__in=["confirm", "report"],
             expires_at__gt=now,

@@ -27,7 +27,7 @@ class Feedback(models.Model):
     )
     note = models.CharField(max_length=500, blank=True)
     receipt = models.OneToOneField(
-        Receipt, models.PROTECT, null=True, help_text="where it came with a receipt"
+        Receipt, models.PROTECT, null=True, db_constraint=False, help_text="where it came with a receipt"
     )
 
     class Meta:
@@ -37,7 +37,9 @@ class Feedback(models.Model):
 class UnreadForm(models.Model):
     """A receipt whose form cannot be counted. The form stays with the receipt; its officer was told why."""
 
-    receipt = models.OneToOneField(Receipt, models.PROTECT, primary_key=True, related_name="+")
+    receipt = models.OneToOneField(
+        Receipt, models.PROTECT, primary_key=True, db_constraint=False, related_name="+"
+    )
     found_at = models.DateTimeField()
     code = models.CharField(max_length=32, help_text="of the refusal")
     fields = models.JSONField(help_text="faulty field to its reason")

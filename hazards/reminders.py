@@ -22,6 +22,7 @@ from hazards.models import Reminder, ReminderKind, Told
 from hazards.periods import DAY_H, Period, period, running
 from hazards.rollup import expected
 from hazards.scoping import first_dispatch
+from notifications import months
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ _OWING = """
 WITH told AS (
     SELECT d.officer_id, r.code, CASE WHEN r.level = 'frontline' THEN r.parent_id ELSE r.code END AS place
     FROM notifications_delivery d JOIN hydrology_region r ON r.code = d.region_id
-    WHERE d.dispatch_id = %(first)s
+    WHERE d.id >= %(since)s AND d.dispatch_id = %(first)s
 )
 SELECT officer_id FROM told WHERE place = ANY(%(places)s)
   AND (code = place OR place NOT IN (SELECT code FROM told WHERE code = place))
@@ -49,7 +50,7 @@ WITH staff AS (
     FROM officers_post p JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
     WHERE p.duty = 'desk' AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
       AND (NOT %(drill)s OR p.officer_id IN (
-          SELECT officer_id FROM notifications_delivery WHERE dispatch_id = %(first)s))
+          SELECT officer_id FROM notifications_delivery WHERE id >= %(since)s AND dispatch_id = %(first)s))
     GROUP BY p.region_id
 )
 SELECT DISTINCT ON (own.path) own.code, own.name, above.code, above.name, staff.officers
@@ -194,7 +195,7 @@ def _owing(step: Step, order: ResponseOrder, now: datetime) -> tuple[list[str], 
     if step.told is Told.DESK or not places:
         return places, {}
     with connection.cursor() as cursor:
-        cursor.execute(_OWING, {"first": first_dispatch(order), "places": places})
+        cursor.execute(_OWING, {**_addressed(order), "places": places})
         return places, {row[0]: "" for row in cursor}
 
 
@@ -237,9 +238,14 @@ def _tell_desks(
     return len(desks)
 
 
+def _addressed(order: ResponseOrder) -> dict[str, int | None]:
+    """The order's first dispatch, and the id before which it has no line."""
+    return {"first": first_dispatch(order), "since": months.since(order.created_at)}
+
+
 def _desks(order: ResponseOrder, places: Sequence[str], now: datetime) -> list[Desk]:
     desks: dict[str, Desk] = {}
-    asked = {"places": list(places), "now": now, "drill": order.drill, "first": first_dispatch(order)}
+    asked = {"places": list(places), "now": now, "drill": order.drill, **_addressed(order)}
     with connection.cursor() as cursor:
         cursor.execute(_DESKS, asked)
         for place, name, above, above_name, officers in cursor:

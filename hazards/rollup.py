@@ -21,6 +21,7 @@ from hazards.models import Feedback, UnreadForm
 from hazards.periods import DAY_H, Period, period, running
 from hazards.scoping import first_dispatch, require_open
 from hydrology.models import Region
+from notifications import months
 from notifications.models import Dispatch
 
 MISSING_LIMIT = 1000
@@ -54,7 +55,7 @@ WITH places AS (
     FROM hydrology_region WHERE string_to_array(path, '/') && %(areas)s::text[]
 ), told AS (
     SELECT DISTINCT p.place FROM notifications_delivery d JOIN places p ON p.code = d.region_id
-    WHERE d.dispatch_id = %(first)s
+    WHERE d.id >= %(since)s AND d.dispatch_id = %(first)s
 ), spoken AS (
     SELECT DISTINCT p.place FROM hazards_feedback f JOIN places p ON p.code = f.region_id
     WHERE f.order_id = %(order)s AND f.received_at > %(from)s AND f.received_at <= %(until)s
@@ -71,9 +72,9 @@ SELECT split_part(r.path, '/', %(depth)s) AS child, count(DISTINCT d.officer_id)
        count(DISTINCT d.officer_id) FILTER (WHERE n.lon IS NOT NULL AND n.lat IS NOT NULL)
 FROM notifications_delivery d
 JOIN hydrology_region r ON r.code = d.region_id
-JOIN notifications_receipt n ON n.state = 'arrived'
+JOIN notifications_receipt n ON n.state = 'arrived' AND n.delivery_id >= %(thread_since)s
     AND n.delivery_id = CASE WHEN d.quiet THEN d.root_id ELSE d.id END  -- who has arrived there has arrived here
-WHERE d.dispatch_id = ANY(%(dispatches)s) AND starts_with(r.path, %(path)s)
+WHERE d.id >= %(since)s AND d.dispatch_id = ANY(%(dispatches)s) AND starts_with(r.path, %(path)s)
 GROUP BY child
 """
 
@@ -110,6 +111,7 @@ def expected(order: ResponseOrder, wanted: Period, *, path: str = "") -> list[Pl
                 "order": order.pk,
                 "areas": order.areas,
                 "first": first_dispatch(order),
+                "since": months.since(order.created_at),
                 "path": path,
                 "from": wanted.from_at,
                 "until": wanted.until_at,
@@ -148,6 +150,7 @@ def roll_up(order: ResponseOrder, region: Region, *, number: int | None, now: da
         "arrived": sum(share.arrived for share in shares.values()),
         "arrived_with_place": sum(share.placed for share in shares.values()),
         "unread": UnreadForm.objects.filter(
+            receipt__delivery__gte=months.since(order.created_at),
             receipt__delivery__dispatch__bulletin__order=order,
             receipt__delivery__region__path__startswith=region.path,
         ).count(),
@@ -162,6 +165,8 @@ def _shares(
     """By region code, of the region itself (its own part only) and of its children; and the figures of all together."""
     depth = region.path.count("/") + 1
     asked = {"order": order.pk, "path": region.path, "depth": depth, "dispatches": _dispatches(order)}
+    asked["since"] = months.since(order.created_at)
+    asked["thread_since"] = months.since_of(bulletin__order__thread=order.thread) if order.thread else 0
     shares: defaultdict[str, Share] = defaultdict(lambda: Share(_figures({})))
     whole = Counter[str]()
     with connection.cursor() as cursor:

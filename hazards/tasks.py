@@ -18,7 +18,7 @@ from foundation.scope import Scope
 from hazards.models import TaskReport, TaskState
 from hazards.scoping import inside, require_open, seen
 from hydrology.models import Region
-from notifications import receipts
+from notifications import months, receipts
 from notifications.models import Delivery, Dispatch, Errand, ReceiptState
 from notifications.own_tasks import tell_states
 from officers.models import Post
@@ -32,7 +32,7 @@ inside AS MATERIALIZED (
     WHERE string_to_array(path, '/') && %(areas)s::text[] AND starts_with(path, %(path)s)
 ), told AS MATERIALIZED (
     SELECT DISTINCT officer_id FROM notifications_delivery
-    WHERE dispatch_id = ANY(%(dispatches)s) AND (%(officer)s::bigint IS NULL OR officer_id = %(officer)s)
+    WHERE id >= %(since)s AND dispatch_id = ANY(%(dispatches)s) AND (%(officer)s::bigint IS NULL OR officer_id = %(officer)s)
 ), held AS MATERIALIZED (
     SELECT p.id, p.officer_id, p.duty, i.code, i.level, i.path
     FROM officers_post p JOIN inside i ON i.code = p.region_id
@@ -183,7 +183,11 @@ def _acts(order: ResponseOrder, officer_id: int, at: datetime, now: datetime) ->
     told = Dispatch.objects.filter(
         bulletin__order=order, bulletin__kind=BulletinKind.ORDER, errand=Errand.FIRST
     )
-    line = Delivery.objects.filter(dispatch__in=told, officer=officer_id).order_by("-id").first()
+    line = (
+        Delivery.objects.filter(id__gte=months.since(order.created_at), dispatch__in=told, officer=officer_id)
+        .order_by("-id")
+        .first()
+    )
     if line is not None:
         answer = receipts.Answer(line.pk, ReceiptState.REPORTED, at)
         receipts.take(officer_id, [answer], source="task", now=now)
@@ -266,7 +270,8 @@ def _rows(
     of_thread = Q(bulletin__order=order)
     if order.thread:
         of_thread |= Q(bulletin__order__thread=order.thread)
-    dispatches = Dispatch.objects.filter(of_thread, bulletin__kind=BulletinKind.ORDER)
+    found = Dispatch.objects.filter(of_thread, bulletin__kind=BulletinKind.ORDER)
+    dispatches = dict(found.values_list("pk", "created_at"))
     path = region.path if region else ""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -275,7 +280,8 @@ def _rows(
                 "order": order.pk,
                 "areas": order.areas,
                 "duties": order.duties,
-                "dispatches": list(dispatches.values_list("pk", flat=True)),
+                "dispatches": list(dispatches),
+                "since": months.since(min(dispatches.values(), default=now)),
                 "officer": officer,
                 "tasks": tasks,
                 "now": now,

@@ -9,6 +9,7 @@ from typing import Final
 
 KEEP_DAYS: Final[Mapping[str, int]] = {
     "observations": 1860,  # readings: five years and a month, in whole months; then out of reach, still on disk
+    "ledger": 1860,  # deliveries and receipts: likewise (notifications/months.py, ADR 16)
     "archive": 90,  # so long after that a month may be dumped or brought back; then it is dropped
     "observed": 1860,  # observed fields: 2 KB a wet one, the dry ones are all the same
     "nowcast": 90,  # nowcast runs: 45 KB a wet one; those a stored warning names stay

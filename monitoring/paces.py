@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef
 
 from alerts.models import BulletinKind, Requires
 from monitoring.targets import SHARES
+from notifications import months
 from notifications.models import Delivery, Dispatch, DispatchQuerySet, Errand
 
 _PACES = """
@@ -22,7 +23,7 @@ SELECT s.id, b.issued_at, b.kind, b.title_zh, b.title_en, b.requires, count(*) F
        count(*) FILTER (WHERE there), {accepted}, {delivered}, {confirmed}
 FROM notifications_dispatch s
 JOIN alerts_bulletin b ON b.id = s.bulletin_id
-JOIN notifications_delivery d ON d.dispatch_id = s.id
+JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.id >= %(first)s
 CROSS JOIN LATERAL (SELECT NOT d.quiet AND d.reason <> 'no_live_device' AS there) ear
 WHERE s.id = ANY(%(ids)s)
 GROUP BY s.id, b.id ORDER BY s.id
@@ -65,9 +66,10 @@ def told() -> DispatchQuerySet:
 
 
 def paces(dispatches: list[int]) -> list[Pace]:
-    """Of these dispatches, by number. One query; a message to 45,000 takes about 0.1 s."""
+    """Of these dispatches, by number. Two queries; a message to 45,000 takes about 0.1 s."""
     with connection.cursor() as cursor:
-        cursor.execute(_QUERY, {"ids": dispatches, "shares": list(SHARES)})
+        first = months.since_of(pk__in=dispatches)
+        cursor.execute(_QUERY, {"ids": dispatches, "first": first, "shares": list(SHARES)})
         return [_pace(*row) for row in cursor.fetchall()]
 
 

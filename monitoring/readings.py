@@ -15,6 +15,7 @@ from foundation.wire import beats, beats_no_more
 from hydrology.feeds.health import standings
 from hydrology.science.feed_states import FeedState
 from monitoring.targets import LEASE_OVER_S, SILENT_S
+from notifications import months
 from notifications.hub import SOCKETS
 from notifications.models import Lane
 
@@ -27,7 +28,7 @@ SELECT transport, lane, state, count(*), count(*) FILTER (WHERE due_at <= %(now)
        min(due_at) FILTER (WHERE due_at <= %(now)s),
        count(*) FILTER (WHERE state = 'sending' AND due_at <= %(lost)s),
        count(*) FILTER (WHERE state = 'failed_temp' AND attempts >= 2)
-FROM notifications_delivery WHERE state IN ('pending', 'sending', 'failed_temp')
+FROM notifications_delivery WHERE id >= %(open)s AND state IN ('pending', 'sending', 'failed_temp')
 GROUP BY transport, lane, state ORDER BY transport, lane, state
 """
 # the dispatches of the last minutes are the newest ones: from their end backwards, by the key
@@ -35,7 +36,7 @@ _LATELY = """
 SELECT d.transport, count(*) FILTER (WHERE d.sent_at > %(since)s), count(*) FILTER (WHERE d.sent_at > %(lately)s),
        count(*) FILTER (WHERE d.state = 'failed_temp'),
        count(*) FILTER (WHERE d.state = 'failed_perm' AND d.attempts > 0)
-FROM notifications_dispatch s JOIN notifications_delivery d ON d.dispatch_id = s.id
+FROM notifications_dispatch s JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.id >= %(open)s
 WHERE s.id > coalesce((SELECT max(id) FROM notifications_dispatch WHERE created_at <= %(since)s), 0)
 GROUP BY d.transport ORDER BY d.transport
 """
@@ -90,13 +91,15 @@ class FeedReading:
 
 def waiting(now: datetime) -> list[Waiting]:
     with connection.cursor() as cursor:
-        cursor.execute(_BACKLOG, {"now": now, "lost": now - timedelta(seconds=LEASE_OVER_S)})
+        lost = now - timedelta(seconds=LEASE_OVER_S)
+        cursor.execute(_BACKLOG, {"now": now, "lost": lost, "open": months.open_since(now)})
         return [Waiting(*row) for row in cursor.fetchall()]
 
 
 def lately(now: datetime) -> list[Lately]:
     with connection.cursor() as cursor:
-        cursor.execute(_LATELY, {"since": now - LATELY, "lately": now - timedelta(seconds=SILENT_S)})
+        lately = now - timedelta(seconds=SILENT_S)
+        cursor.execute(_LATELY, {"since": now - LATELY, "lately": lately, "open": months.open_since(now)})
         return [Lately(*row) for row in cursor.fetchall()]
 
 

@@ -55,7 +55,8 @@ _NAMED = f"""
     ORDER BY p.officer_id, length(r.path) DESC, p.id
 """
 
-# Parameters: `dispatch` and `unanswered`, as long as each other: the dispatch and a delivery for which it speaks; `now`.
+# Parameters: `dispatch` and `unanswered`, as long as each other: the dispatch and a delivery for which it speaks; `first`,
+# than which none of these is lower; `now`.
 # A repeat asks the same person. The deputy of a silent keeper is the B post of his own station, where it has one; else,
 # and for everybody else, that of the region. The superior is the duty desk of the nearest region above that has one.
 ERRANDS = f"""
@@ -64,7 +65,7 @@ ERRANDS = f"""
         FROM unnest(%(dispatch)s::bigint[], %(unanswered)s::bigint[]) AS t(dispatch, delivery)
         JOIN notifications_dispatch s ON s.id = t.dispatch
         JOIN alerts_bulletin b ON b.id = s.bulletin_id
-        JOIN notifications_delivery d ON d.id = t.delivery
+        JOIN notifications_delivery d ON d.id = t.delivery AND d.id >= %(first)s
     ), of_station AS MATERIALIZED (
         SELECT a.dispatch_id, a.id, p.officer_id, a.region_id, p.id AS post
         FROM asked a

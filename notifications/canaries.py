@@ -17,6 +17,7 @@ from alerts import bulletins
 from alerts.assessment.wording import Words
 from alerts.models import Bulletin, BulletinKind, Requires
 from hydrology.models import Level, Region
+from notifications import months
 from notifications.models import Delivery, Dispatch, Receipt
 from notifications.providers import transports
 from officers.models import Device, Duty, Post, PostQuerySet
@@ -109,15 +110,18 @@ def flights(since: datetime) -> list[Flight]:
         .exclude(provider="")
         .order_by(F("retired_at").desc(nulls_first=True), "-id")
     )
+    first = months.since(since)
     came = (
-        Receipt.objects.filter(delivery=OuterRef("pk"), source__in=FROM_APP)
+        Receipt.objects.filter(delivery__gte=first, delivery=OuterRef("pk"), source__in=FROM_APP)
         .order_by()
         .values("delivery")
         .values(at=Min("received_at"))
     )
     rows = (
         Delivery.objects.filter(
-            dispatch__bulletin__kind=BulletinKind.CANARY, dispatch__bulletin__issued_at__gt=since
+            id__gte=first,
+            dispatch__bulletin__kind=BulletinKind.CANARY,
+            dispatch__bulletin__issued_at__gt=since,
         )
         .order_by("id")
         .values_list(
@@ -143,9 +147,10 @@ def forget_old(*, now: datetime, keep_days: int) -> int:
     gone = 0
     while rounds := dict(old.order_by("pk").values_list("pk", "bulletin")[:AT_ONCE]):
         with transaction.atomic():
-            lines = Delivery.objects.filter(dispatch__in=rounds)
-            Receipt.objects.filter(delivery__in=lines.values("pk")).delete()
-            Delivery.objects.filter(dispatch__in=rounds).delete()
+            lines = Delivery.objects.filter(id__gte=months.since_of(pk__in=rounds), dispatch__in=rounds)
+            ids = list(lines.order_by("pk").select_for_update().values_list("pk", flat=True))
+            Receipt.objects.filter(delivery__in=ids).delete()  # no receipt can come any more
+            Delivery.objects.filter(pk__in=ids).delete()
             Dispatch.objects.filter(pk__in=rounds).delete()
             bulletins.forget_canaries(rounds.values())
         gone += len(rounds)

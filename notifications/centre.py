@@ -13,7 +13,7 @@ from functools import cache
 from django.db import connection
 
 from foundation.errors import Refusal
-from notifications import reports, telephony
+from notifications import months, reports, telephony
 from notifications.models import Delivery
 from notifications.reports import Report, Said
 from notifications.transports.smpp import Heard, Listener, session
@@ -30,6 +30,7 @@ STATES = {
     "REJECTD": Said.FAILED,
 }  # SMPP 3.4, appendix B; ACCEPTD, ENROUTE and UNKNOWN say nothing yet
 REPLY_WITHIN = timedelta(hours=24)
+LATEST = timedelta(days=31)  # of a message older than that no centre speaks
 
 
 def keep_bound(*, clock: Callable[[], datetime]) -> None:
@@ -52,7 +53,8 @@ def _listener(clock: Callable[[], datetime]) -> Listener:
 def place(said: list[Heard], now: datetime) -> list[Heard]:
     """Carry what was said into the ledger; returns receipts of messages that are not in it yet."""
     receipts = {one.id: one for one in said if one.id}
-    rows = Delivery.objects.filter(transport="sms", vendor_id__in=list(receipts)) if receipts else ()
+    sent = Delivery.objects.filter(id__gte=months.since(now - LATEST), transport="sms")
+    rows = sent.filter(vendor_id__in=list(receipts)) if receipts else ()
     known = {row.vendor_id: row for row in rows}
     found = [
         Report(telephony.message_id("sms", known[one.id].pk), STATES[one.word], now, one.word.lower())
@@ -80,6 +82,7 @@ def _asked(phone: str, now: datetime) -> int | None:
     if officer is None:
         return None
     rows = Delivery.objects.filter(
+        id__gte=months.since(now - LATEST),
         officer=officer,
         transport="sms",
         sent_at__gte=now - REPLY_WITHIN,

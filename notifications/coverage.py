@@ -15,9 +15,11 @@ from django.db import connection
 from foundation.clock import iso
 from hydrology.models import LEVEL_KINDS, StationKind
 from hydrology.standing import KINDS
+from notifications import months
 from officers.models import Duty
 
 TAPPED_WITHIN_DAYS: Final = 30
+OPENED_WITHIN: Final = timedelta(days=31)  # of a message older than that nobody looks for an opening
 KIND_WORDS: Final = {"street": "street", **KINDS, StationKind.HAZARD: "hazard"}
 DARK: Final = ("never", "no_token", "retired")
 DARK_AT_MOST: Final = 300
@@ -36,6 +38,7 @@ def coverage(paths: Iterable[str], now: datetime, *, days: int = TAPPED_WITHIN_D
             {
                 "now": now,
                 "since": now - timedelta(days=days),
+                "told_since": months.since(now - timedelta(days=days) - OPENED_WITHIN),
                 "duties": [Duty.FLOOD.value, Duty.REPORTER.value],
                 "kinds": [*LEVEL_KINDS, StationKind.HAZARD],
                 "paths": [f"{path}%" for path in paths],
@@ -109,7 +112,8 @@ def _gravity(faults: list[str]) -> int:
 # a place and a post meet by one key: nested loops over CASE took 10 s for 1,100 places and 48,000 posts
 _COVERAGE = """
 WITH tapped AS (
-    SELECT officer_id, max(opened_at) AS at FROM notifications_delivery WHERE opened_at > %(since)s GROUP BY officer_id
+    SELECT officer_id, max(opened_at) AS at FROM notifications_delivery
+    WHERE id >= %(told_since)s AND opened_at > %(since)s GROUP BY officer_id
 ), places AS (
     SELECT 'street' AS kind, r.code, r.name, r.code AS region, r.path, 'region ' || r.code AS key
     FROM hydrology_region r WHERE r.level = 'street'

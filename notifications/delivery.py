@@ -22,10 +22,10 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from foundation.nudge import nudge
 from foundation.wire import hint
-from notifications import health, providers
+from notifications import health, months, providers
 from notifications.dispatch import SENDERS
 from notifications.health import Tally
-from notifications.models import DEAD_TOKEN, NO_DEVICE, Dispatch, Lane, State
+from notifications.models import DEAD_TOKEN, NO_DEVICE, UNSENT, Delivery, Dispatch, Lane, State
 from notifications.transports.base import (
     LOCK_SCREEN_COLUMNS,
     Message,
@@ -55,14 +55,14 @@ _CLAIM = f"""
 WITH due AS (
     SELECT d.id FROM unnest(ARRAY{Lane.values}) AS l(lane) CROSS JOIN LATERAL (
         SELECT id FROM notifications_delivery
-        WHERE transport = 'fcm' AND lane = l.lane
+        WHERE id >= %(open)s AND transport = 'fcm' AND lane = l.lane
           AND state IN ('pending', 'sending', 'failed_temp') AND due_at <= %(now)s
         ORDER BY due_at, id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
     ) d LIMIT %(chunk)s
 ), taken AS (
     UPDATE notifications_delivery d
     SET state = 'sending', attempts = d.attempts + 1, due_at = %(lease)s
-    FROM due WHERE d.id = due.id
+    FROM due WHERE d.id = due.id AND d.id >= %(open)s
     RETURNING d.id, d.officer_id, d.dispatch_id, d.root_id, d.quiet, d.attempts, d.accepted_devices
 )
 SELECT t.id, t.dispatch_id, CASE WHEN t.quiet THEN t.id ELSE coalesce(t.root_id, t.id) END, t.quiet,
@@ -91,7 +91,7 @@ SET state = r.state, due_at = r.due_at, reason = r.reason, accepted_devices = r.
 FROM unnest(%(id)s::bigint[], %(attempt)s::int[], %(state)s::text[], %(due_at)s::timestamptz[],
             %(reason)s::text[], %(accepted)s::text[], %(sent_at)s::timestamptz[])
      AS r(id, attempt, state, due_at, reason, accepted, sent_at)
-WHERE d.id = r.id AND d.attempts = r.attempt AND d.state = 'sending'
+WHERE d.id = r.id AND d.id >= %(first)s AND d.attempts = r.attempt AND d.state = 'sending'
 """
 
 
@@ -99,7 +99,7 @@ _REROUTE = """
 UPDATE notifications_delivery d
 SET transport = 'sms', state = 'pending', due_at = %(now)s, reason = '', rerouted = r.why
 FROM unnest(%(id)s::bigint[], %(attempt)s::int[], %(why)s::text[]) AS r(id, attempt, why)
-WHERE d.id = r.id AND d.attempts = r.attempt AND d.state = 'sending'
+WHERE d.id = r.id AND d.id >= %(first)s AND d.attempts = r.attempt AND d.state = 'sending'
 """
 
 
@@ -265,7 +265,8 @@ def claim(now: datetime) -> list[Claim]:
     """Lease up to CHUNK due deliveries with their live devices; other claimers skip them."""
     claims: dict[int, Claim] = {}
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"now": now, "lease": now + LEASE, "chunk": CHUNK})
+        asked = {"now": now, "lease": now + LEASE, "chunk": CHUNK, "open": months.open_since(now)}
+        cursor.execute(_CLAIM, asked)
         for id_, dispatch, known_as, quiet, tag, *rest, device, provider, token in cursor:
             mine = claims.setdefault(id_, Claim(id_, dispatch, str(known_as), quiet, tag or "", *rest))
             if device is not None:
@@ -301,6 +302,12 @@ def _messages(dispatches: set[int]) -> dict[tuple[int, str, bool], Message]:
             said[dispatch.pk, language, False] = message
             said[dispatch.pk, language, True] = replace(message, quiet=True)
     return said
+
+
+def end_left(*, now: datetime) -> int:
+    """What nobody could send within a day after its end is given up: no claim looks so far back. Returns how many lines."""
+    left = Delivery.objects.filter(id__lt=months.open_since(now), state__in=UNSENT)
+    return left.update(state=State.FAILED_PERM, reason="EXPIRED")
 
 
 def though_restarted(settle: Callable[[datetime], None], clock: Callable[[], datetime], n: int) -> None:
@@ -361,6 +368,7 @@ def _reroute(claims: list[Claim], now: datetime) -> None:
             _REROUTE,
             {
                 "now": now,
+                "first": min(one.id for one in claims),
                 "id": [one.id for one in claims],
                 "attempt": [one.attempt for one in claims],
                 "why": [one.held[0] if one.held else "" for one in claims],
@@ -375,7 +383,7 @@ def write(verdicts: list[dict[str, object]]) -> None:
         return
     columns = {name: [verdict[name] for verdict in verdicts] for name in verdicts[0]}
     with connection.cursor() as cursor:
-        cursor.execute(_SETTLE, columns)
+        cursor.execute(_SETTLE, columns | {"first": min(columns["id"])})
 
 
 def _verdict(one: Claim, by_device: dict[int, Outcome], now: datetime) -> dict[str, object]:

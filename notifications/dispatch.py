@@ -11,20 +11,22 @@ from datetime import datetime
 from functools import partial
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.db.models import Min
 
 from alerts.models import Bulletin
 from foundation.nudge import nudge
 from foundation.wire import hint, hints
+from notifications import months
 from notifications.audience import ERRANDS, audience
 from notifications.drills import stop_reason
 from notifications.leavers import call_off_leavers
 from notifications.models import LANE, Delivery, Dispatch, Errand
+from notifications.months import SEQ_LOCK
 from notifications.threads import told
 
 log = logging.getLogger(__name__)
 
-SEQ_LOCK = 0x5E9_0001  # any constant, used nowhere else
 SENDERS = 2  # tasks started at once: one talks to the database while the other talks to the vendor
 
 PUSH = "fcm"  # the transport of what goes by the app, whichever vendor's; sms and voice need no device
@@ -61,12 +63,14 @@ FROM ({audience}) a
 CROSS JOIN (SELECT {lane} AS lane FROM alerts_bulletin b WHERE b.id = %(bulletin)s) urgent
 {live}
 {told}
-WHERE %(drill_of)s::bigint IS NULL  -- nobody but who takes part in the exercise
-   OR a.officer_id = ANY(ARRAY(SELECT unnest(officers) FROM alerts_drill WHERE id = %(drill_of)s))
-ON CONFLICT (dispatch_id, officer_id) DO NOTHING
+WHERE (%(drill_of)s::bigint IS NULL  -- nobody but who takes part in the exercise
+       OR a.officer_id = ANY(ARRAY(SELECT unnest(officers) FROM alerts_drill WHERE id = %(drill_of)s)))
+  AND a.officer_id NOT IN (  -- he has his line already, maybe in a month before: no unique key reaches there
+       SELECT officer_id FROM notifications_delivery WHERE id >= %(first)s AND dispatch_id = %(dispatch)s)
+ON CONFLICT DO NOTHING
 """
 
-# Many dispatches at once. In the order of the roots: their foreign key locks them, and so do receipts, in that order.
+# Many dispatches at once. %(first)s: no line for which they speak, nor of what was first said, has a lower id.
 # A drill stays with who takes part in it, or was told at first that it is one.
 _INSERT_ERRANDS = f"""
 WITH made AS (
@@ -86,7 +90,8 @@ WITH made AS (
     WHERE NOT b.drill OR CASE
         WHEN g.id IS NOT NULL THEN a.officer_id = ANY(g.officers)
         ELSE EXISTS (
-            SELECT 1 FROM notifications_dispatch f JOIN notifications_delivery d ON d.dispatch_id = f.id
+            SELECT 1 FROM notifications_dispatch f
+            JOIN notifications_delivery d ON d.dispatch_id = f.id AND d.id >= %(first)s
             WHERE f.bulletin_id = b.id AND f.errand = 'first' AND d.officer_id = a.officer_id) END
     ORDER BY a.root_id, a.dispatch_id, a.officer_id
     RETURNING dispatch_id
@@ -154,7 +159,7 @@ def run_errands(asks: Sequence[Ask], *, now: datetime) -> list[Dispatch]:
     made = list(zip(dispatches, asks, strict=True))
     spoken_for = [(dispatch.pk, pk) for dispatch, ask in made for pk in ask.unanswered]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEQ_LOCK])
+        _take_turn(cursor, now)
         cursor.execute(
             _INSERT_ERRANDS,
             {
@@ -162,6 +167,7 @@ def run_errands(asks: Sequence[Ask], *, now: datetime) -> list[Dispatch]:
                 "transport": [ask.transport for ask in asks],
                 "dispatch": [dispatch for dispatch, _ in spoken_for],
                 "unanswered": [pk for _, pk in spoken_for],
+                "first": min([months.open_since(now), *(pk for _, pk in spoken_for)]),
                 "now": now,
             },
         )
@@ -208,7 +214,7 @@ def refill(pk: int, *, now: datetime) -> int:
     dispatch = (
         Dispatch.objects.select_for_update(no_key=True, of=("self",)).select_related("bulletin").get(pk=pk)
     )
-    lines = dispatch.deliveries.count()
+    lines = dispatch.deliveries.filter(id__gte=months.since(dispatch.created_at)).count()
     added = 0
     if dispatch.errand == Errand.FIRST:
         added = _fill(dispatch, now)
@@ -227,9 +233,10 @@ def _fill(dispatch: Dispatch, now: datetime) -> int:
     bulletin = dispatch.bulletin
     text, parameters = audience(bulletin, now)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEQ_LOCK])
+        _take_turn(cursor, now)
         thread = told(dispatch, now)
-        since = Delivery.objects.filter(dispatch__in=thread[:1]).aggregate(id=Min("id"))["id"]
+        begun = Delivery.objects.filter(id__gte=months.since_of(pk__in=thread[:1]), dispatch__in=thread[:1])
+        since = begun.aggregate(id=Min("id"))["id"]
         cursor.execute(
             _INSERT.format(audience=text, live=_LIVE, lane=LANE, told=_TOLD if thread else _NOBODY_TOLD),
             {
@@ -240,6 +247,13 @@ def _fill(dispatch: Dispatch, now: datetime) -> int:
                 "stopped": stop_reason(bulletin),
                 "thread": thread,
                 "since": since or 0,
+                "first": months.since(dispatch.created_at),
             },
         )
         return int(cursor.rowcount)
+
+
+def _take_turn(cursor: CursorWrapper, now: datetime) -> None:
+    """Until the commit nobody else writes lines, so their ids become visible in order; there is room for them."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEQ_LOCK])
+    months.turn(now)

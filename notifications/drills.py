@@ -15,6 +15,7 @@ from django.db import connection
 from alerts import drills
 from alerts.models import Bulletin, Drill, DrillState
 from foundation.clock import iso
+from notifications import months
 from notifications.audience import preview_query
 from notifications.models import STOPPED_REASONS
 
@@ -53,7 +54,7 @@ def stop_resting(*, now: datetime) -> int:
         if not (dispatches := cursor.fetchall()):
             return 0
         columns = {"id": [pk for pk, _ in dispatches], "state": [state for _, state in dispatches]}
-        cursor.execute(_STOP, {**columns, "now": now})
+        cursor.execute(_STOP, {**columns, "now": now, "open": months.open_since(now)})
         if cursor.rowcount:
             log.info("drill.stopped lines=%s", cursor.rowcount)
         return int(cursor.rowcount)
@@ -116,6 +117,7 @@ def _counted(drill: Drill, spans: Sequence[tuple[datetime, datetime]], now: date
             _GRADE,
             {
                 "drill": drill.pk,
+                "first": months.since_of(bulletin__drill_of=drill),
                 "until": min(now, drill.ended_at or now),
                 "within_s": WITHIN.total_seconds(),
                 "since": [since for since, _ in spans],
@@ -157,11 +159,12 @@ _STOP = """
 WITH waiting AS (
     SELECT d.id, 'drill_' || t.state AS reason
     FROM unnest(%(id)s::bigint[], %(state)s::text[]) AS t(id, state)
-    JOIN notifications_delivery d ON d.dispatch_id = t.id
+    JOIN notifications_delivery d ON d.dispatch_id = t.id AND d.id >= %(open)s
     WHERE d.state IN ('pending', 'failed_temp') OR d.state = 'sending' AND d.due_at <= %(now)s
     ORDER BY d.id FOR UPDATE OF d SKIP LOCKED
 )
-UPDATE notifications_delivery d SET state = 'failed_perm', reason = w.reason FROM waiting w WHERE d.id = w.id
+UPDATE notifications_delivery d SET state = 'failed_perm', reason = w.reason
+FROM waiting w WHERE d.id = w.id AND d.id >= %(open)s
 """
 # seconds that the drill ran between the bulletin and an instant; null where that is
 _RAN = """
@@ -181,7 +184,7 @@ WITH said AS (
            confirming.s AS took_s, whole.s AS had_s
     FROM said b
     JOIN notifications_dispatch s ON s.bulletin_id = b.id AND s.errand IN ('first', 'deputy')
-    JOIN notifications_delivery d ON d.dispatch_id = s.id AND NOT d.quiet
+    JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.id >= %(first)s AND NOT d.quiet
     JOIN hydrology_region r ON r.code = d.region_id
     CROSS JOIN LATERAL ({_RAN.format(until="d.confirmed_at")}) confirming
     CROSS JOIN LATERAL ({_RAN.format(until="least(%(until)s, s.expires_at)")}) whole

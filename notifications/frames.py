@@ -28,7 +28,7 @@ _MISSED = """
     CROSS JOIN LATERAL (
         SELECT d.id, d.dispatch_id, d.state, d.quiet
         FROM notifications_delivery d JOIN notifications_dispatch p ON p.id = d.dispatch_id
-        WHERE d.officer_id = w.officer AND d.id > w.since AND d.id <= %(newest)s
+        WHERE d.officer_id = w.officer AND d.id > w.since AND d.id > %(lowest)s AND d.id <= %(newest)s
             AND p.errand <> %(repeat)s AND d.reason <> ALL(%(stopped)s)
         ORDER BY d.id LIMIT %(most)s) d
     ORDER BY w.place, d.id"""
@@ -40,7 +40,7 @@ _LEFT_OUT = """
     CROSS JOIN LATERAL (
         SELECT d.id
         FROM notifications_delivery d JOIN notifications_dispatch p ON p.id = d.dispatch_id
-        WHERE d.officer_id = w.officer AND d.id > w.since AND d.id <= %(newest)s
+        WHERE d.officer_id = w.officer AND d.id > w.since AND d.id > %(lowest)s AND d.id <= %(newest)s
             AND p.errand <> %(repeat)s AND d.reason <> ALL(%(stopped)s)
         ORDER BY d.id DESC OFFSET %(most)s LIMIT 1) d"""
 
@@ -102,6 +102,14 @@ def missed(wanted: Sequence[Since], newest: int, now: datetime, *, most: int) ->
     return theirs
 
 
+def step(since: int, newest: int, most: int) -> int:
+    """Up to which seq `most` lines after `since` go, not beyond `newest`. Between two months a billion seqs are none."""
+    if newest - since <= most:
+        return newest
+    lines = Delivery.objects.filter(id__gt=since, id__lte=newest).order_by("id").values_list("id", flat=True)
+    return next(iter(lines[most - 1 : most]), newest)
+
+
 def told(since: int, newest: int, officers: list[int], now: datetime) -> list[Item]:
     """Every item in (since, newest] of these officers, in the order of seq."""
     rows = (
@@ -121,6 +129,9 @@ def _read(query: str, wanted: Sequence[Since], newest: int, most: int) -> list[A
             {
                 "officers": [since.officer for since in wanted],
                 "since": [since.seq for since in wanted],
+                "lowest": min(
+                    (since.seq for since in wanted), default=newest
+                ),  # months before it are not looked into
                 "newest": newest,
                 "most": most,
                 "repeat": Errand.REPEAT,

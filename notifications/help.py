@@ -25,6 +25,7 @@ from alerts.bulletins import issue
 from alerts.models import Bulletin, BulletinKind, Requires
 from foundation.clock import local
 from hydrology.models import Region
+from notifications import months
 from notifications.models import Delivery, State
 from officers.models import Duty, Officer, Post
 
@@ -48,7 +49,9 @@ def call_for_help(officer: int, asked: dict[int, tuple[str, datetime]], *, now: 
     if row := rows.order_by("dispatch__bulletin__drill", "-id").first():
         told, region = row.dispatch.bulletin, row.region
         Officer.objects.select_for_update(of=("self",), no_key=True).get(pk=officer)  # two requests at once
-        taken = Delivery.objects.filter(dispatch__bulletin=OuterRef("pk"), state=State.CONFIRMED)
+        taken = Delivery.objects.filter(
+            id__gte=months.open_since(now), dispatch__bulletin=OuterRef("pk"), state=State.CONFIRMED
+        )
         if Bulletin.objects.filter(
             ~Exists(taken),
             kind=BulletinKind.MESSAGE,

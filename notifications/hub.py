@@ -41,7 +41,7 @@ BOARD_S: Final = 0.5  # board frames and joins are gathered this long
 SWEEP_S: Final = 5.0
 PAGE: Final = 50  # items of catching up a socket and query
 MOST_TOGETHER: Final = 250  # hellos or sockets behind a query
-MOST_TOLD: Final = 100_000  # seqs a query, when much is new
+MOST_TOLD: Final = 100_000  # lines a query, when much is new
 STRIDE: Final = 500  # sockets between two looks at everything else the loop has to do
 SOCKETS: Final = "sockets"  # signs of life of the server processes, each with how many it holds
 BEAT_S: Final = 15.0
@@ -205,7 +205,7 @@ class Hub:
             newest = (await _ledger()).newest
             if newest <= self.mark:
                 break
-            since, self.mark = self.mark, min(newest, self.mark + MOST_TOLD)
+            since, self.mark = self.mark, await _step(self.mark, newest, MOST_TOLD)
             try:
                 items = await _told(since, self.mark, list(self.sockets), self._clock())
             except BaseException:
@@ -358,5 +358,6 @@ def _missed_now(wanted: list[Since], now: datetime) -> tuple[int, list[list[Item
 
 _missed = database_sync_to_async(_missed_now, thread_sensitive=False)
 _ledger = database_sync_to_async(frames.ledger, thread_sensitive=False)
+_step = database_sync_to_async(frames.step, thread_sensitive=False)
 _told = database_sync_to_async(frames.told, thread_sensitive=False)
 _lately_ended = database_sync_to_async(lately_ended, thread_sensitive=False)

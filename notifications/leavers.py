@@ -11,6 +11,7 @@ from django.db import connection
 
 from alerts.models import Requires
 from alerts.order_bulletins import call_off
+from notifications import months
 from notifications.models import Dispatch
 
 log = logging.getLogger(__name__)
@@ -19,8 +20,9 @@ _LEFT = """
 SELECT DISTINCT d.officer_id FROM notifications_delivery d
 JOIN notifications_dispatch s ON s.id = d.dispatch_id
 JOIN alerts_bulletin b ON b.id = s.bulletin_id
-WHERE b.order_id = %(replaced)s AND NOT EXISTS (
-    SELECT 1 FROM notifications_delivery n WHERE n.dispatch_id = %(dispatch)s AND n.officer_id = d.officer_id)
+WHERE b.order_id = %(replaced)s AND d.id >= %(since)s AND NOT EXISTS (
+    SELECT 1 FROM notifications_delivery n
+    WHERE n.id >= %(first)s AND n.dispatch_id = %(dispatch)s AND n.officer_id = d.officer_id)
 ORDER BY d.officer_id
 """
 
@@ -33,7 +35,8 @@ def call_off_leavers(dispatch: Dispatch, *, now: datetime) -> int:
     if order is None or replaced is None:
         return 0
     with connection.cursor() as cursor:
-        cursor.execute(_LEFT, {"replaced": replaced.pk, "dispatch": dispatch.pk})
+        asked = {"replaced": replaced.pk, "since": months.since_of(bulletin__order=replaced)}
+        cursor.execute(_LEFT, {**asked, "dispatch": dispatch.pk, "first": months.since(dispatch.created_at)})
         left = [officer for (officer,) in cursor.fetchall()]
     if left:
         call_off(replaced, now=now, officers=left)

@@ -4,6 +4,8 @@ Single writers: dispatch.py (Dispatch, Delivery at PENDING), delivery.py (PENDIN
 receipts.py (Receipt, DELIVERED -> OPENED -> CONFIRMED), nights.py (CoverageNight), telephony.py (deliveries by text
 message and call, as delivery.py those by push), reports.py (ProviderReport), health.py (Provider). `Delivery.id` is the inbox's
 `seq`: dispatch.py inserts under one advisory lock, so ids become visible in order and "since seq" misses nothing.
+Deliveries and their receipts stand in one partition a month of these ids (months.py, ADR 16): what refers to them has no
+foreign key in the database, and a query that does not bound the id looks into every month.
 """
 
 from datetime import datetime
@@ -53,6 +55,8 @@ class Dispatch(models.Model):
                 fields=["bulletin"], condition=Q(errand="first"), name="dispatch_first_once"
             )
         ]
+        # from when the oldest is that is not over: asked at every claim (months.open_since)
+        indexes = [models.Index(fields=["expires_at", "created_at"], name="dispatch_expires")]
 
 
 class State(models.TextChoices):
@@ -105,18 +109,27 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
 
 class Delivery(models.Model):
-    """One officer's line in the ledger for one dispatch."""
+    """One officer's line in the ledger for one dispatch: once a dispatch and officer, by a unique index of each month."""
 
-    dispatch = models.ForeignKey(Dispatch, models.PROTECT, related_name="deliveries", db_index=False)
-    officer = models.ForeignKey(Officer, models.PROTECT, related_name="deliveries", db_index=False)
+    dispatch = models.ForeignKey(
+        Dispatch, models.PROTECT, related_name="deliveries", db_index=False, db_constraint=False
+    )
+    officer = models.ForeignKey(
+        Officer, models.PROTECT, related_name="deliveries", db_index=False, db_constraint=False
+    )
     region = models.ForeignKey(
-        Region, models.PROTECT, db_index=False, help_text="of the post by which he is addressed"
+        Region,
+        models.PROTECT,
+        db_index=False,
+        db_constraint=False,
+        help_text="of the post by which he is addressed",
     )
     root = models.ForeignKey(
         "self",
         models.PROTECT,
         null=True,
         db_index=False,
+        db_constraint=False,
         help_text="repeat of this one; the id the phone knows",
     )
     transport = models.CharField(
@@ -160,7 +173,6 @@ class Delivery(models.Model):
     objects = DeliveryQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["dispatch", "officer"], name="delivery_once")]
         indexes = [
             models.Index(fields=["officer", "id"], name="delivery_inbox"),
             # what a claim reads, in its order: behind half a million routine lines the first of a graver lane is one step
@@ -189,25 +201,33 @@ class ReceiptState(models.TextChoices):
 ACTS = (ReceiptState.ARRIVED, ReceiptState.REPORTED)
 GOES = (ReceiptState.CONFIRMED, ReceiptState.ARRIVED, ReceiptState.REPORTED)
 
-# ReceiptQuerySet.refusals for a query in SQL: the deliveries
+# ReceiptQuerySet.refusals for a query in SQL: the deliveries from %(open)s on (months.open_since)
 REFUSED = f"""
-    SELECT n.delivery_id FROM notifications_receipt n WHERE n.state = 'cannot' AND NOT EXISTS (
+    SELECT n.delivery_id FROM notifications_receipt n
+    WHERE n.delivery_id >= %(open)s AND n.state = 'cannot' AND NOT EXISTS (
         SELECT 1 FROM notifications_receipt y
-        WHERE y.delivery_id = n.delivery_id AND y.state IN {tuple(map(str, GOES))} AND y.at > n.at)
+        WHERE y.delivery_id >= %(open)s AND y.delivery_id = n.delivery_id AND y.state IN {tuple(map(str, GOES))} AND y.at > n.at)
 """
 
 
 class ReceiptQuerySet(models.QuerySet["Receipt"]):
-    def refusals(self) -> Self:
-        """Those who said that they cannot go and have not said since, by the phone's clock, that they go after all."""
-        later = Receipt.objects.filter(delivery=OuterRef("delivery"), state__in=GOES, at__gt=OuterRef("at"))
-        return self.filter(~Exists(later), state=ReceiptState.CANNOT)
+    def refusals(self, since: int = 0) -> Self:
+        """Those who said that they cannot go and have not said since, by the phone's clock, that they go after all.
+
+        Of deliveries from the id `since` on.
+        """
+        later = Receipt.objects.filter(
+            delivery=OuterRef("delivery"), delivery__gte=since, state__in=GOES, at__gt=OuterRef("at")
+        )
+        return self.filter(~Exists(later), delivery__gte=since, state=ReceiptState.CANNOT)
 
 
 class Receipt(models.Model):
     """What came back, as it came: kept even when late, repeated or out of order."""
 
-    delivery = models.ForeignKey(Delivery, models.PROTECT, related_name="receipts", db_index=False)
+    delivery = models.ForeignKey(
+        Delivery, models.PROTECT, related_name="receipts", db_index=False, db_constraint=False
+    )
     state = models.CharField(max_length=16, choices=ReceiptState)
     at = models.DateTimeField(help_text="the phone's clock")
     received_at = models.DateTimeField()
@@ -255,7 +275,12 @@ class ProviderReport(models.Model):
     provider = models.CharField(max_length=16, help_text="sms, voice or a push vendor")
     message = models.CharField(max_length=64, help_text="the id under which it was sent")
     delivery = models.ForeignKey(
-        Delivery, models.PROTECT, null=True, related_name="reports", help_text="null: no such message"
+        Delivery,
+        models.PROTECT,
+        null=True,
+        db_constraint=False,
+        related_name="reports",
+        help_text="null: no such message",
     )
     state = models.CharField(max_length=16)
     word = models.CharField(max_length=200, blank=True, help_text="the key, the reply or the reason")

@@ -11,6 +11,7 @@ from django.db import connection
 
 from alerts.models import Bulletin, OrderStatus
 from hydrology.models import Region
+from notifications import months
 from notifications.audience import preview_query
 from notifications.coverage import coverage
 from notifications.models import Dispatch, Errand
@@ -22,7 +23,7 @@ SELECT r.code, r.name, r.level, count(*), count(*) FILTER (WHERE NOT EXISTS (
     SELECT 1 FROM officers_device v
     WHERE v.officer_id = a.officer_id AND v.retired_at IS NULL AND v.token <> '')),
     count(*) FILTER (WHERE a.officer_id IN (
-        SELECT officer_id FROM notifications_delivery WHERE dispatch_id = ANY(%(thread)s)))
+        SELECT officer_id FROM notifications_delivery WHERE id >= %(first)s AND dispatch_id = ANY(%(thread)s)))
 FROM ({audience}) a
 JOIN hydrology_region own ON own.code = a.region_id
 JOIN hydrology_region r ON r.code = split_part(own.path, '/', CASE WHEN own.level = 'city' THEN 1 ELSE 2 END)
@@ -45,10 +46,10 @@ def preview(
     again. Of a drill only its own people count.
     """
     query, parameters = preview_query(areas, duties, now, drill_of)
+    thread = _told_under(under, urgency, now)
+    told = {"thread": thread, "first": months.since_of(pk__in=thread)}
     with connection.cursor() as cursor:
-        cursor.execute(
-            _PREVIEW.format(audience=query), {**parameters, "thread": _told_under(under, urgency, now)}
-        )
+        cursor.execute(_PREVIEW.format(audience=query), {**parameters, **told})
         rows = cursor.fetchall()
     names = ("code", "name", "level", "officers", "no_live_device", "quiet")
     regions = [dict(zip(names, row, strict=True)) for row in rows]

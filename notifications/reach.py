@@ -17,6 +17,7 @@ from django.db.models.functions import JSONObject
 
 from alerts.models import Requires
 from hydrology.models import Region, path_filter
+from notifications import months
 from notifications.models import (
     ANSWERED,
     DEAD_TOKEN,
@@ -44,9 +45,9 @@ def _answered(line: str = "") -> Q:
     )
 
 
-def _owes_nothing() -> Q:
-    """He has given what is asked; that he cannot go answers for himself, not for his place."""
-    refused = Receipt.objects.refusals().values("delivery")
+def _owes_nothing(since: int) -> Q:
+    """He has given what is asked; that he cannot go answers for himself, not for his place. Of lines from `since` on."""
+    refused = Receipt.objects.refusals(since).values("delivery")
     rung = Q(quiet=False) & _answered() & ~Q(pk__in=refused)
     return rung | Q(quiet=True) & _answered("root__") & ~Q(root__in=refused)
 
@@ -113,18 +114,21 @@ def reach_of(
 ) -> dict[str, Any]:
     """The reach of a bulletin, or of several together, below `paths`; `after` is the unanswered list's cursor.
 
-    `nobody`: streets where people were called and no one has given what the bulletin requires. Three queries.
+    `nobody`: streets where people were called and no one has given what the bulletin requires. Four queries.
     """
     ids = [bulletins] if isinstance(bulletins, int) else bulletins
-    lines = Delivery.objects.filter(path_filter("region__path", tuple(paths)), dispatch__bulletin__in=ids)
-    whole, districts, streets = _tallies(lines)
+    since = months.since_of(bulletin__in=ids)
+    lines = Delivery.objects.filter(
+        path_filter("region__path", tuple(paths)), id__gte=since, dispatch__bulletin__in=ids
+    )
+    whole, districts, streets = _tallies(lines, since)
     names = dict(Region.objects.filter(code__in=[*districts, *streets]).values_list("code", "name"))
     street_rows = [
         {"code": code, "name": names[code], "district": district, **_row(tally)}
         for code, (district, tally) in sorted(streets.items(), key=lambda item: _worst_first(*item))
     ]
     first = lines.filter(dispatch__errand=Errand.FIRST)
-    unanswered, further = _page(first.exclude(_owes_nothing()), after, limit)
+    unanswered, further = _page(first.exclude(_owes_nothing(since)), since, after, limit)
     return {
         **figures(whole.states, whole.acting),
         "no_device": whole.no_device,
@@ -143,25 +147,31 @@ def people_of(bulletin: int, paths: Iterable[str], *, words: str = "", after: in
 
     `words`: a part of his name or of his place's, or how his number ends. Repeats are no lines of their own.
     """
-    lines = Delivery.objects.filter(path_filter("region__path", tuple(paths)), dispatch__bulletin=bulletin)
+    since = months.since_of(bulletin=bulletin)
+    lines = Delivery.objects.filter(
+        path_filter("region__path", tuple(paths)), id__gte=since, dispatch__bulletin=bulletin
+    )
     if words:
         named = Q(officer__name__icontains=words) | Q(region__name__icontains=words)
         lines = lines.filter(named | Q(officer__masked_phone__endswith=words))
     acting = Case(When(_ACTING, then=Value(True)), default=Value(False))
     people = lines.exclude(dispatch__errand=Errand.REPEAT)
-    items, further = _page(people, after, PEOPLE_LIMIT, errand=F("dispatch__errand"), acting=acting)
+    items, further = _page(people, since, after, PEOPLE_LIMIT, errand=F("dispatch__errand"), acting=acting)
     return {"items": items, "next": further}
 
 
-def silent_streets(bulletin_ids: Sequence[int], paths: Iterable[str]) -> dict[int, list[str]]:
-    """Per bulletin the codes of streets where people were called and nobody has answered. One query."""
+def silent_streets(bulletin_ids: Sequence[int], paths: Iterable[str], *, since: int) -> dict[int, list[str]]:
+    """Per bulletin the codes of streets where people were called and nobody has answered. One query.
+
+    `since`: none of their lines has a lower id (months.since).
+    """
     rows = (
         Delivery.objects.filter(
-            path_filter("region__path", tuple(paths)), dispatch__bulletin__in=bulletin_ids
+            path_filter("region__path", tuple(paths)), id__gte=since, dispatch__bulletin__in=bulletin_ids
         )
         .exclude(dispatch__errand=Errand.REPEAT)
         .values(bulletin=F("dispatch__bulletin"), street=_code_at(3))
-        .annotate(answered=Count("id", filter=_owes_nothing()))
+        .annotate(answered=Count("id", filter=_owes_nothing(since)))
         .filter(answered=0)
         .exclude(street="")
         .order_by("bulletin", "street")
@@ -173,7 +183,7 @@ def silent_streets(bulletin_ids: Sequence[int], paths: Iterable[str]) -> dict[in
 
 
 def _tallies(
-    lines: QuerySet[Delivery],
+    lines: QuerySet[Delivery], since: int
 ) -> tuple[Tally, dict[str, Tally], dict[str, tuple[str, Tally]]]:
     """(all, by district code, by street code with its district); posts above a level are not in its rows."""
     whole, districts = Tally(), defaultdict[str, Tally](Tally)
@@ -184,7 +194,7 @@ def _tallies(
         .annotate(
             people=Count("id"),
             acting=Count("id", filter=_ACTING),
-            answered=Count("id", filter=_owes_nothing()),
+            answered=Count("id", filter=_owes_nothing(since)),
             dark=Count("id", filter=_NO_DEVICE),
         )
         .order_by()
@@ -208,14 +218,14 @@ def _tallies(
 
 
 def _page(
-    lines: QuerySet[Delivery], after: int, limit: int, **more: Any
+    lines: QuerySet[Delivery], since: int, after: int, limit: int, **more: Any
 ) -> tuple[list[dict[str, Any]], int | None]:
     """At most `limit` lines beyond `after`, oldest first, each a row of UnansweredOut and `more`; the next `after`."""
     duty = Post.objects.filter(officer=OuterRef("officer"), region=OuterRef("region")).order_by("rank", "id")
     # by the officer's index: there is none on the root
     rings = (
         Delivery.objects.filter(
-            officer=OuterRef("officer"), root=OuterRef("pk"), transport__in=["sms", "voice"]
+            id__gte=since, officer=OuterRef("officer"), root=OuterRef("pk"), transport__in=["sms", "voice"]
         )
         .order_by("id")
         .values(ring=JSONObject(channel="transport", state="state", reason="reason"))

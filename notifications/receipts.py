@@ -56,7 +56,7 @@ SET state = CASE WHEN r.rank > array_position(%(order)s::text[], d.state::text) 
     acting_at = CASE WHEN r.acting THEN coalesce(d.acting_at, %(now)s) ELSE d.acting_at END
 FROM unnest(%(id)s::bigint[], %(state)s::text[], %(rank)s::int[], %(shown)s::bool[], %(acting)s::bool[])
      AS r(id, state, rank, shown, acting)
-WHERE (d.id = r.id OR d.root_id = r.id) AND d.officer_id = %(officer)s
+WHERE (d.id = r.id OR d.root_id = r.id) AND d.id >= %(first)s AND d.officer_id = %(officer)s
 RETURNING d.dispatch_id
 """
 
@@ -201,6 +201,7 @@ def _move(officer_id: int, answers: Iterable[Answer], now: datetime) -> set[int]
                 "opened": RANK[State.OPENED] + 1,
                 "confirmed": RANK[State.CONFIRMED] + 1,
                 "id": list(gravest),
+                "first": min(gravest),  # what repeats a line comes after it
                 "state": [state.value for state in gravest.values()],
                 "rank": [RANK[state] + 1 for state in gravest.values()],  # array_position counts from 1
                 "shown": [pk in shown for pk in gravest],

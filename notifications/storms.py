@@ -14,6 +14,7 @@ from alerts.storms import storm_of
 from foundation.clock import iso
 from foundation.scope import Scope
 from hydrology.models import Region, path_filter
+from notifications import months
 from notifications.models import Delivery, Errand
 
 MOST = 50
@@ -66,6 +67,7 @@ def _heard(scope: Scope, threads: list[str], parts: dict[int, int]) -> dict[int,
         found[number]["warnings"].append(warning)
     lines = Delivery.objects.filter(
         path_filter("region__path", scope.paths),
+        id__gte=months.since_of(bulletin__thread__in=threads),
         dispatch__errand=Errand.FIRST,
         dispatch__bulletin__thread__in=threads,
     )

@@ -23,7 +23,7 @@ from django.db import connection, transaction
 from foundation.gateway import LINES, Account, account, gateway
 from foundation.seals import BrokenSeal, keyed_digest
 from foundation.wire import hint
-from notifications import health
+from notifications import health, months
 from notifications.delivery import pause_s, though_restarted, write
 from notifications.health import Tally
 from notifications.models import Dispatch, State
@@ -51,13 +51,13 @@ WITH due AS (
     SELECT d.id FROM notifications_delivery d
     JOIN notifications_dispatch s ON s.id = d.dispatch_id
     JOIN alerts_bulletin b ON b.id = s.bulletin_id
-    WHERE d.state IN ('pending', 'sending', 'failed_temp') AND d.due_at <= %(now)s
+    WHERE d.id >= %(open)s AND d.state IN ('pending', 'sending', 'failed_temp') AND d.due_at <= %(now)s
       AND d.transport = %(channel)s AND d.transport IN ('sms', 'voice')
     ORDER BY b.urgency DESC, d.due_at, d.id LIMIT %(chunk)s FOR UPDATE OF d SKIP LOCKED
 ), taken AS (
     UPDATE notifications_delivery d
     SET state = 'sending', attempts = d.attempts + 1, due_at = %(lease)s
-    FROM due WHERE d.id = due.id
+    FROM due WHERE d.id = due.id AND d.id >= %(open)s
     RETURNING d.id, d.officer_id, d.dispatch_id, d.root_id, d.attempts
 )
 SELECT t.id, t.dispatch_id, t.attempts, o.language, o.sealed_phone,
@@ -72,7 +72,7 @@ FROM taken t
 JOIN officers_officer o ON o.id = t.officer_id
 JOIN notifications_dispatch s ON s.id = t.dispatch_id
 JOIN alerts_bulletin b ON b.id = s.bulletin_id
-LEFT JOIN notifications_delivery root ON root.id = t.root_id
+LEFT JOIN notifications_delivery root ON root.id = t.root_id AND root.id >= %(open)s
 LEFT JOIN alerts_warning w ON w.id = b.warning_id
 LEFT JOIN alerts_responseorder r ON r.id = b.order_id
 ORDER BY t.id
@@ -81,7 +81,7 @@ ORDER BY t.id
 _FAILED = """
 UPDATE notifications_delivery d SET state = 'failed_perm', reason = r.reason
 FROM unnest(%(id)s::bigint[], %(reason)s::text[]) AS r(id, reason)
-WHERE d.id = r.id AND d.state IN ('pending', 'sending', 'failed_temp', 'sent')
+WHERE d.id = r.id AND d.id = ANY(%(id)s) AND d.state IN ('pending', 'sending', 'failed_temp', 'sent')
 RETURNING d.dispatch_id
 """
 
@@ -89,7 +89,7 @@ RETURNING d.dispatch_id
 _NAMED = """
 UPDATE notifications_delivery d SET vendor_id = r.name
 FROM unnest(%(id)s::bigint[], %(attempt)s::int[], %(name)s::text[]) AS r(id, attempt, name)
-WHERE d.id = r.id AND d.attempts = r.attempt
+WHERE d.id = r.id AND d.id = ANY(%(id)s) AND d.attempts = r.attempt
 """
 
 
@@ -245,6 +245,7 @@ def claim(channel: str, now: datetime, *, here: bool, most: int = LINES) -> list
     `here`: the gateway is a stand-in on this machine. Invented people's numbers may belong to somebody.
     """
     asked = {"now": now, "lease": now + LEASE, "chunk": most, "channel": channel, "here": here}
+    asked["open"] = months.open_since(now)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CLAIM, asked)
         return [Claim(*row) for row in cursor]

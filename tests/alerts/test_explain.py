@@ -13,6 +13,7 @@ from alerts import grounds, stages, watch
 from alerts.assessment import rules
 from alerts.explain import Recomputed, recompute
 from alerts.models import Check, CheckAnswer, RuleTable, Warning, WarningEvent
+from foundation.months import month_of
 from hydrology import ingest, storage
 from hydrology.ingest import forget
 from hydrology.known import Known, known_now
@@ -196,7 +197,7 @@ def test_what_a_warning_rests_on_is_not_forgotten(feed: Feed, gauges: Feed) -> N
     named = grounds.runs_named()
     assert {run for e in WarningEvent.objects.all() for run in e.reasons["grids"]} <= named
     assert {e.reasons["nowcast"]["id"] for e in WarningEvent.objects.all()} <= named
-    assert {storage.month_of(event.at) for event in WarningEvent.objects.all()} <= grounds.months_named()
+    assert {month_of(event.at) for event in WarningEvent.objects.all()} <= grounds.months_named()
     assert all_same() >= 2
 
 
@@ -319,7 +320,7 @@ def test_a_level_notice_is_explained_by_its_station(
 def test_the_months_of_archived_observations_are_named(feed: Feed, gauges: Feed) -> None:
     wet(feed, gauges, [0.0, 13.0])
     event = WarningEvent.objects.get()
-    table = storage.table_of(storage.month_of(event.at))
+    table = storage.table_of(month_of(event.at))
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {storage.PARENT} DETACH PARTITION {table}")
     assert recompute(event).why == "archived"

@@ -30,13 +30,14 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from backend.embedded import THROW_AWAY_SETTINGS, Postgres, Valkey
+from foundation.months import month_of, months_from, next_month
 from foundation.wire import wire
 from hydrology import asof, history, ingest, live, rain
 from hydrology.course import courses_of
 from hydrology.models import LEVEL_KINDS, Feed, Level, Station, StationKind
 from hydrology.models.places import StationQuerySet
 from hydrology.science.readings import Element, Reading
-from hydrology.storage import let_go, make_room, month_of, months, months_from, next_month
+from hydrology.storage import let_go, make_room, months
 from replay import city
 from tests.benchmarks.stack import median, result, say
 

@@ -138,7 +138,7 @@ def test_queries_of_one_dispatch_are_fixed(
     regions: dict[str, Region], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     dispatch = make_dispatch([(regions["440303001"], State.SENT)] * 4)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         board.reach(CITY, dispatch.pk)
 
 

@@ -18,6 +18,7 @@ from hazards.forms import COUNTS, none_of_it
 from hazards.models import Feedback
 from hazards.rollup import roll_up
 from hydrology.models import Level, Region
+from notifications import months
 from notifications.models import Delivery, Dispatch
 from officers.models import Duty, Officer
 from tests.console.factories import HOUR
@@ -114,6 +115,7 @@ def test_the_roll_up_is_what_adding_one_by_one_gives(
     Delivery.objects.all().delete()
     order.areas = sorted(areas)
     first = Dispatch.objects.get(bulletin__order=order)
+    months.turn(NOW)
     Delivery.objects.bulk_create(
         Delivery(dispatch=first, officer=people[code], region=regions[code], due_at=NOW) for code in addressed
     )

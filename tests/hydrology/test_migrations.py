@@ -1,19 +1,9 @@
 """A database filled by earlier versions comes through today's migrations with every row, and back again."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
-
 import psycopg
 import pytest
-from django.conf import settings
-from psycopg import sql
 
-ROOT = Path(__file__).resolve().parents[2]
-Migrate = Callable[..., None]
+from tests.conftest import OldCity
 
 FILL = """
 INSERT INTO hydrology_region (code, name, level, path, lon, lat) VALUES ('4403', 'city', 'city', '4403/', 114, 22.5);
@@ -51,35 +41,7 @@ WHERE inhparent = 'hydrology_observation'::regclass AND c.relkind = 'r' ORDER BY
 """
 
 
-@pytest.fixture
-def old_city() -> Iterator[tuple[psycopg.Connection, Migrate]]:
-    """A database of its own on the tests' server, and `migrate` for it."""
-    name = f"old_city_{os.getpid()}"
-    url = settings.DATABASE_URL
-    with psycopg.connect(url, autocommit=True) as server:
-        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        try:
-            own = urlsplit(url)._replace(path=f"/{name}").geturl()
-            with psycopg.connect(own, autocommit=True) as city:
-
-                def migrate(*where: str) -> None:
-                    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0", *where]
-                    ran = subprocess.run(
-                        command,
-                        cwd=ROOT,
-                        env=os.environ | {"DATABASE_URL": own},
-                        capture_output=True,
-                        text=True,
-                        check=False,
-                    )
-                    assert ran.returncode == 0, ran.stderr
-
-                yield city, migrate
-        finally:
-            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-def test_every_row_of_an_older_version_comes_through(old_city: tuple[psycopg.Connection, Migrate]) -> None:
+def test_every_row_of_an_older_version_comes_through(old_city: OldCity) -> None:
     city, migrate = old_city
     migrate("hydrology", "0003")
     city.execute(FILL)

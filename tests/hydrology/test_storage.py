@@ -13,10 +13,12 @@ from alerts import grounds, watch
 from alerts.models import Hazard, WarningEvent, WarningLevel
 from alerts.models import Warning as Notice
 from backend import tasks
+from foundation import months as by_month
+from foundation.months import month_of, next_month
 from hydrology import asof, history, ingest, rain, storage
 from hydrology.models import Blob, Feed, FeedPost, GridRun, Latest, Level, Observation, StationKind
 from hydrology.science.readings import Element
-from hydrology.storage import let_go, make_room, month_of, months, next_month, table_of
+from hydrology.storage import let_go, make_room, months, table_of
 from tests.hydrology.factories import MINUTE, NOW, body, make_feed, make_regions, make_station, stage
 from tests.hydrology.factories import rain as rain_row
 
@@ -100,7 +102,7 @@ def test_room_taken_back_with_its_transaction_is_made_again() -> None:
 
 def test_a_session_killed_while_it_makes_room_leaves_nothing_behind(other: psycopg.Connection) -> None:
     table, first = table_of(month_of(NOW)), month_of(NOW)
-    other.execute("SELECT pg_advisory_xact_lock(%s)", [storage._MAKING])
+    other.execute("SELECT pg_advisory_xact_lock(%s)", [storage.OBSERVATIONS.locks[0]])
     other.execute(f"CREATE TABLE {table} (LIKE hydrology_observation INCLUDING ALL)")
     other.execute(
         f"ALTER TABLE hydrology_observation ATTACH PARTITION {table} "
@@ -194,7 +196,7 @@ def test_zero_days_keep_for_ever() -> None:
 def test_a_reader_that_does_not_end_holds_a_month_back_until_the_next_time(
     other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "_PATIENCE", "50ms")
+    monkeypatch.setattr(by_month, "PATIENCE", "50ms")
     taken(rain_row("rain-1", LONG_AGO, 1.0), now=LONG_AGO)
     other.execute("SELECT count(*) FROM hydrology_observation").fetchone()
     assert go(LONG_AGO + 420 * DAY) == []
@@ -206,7 +208,7 @@ def test_a_reader_that_does_not_end_holds_a_month_back_until_the_next_time(
 def test_a_row_for_a_month_half_let_go_brings_it_back(
     other: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "_PATIENCE", "50ms")
+    monkeypatch.setattr(by_month, "PATIENCE", "50ms")
     taken(rain_row("rain-1", LONG_AGO, 1.0), now=LONG_AGO)
     other.execute("SELECT count(*) FROM hydrology_observation").fetchone()
     assert go(LONG_AGO + 420 * DAY) == []
@@ -218,9 +220,9 @@ def test_a_row_for_a_month_half_let_go_brings_it_back(
 
 def test_only_one_lets_go_at_a_time(other: psycopg.Connection) -> None:
     taken(rain_row("rain-1", LONG_AGO, 1.0), now=LONG_AGO)
-    other.execute("SELECT pg_advisory_lock(%s)", [storage._LETTING_GO])
+    other.execute("SELECT pg_advisory_lock(%s)", [storage.OBSERVATIONS.locks[1]])
     assert go() == []
-    other.execute("SELECT pg_advisory_unlock(%s)", [storage._LETTING_GO])
+    other.execute("SELECT pg_advisory_unlock(%s)", [storage.OBSERVATIONS.locks[1]])
     assert go() == [table_of(month_of(LONG_AGO))]
 
 
@@ -369,7 +371,7 @@ def test_the_hourly_job_makes_room_ahead_and_lets_old_things_go() -> None:
     taken(rain_row("rain-1", LONG_AGO, 1.0), now=LONG_AGO)
     run(LONG_AGO, LONG_AGO, b"wet")
     tasks.tidy()
-    assert len(months()) == storage.MONTHS_AHEAD
+    assert len(months()) == by_month.MONTHS_AHEAD
     assert (seen(), GridRun.objects.count(), Blob.objects.count()) == ([], 0, 0)
     assert not FeedPost.objects.exclude(body=b"").exists()
     assert Latest.objects.get().observed_at == LONG_AGO

@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from alerts.models import Bulletin
 from foundation.clock import now
-from notifications import dispatch
+from notifications import dispatch, months
 from notifications.models import Delivery, Dispatch, Errand, State
 from replay.switchboard import Switchboard
 from replay.switchboard_server import Running, run_switchboard
@@ -70,6 +70,7 @@ def rung(root: Delivery, channel: str, **fields: Any) -> Delivery:
         expires_at=told.valid_until,
         recipients=1,
     )
+    months.turn(at)
     return Delivery.objects.create(
         dispatch=dispatch,
         officer=root.officer,

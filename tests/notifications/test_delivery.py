@@ -12,7 +12,7 @@ from pytest_django import Settings
 from alerts.models import Bulletin
 from foundation.clock import now
 from hydrology.models import Region
-from notifications import delivery, dispatch, providers, receipts
+from notifications import delivery, dispatch, months, providers, receipts
 from notifications.models import Delivery, Dispatch, Errand, Lane, ReceiptState, State
 from notifications.preview import preview
 from notifications.transports.base import Outcome, Push
@@ -100,6 +100,7 @@ def test_dispatching_costs_the_same_queries_for_any_audience(
     regions: Regions, person: Person, bulletin: Bulletins
 ) -> None:
     counts = []
+    months.turn(now())  # once a month it costs more
     for people in (1, 30):
         for _ in range(people):
             person(regions[STREET])
@@ -109,7 +110,7 @@ def test_dispatching_costs_the_same_queries_for_any_audience(
         ) as queries:
             dispatch.take_up(now=now())
         counts.append(len(queries))
-    assert counts[0] == counts[1] <= 9
+    assert counts[0] == counts[1] <= 10
 
 
 def test_preview_counts_the_same_people_as_the_dispatch(

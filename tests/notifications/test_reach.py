@@ -78,11 +78,11 @@ def test_opening_is_the_answer_where_only_opening_is_required(regions: dict[str,
 def test_a_deputys_answer_covers_his_street_without_adding_to_its_total(regions: dict[str, Region]) -> None:
     street, bulletin = regions["440303001"], make_bulletin()
     make_dispatch([(street, State.SENT)], bulletin=bulletin)
-    assert silent_streets([bulletin.pk], CITY) == {bulletin.pk: ["440303001"]}
+    assert silent_streets([bulletin.pk], CITY, since=0) == {bulletin.pk: ["440303001"]}
     make_dispatch([(street, State.CONFIRMED)], bulletin=bulletin, errand=Errand.DEPUTY)
     reach = reach_of(bulletin.pk, CITY)
     assert (reach["total"], reach["confirmed"], reach["nobody"]) == (1, 0, [])
-    assert silent_streets([bulletin.pk], CITY) == {bulletin.pk: []}
+    assert silent_streets([bulletin.pk], CITY, since=0) == {bulletin.pk: []}
 
 
 def test_a_repeat_of_the_same_line_is_not_counted_again(regions: dict[str, Region]) -> None:
@@ -118,7 +118,7 @@ def test_queries_do_not_grow_with_people(
     few = make_dispatch([(regions["440303001"], State.SENT)])
     many = make_dispatch([(regions[code], State.SENT) for code in PLACES] * 6)
     for dispatch in (few, many):
-        with django_assert_num_queries(3):
+        with django_assert_num_queries(4):
             reach_of(dispatch.bulletin_id, CITY)
 
 
@@ -132,7 +132,7 @@ def test_a_street_whose_only_officer_cannot_go_has_nobody_until_he_goes_after_al
     reach = reach_of(dispatch.bulletin_id, CITY)
     assert [street["code"] for street in reach["nobody"]] == ["440303001"]
     assert [person["id"] for person in reach["unanswered"]] == [line.pk]
-    assert silent_streets([dispatch.bulletin_id], CITY)[dispatch.bulletin_id] == ["440303001"]
+    assert silent_streets([dispatch.bulletin_id], CITY, since=0)[dispatch.bulletin_id] == ["440303001"]
     Receipt.objects.create(state=ReceiptState.ARRIVED, at=NOW + timedelta(minutes=3), **said)
     assert reach_of(dispatch.bulletin_id, CITY)["nobody"] == []
 
