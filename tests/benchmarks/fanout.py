@@ -38,7 +38,15 @@ from django.db.models import Count, Max, Min, Q
 
 from foundation.clock import iso, now
 from hydrology.models import Level, Region
-from notifications.models import UNSENT, Delivery, DeliveryQuerySet, Dispatch, Lane
+from notifications.models import (
+    DEAD_TOKEN,
+    NO_DEVICE,
+    UNSENT,
+    Delivery,
+    DeliveryQuerySet,
+    Dispatch,
+    Lane,
+)
 from notifications.preview import preview
 from officers import auth
 from officers.models import Device, Duty, Post
@@ -214,7 +222,7 @@ def faulty(on: Stack) -> dict[str, object]:
     count, p95 = len(times_s), int(len(times_s) * 0.95)
     order = Dispatch.objects.exclude(bulletin__order=None).latest("pk")  # canaries are told meanwhile
     rows = Delivery.objects.filter(dispatch=order)
-    left = rows.filter(state="failed_perm").exclude(reason__in=("no_live_device", "UNREGISTERED"))
+    left = rows.filter(state="failed_perm").exclude(reason=NO_DEVICE).exclude(reason__startswith=DEAD_TOKEN)
     return {
         "faulty_rate_per_s": round(p95 / times_s[p95 - 1], 1),
         "faulty": {
