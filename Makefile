@@ -2,7 +2,7 @@
 #   make run                 everything on this machine: console, API, workers, a replayed storm; PORT=8000 REPLAY=1
 #   make test ARGS="-k rain" the tests, on servers of their own; HYPOTHESIS_PROFILE=search draws new cases
 #   make check               lint, format, types, import contracts, migrations, the OpenAPI document
-#   make bench               all measurements; bench-fanout, bench-scaleout, bench-sockets, bench-ingest, bench-live, bench-quality, bench-storage, bench-climbs, bench-ledger one by one
+#   make bench               all measurements; bench-fanout, bench-scaleout, bench-sockets, bench-ingest, bench-live, bench-quality, bench-storage, bench-climbs, bench-ledger, bench-season one by one
 #   make openapi             redraws docs/openapi.yaml         make lock   pins requirements*.txt again (needs uv)
 
 PY := .venv/bin/python
@@ -11,7 +11,7 @@ FIND = for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done
 SYSTEM_PYTHON = $(or $(PYTHON),$(shell $(FIND)),python3)
 ALONE := $(PY) -m backend.embedded --
-BENCHMARKS := fanout scaleout sockets ingest live quality storage climbs ledger
+BENCHMARKS := fanout scaleout sockets ingest live quality storage climbs ledger season
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --only-binary :all: \
 	--generate-hashes --no-header --no-annotate --quiet
 
