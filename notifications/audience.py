@@ -65,7 +65,7 @@ ERRANDS = f"""
         FROM unnest(%(dispatch)s::bigint[], %(unanswered)s::bigint[]) AS t(dispatch, delivery)
         JOIN notifications_dispatch s ON s.id = t.dispatch
         JOIN alerts_bulletin b ON b.id = s.bulletin_id
-        JOIN notifications_delivery d ON d.id = t.delivery AND d.id >= %(first)s
+        JOIN notifications_delivery d ON d.id = t.delivery AND d.id = ANY(%(unanswered)s::bigint[])
     ), of_station AS MATERIALIZED (
         SELECT a.dispatch_id, a.id, p.officer_id, a.region_id, p.id AS post
         FROM asked a
