@@ -44,10 +44,9 @@ def chain(scope: Scope, dispatch_id: int, officer_id: int, reader: int, *, now: 
     if line is None:
         raise not_found("发送记录", "delivery")
     root = line.root_id or line.pk
-    own = Delivery.objects.filter(Q(pk=root) | Q(root=root, quiet=False) | Q(pk=line.pk), officer=officer_id)
-    own = own.filter(
-        pk__gte=root
-    )  # what repeats or renews a line comes after it: no earlier month is looked into
+    of_line = Q(pk=root) | Q(root=root, quiet=False) | Q(pk=line.pk)
+    # what repeats or renews a line comes after it: no earlier month is looked into
+    own = Delivery.objects.filter(of_line, pk__gte=root, officer=officer_id)
     tries = list(own.select_related("dispatch").order_by("pk"))
     ids = [one.pk for one in tries]
     receipts = list(Receipt.objects.filter(delivery__in=ids).order_by("received_at", "id"))

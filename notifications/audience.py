@@ -55,8 +55,7 @@ _NAMED = f"""
     ORDER BY p.officer_id, length(r.path) DESC, p.id
 """
 
-# Parameters: `dispatch` and `unanswered`, as long as each other: the dispatch and a delivery for which it speaks; `first`,
-# than which none of these is lower; `now`.
+# Parameters: `dispatch` and `unanswered`, as long as each other: the dispatch and a delivery for which it speaks; `now`.
 # A repeat asks the same person. The deputy of a silent keeper is the B post of his own station, where it has one; else,
 # and for everybody else, that of the region. The superior is the duty desk of the nearest region above that has one.
 ERRANDS = f"""
