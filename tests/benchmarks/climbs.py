@@ -28,6 +28,7 @@ from foundation.clock import now
 from notifications import dispatch
 from notifications.models import Delivery, Dispatch, Errand, State
 from officers.models import Duty, Officer, Rank
+from tests.benchmarks.ledger import words
 from tests.benchmarks.stack import result, say
 from tests.benchmarks.storage import servers
 
@@ -43,11 +44,10 @@ def timed_s(do: Callable[[], object]) -> float:
 
 def tell(people: list[int], each: int, at: datetime) -> list[Bulletin]:
     """Bulletins of urgency 4 to these people by name, `each` to so many, dispatched."""
-    words = {name: name for name in ("title_zh", "title_en", "push_zh", "push_en", "body_zh", "body_en")}
     told = Bulletin.objects.bulk_create(
         Bulletin(
             kind="order", urgency=4, level="III", areas=[], duties=[Duty.FLOOD], officers=people[n : n + each],
-            requires="confirm", valid_until=at + timedelta(hours=3), caused_at=at, issued_at=at, **words,
+            requires="confirm", valid_until=at + timedelta(hours=3), caused_at=at, issued_at=at, **words(),
         )
         for n in range(0, len(people), each)
     )  # fmt: skip
@@ -108,10 +108,9 @@ def answers_s(people: list[int]) -> float:
 def of_everybody() -> dict[str, float]:
     """An order to the whole city, and nobody answers."""
     at = now()
-    words = {name: name for name in ("title_zh", "title_en", "push_zh", "push_en", "body_zh", "body_en")}
     told = Bulletin.objects.create(
         kind="order", urgency=4, level="III", areas=["4403"], duties=[duty.value for duty in Duty], requires="confirm",
-        valid_until=at + timedelta(hours=3), caused_at=at, issued_at=at, **words,
+        valid_until=at + timedelta(hours=3), caused_at=at, issued_at=at, **words(),
     )  # fmt: skip
     first_s = timed_s(lambda: dispatch.take_up(now=at))
     people = told.dispatches.get(errand=Errand.FIRST).recipients
