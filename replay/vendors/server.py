@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
+import uvloop
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP2Settings
 from granian.server.embed import Server
@@ -202,7 +203,7 @@ def serve(directory: Path, port: int = 0, parent_pid: int | None = None) -> None
     """Serve until a signal; port 0 takes a free one. With `parent_pid` it ends when that parent does."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "ready.json").unlink(missing_ok=True)
-    asyncio.run(_serve(directory.resolve(), port or _free_port(), parent_pid))
+    uvloop.run(_serve(directory.resolve(), port or _free_port(), parent_pid))
 
 
 def main(arguments: list[str]) -> None:
