@@ -1,7 +1,8 @@
 """A signed JSON POST to one of our gateways for text messages and calls, and what came back.
 
-Owns the connections, the time-outs and the signature (docs/telephony.md). Does not know what is said to whom, nor what
-an answer means for the ledger: notifications/transports/, officers/codes.py. Nothing of a body is ever logged.
+Owns the signature, the time-outs and the reading of an answer (docs/telephony.md); a single post as well (`Gateway`).
+Many at once go through notifications/transports/gateway.py. Does not know what is said to whom, nor what an answer means
+for the ledger. Nothing of a body is ever logged.
 """
 
 import ssl
@@ -23,6 +24,7 @@ TIME_HEADER = "X-Gateway-Time"
 SIGNATURE_HEADER = "X-Gateway-Signature"
 CONNECT_S, ANSWER_S = 2.0, 5.0
 MOST_ANSWER_BYTES = 64 * 1024
+WITHIN_S = CONNECT_S + ANSWER_S
 LINES = 16  # requests at once to one gateway
 
 
@@ -63,6 +65,12 @@ class Reply:
     fault: str = ""
 
 
+def signed(account: Account, fields: dict[str, object], at: datetime) -> tuple[bytes, dict[str, str]]:
+    """The body of one post, and what proves beside KEY_HEADER that it is ours, as of the aware instant `at`."""
+    body, stamp = orjson.dumps(fields), at.isoformat(timespec="seconds")
+    return body, {TIME_HEADER: stamp, SIGNATURE_HEADER: sign(account.secret, stamp, body)}
+
+
 class Gateway:
     """One gateway's connections; may be used by several threads at once."""
 
@@ -85,14 +93,9 @@ class Gateway:
 
         A gateway that lets its answer drip is given up after 17 s at most.
         """
-        body, stamp = orjson.dumps(fields), at.isoformat(timespec="seconds")
-        headers = {
-            "content-type": "application/json",
-            KEY_HEADER: self.account.key,
-            TIME_HEADER: stamp,
-            SIGNATURE_HEADER: sign(self.account.secret, stamp, body),
-        }
-        until_s = time.monotonic() + CONNECT_S + ANSWER_S
+        body, proof = signed(self.account, fields, at)
+        headers = {"content-type": "application/json", KEY_HEADER: self.account.key, **proof}
+        until_s = time.monotonic() + WITHIN_S
         try:
             with self._client.stream("POST", self.account.endpoint, content=body, headers=headers) as answer:
                 said = b""
@@ -102,7 +105,10 @@ class Gateway:
                         return Reply(fault="TIMEOUT")
                     if len(said) > MOST_ANSWER_BYTES:
                         return Reply(fault="UNREADABLE")
-                return _read(answer.status_code, said, answer.headers.get("retry-after", ""))
+                after = answer.headers.get("retry-after", "")
+                return read(
+                    answer.status_code, said, float(after) if after.isdecimal() and len(after) < 8 else None
+                )
         except httpx.TimeoutException:
             return Reply(fault="TIMEOUT")
         except (httpx.HTTPError, httpx.InvalidURL, OSError):
@@ -118,8 +124,8 @@ def gateway(account: Account) -> Gateway:
     return Gateway(account)
 
 
-def _read(status: int, said: bytes, retry_after: str) -> Reply:
-    wait_s = float(retry_after) if retry_after.isdecimal() and len(retry_after) < 8 else None
+def read(status: int, said: bytes, retry_after_s: float | None) -> Reply:
+    """An answer in our own words; any bytes are one."""
     try:
         words = orjson.loads(said or b"{}")
         code, vendor_id = (str(words.get(name, ""))[:64] for name in ("code", "message_id"))
@@ -127,4 +133,4 @@ def _read(status: int, said: bytes, retry_after: str) -> Reply:
         code = vendor_id = ""
         if 200 <= status < 300:
             return Reply(status, fault="UNREADABLE")
-    return Reply(status, code if code.isidentifier() else "", vendor_id, wait_s)
+    return Reply(status, code if code.isidentifier() else "", vendor_id, retry_after_s)

@@ -20,7 +20,7 @@ from functools import cache, partial
 from django.conf import settings
 from django.db import connection, transaction
 
-from foundation.gateway import LINES, Account, account, gateway
+from foundation.gateway import LINES, Account, account
 from foundation.seals import BrokenSeal, keyed_digest
 from foundation.wire import hint
 from notifications import health, months
@@ -39,6 +39,7 @@ CHANNELS = ("sms", "voice")
 LEASE = timedelta(seconds=30)  # longer than any request with its time-outs
 SHIFT_S = 8.0  # a task hands over to the next after this long; the queue has other work
 LOOK_S = 0.5  # between two looks for new work while stragglers are out
+FEW = LINES // 4  # free lines that are worth a claim: one for each message cost more than the message
 LANDING_S, SETTLE_S = 0.05, 0.25  # patience for answers; how long an answer may wait for its ledger row
 _ID = re.compile(r"([1-9][0-9]{0,17})-[0-9a-f]{16}")
 
@@ -149,7 +150,7 @@ def _transport(channel: str, there: Account | Centre, rate_per_s: float) -> Tran
         bound = smpp.session(there)
         assert bound is not None, "centre.keep_bound comes first"
         return smpp.SmppTransport(bound, there.source, rate_per_s=rate_per_s)
-    return {"sms": sms, "voice": voice}[channel].transport(gateway(there), rate_per_s)
+    return {"sms": sms, "voice": voice}[channel].transport(there, rate_per_s)
 
 
 def send_due(*, clock: Callable[[], datetime]) -> int:
@@ -190,8 +191,9 @@ class _Shift:
         while True:
             at_s, claims = time.monotonic(), []
             # no more than may go out within a second: who answers meanwhile is not called
-            most = min(LINES - stream.waiting, self._rate_per_s)
-            if most > 0 and look_s <= at_s < until_s and self._refused < LINES:
+            free = LINES - stream.waiting
+            most = min(free, self._rate_per_s)
+            if free >= FEW and look_s <= at_s < until_s and self._refused < LINES:
                 claims = self._take_on(stream, most)
                 look_s = at_s if len(claims) == most else at_s + LOOK_S
             for number, outcome in stream.landed(LANDING_S).items():
@@ -319,7 +321,7 @@ def _verdict(one: Claim, outcome: Outcome | None, now: datetime) -> dict[str, ob
         "state": str(state),
         "due_at": due_at,
         "reason": reason[:64],
-        "accepted": "{}",
+        "accepted": [],
         "sent_at": now if state is State.SENT else None,
     }
 

@@ -20,7 +20,7 @@ from weakref import WeakSet
 
 from . import numbered
 from .base import Capabilities, Message, Outcome, OutcomeKind, Push, cut
-from .courier import Answer, Courier, TokenBucket
+from .courier import STREAMS_PER_CONNECTION, Answer, Courier, TokenBucket
 from .numbered import Numbered
 
 log = logging.getLogger(__name__)
@@ -111,14 +111,22 @@ class BulkTransport(ABC):
         rate_per_s: float,
         ca_file: str | None = None,
         concurrency: int = 200,
+        connections: int | None = None,
         timeout_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`rate_per_s` caps this process's requests, `concurrency` each thread's, `timeout_s` each request."""
+        """`rate_per_s` caps this process's requests, `concurrency` and `connections` (None: as HTTP/2 needs) each
+        thread's, `timeout_s` each request.
+        """
         self.url, self.bearer, self.clock = url, bearer, clock
         self.bucket = TokenBucket(rate_per_s)
         self._new_courier = partial(
-            Courier, url, ca_file=ca_file, timeout_s=timeout_s, concurrency=concurrency
+            Courier,
+            url,
+            ca_file=ca_file,
+            timeout_s=timeout_s,
+            concurrency=concurrency,
+            connections=connections or math.ceil(concurrency / STREAMS_PER_CONNECTION),
         )
         self._own = threading.local()
         self._couriers: WeakSet[Courier] = WeakSet()
@@ -251,11 +259,8 @@ class Stream(Numbered):
         number = self._queue.popleft()
         push = self._aloft[number]
         push.bearer, letter = bearer, push.letter
-        if letter.path:
-            url = f"{self._transport.url}{letter.path}"
-            self._courier.start(number, letter.body, headers + letter.headers, url)
-        else:
-            self._courier.start(number, letter.body, headers)
+        url = f"{self._transport.url}{letter.path}" if letter.path else ""
+        self._courier.start(number, letter.body, headers + letter.headers, url)
 
     def _send_batch(self, bearer: str, headers: tuple[str, ...]) -> None:
         numbers = list(islice(self._queue, self._transport.capabilities.batch))

@@ -16,8 +16,7 @@ import certifi
 import pycurl
 
 STREAMS_PER_CONNECTION = 100  # what Google's front end allows on one HTTP/2 connection; more open more
-
-
+MOST_ANSWER_BYTES = 64 * 1024
 BURST_S = 5.0
 
 
@@ -69,16 +68,23 @@ class _Flight:
 
 
 class Courier:
-    """One thread's connections to one host, with `concurrency` requests in flight at most."""
+    """One thread's `connections` to one host, with `concurrency` requests in flight at most."""
 
-    def __init__(self, url: str, *, ca_file: str | None, timeout_s: float, concurrency: int) -> None:
+    def __init__(
+        self, url: str, *, ca_file: str | None, timeout_s: float, concurrency: int, connections: int
+    ) -> None:
         """`timeout_s` bounds each request from start to last byte, opening the connection included."""
         self._multi: Any = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
-        self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, math.ceil(concurrency / STREAMS_PER_CONNECTION))
+        self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, connections)
         self._multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, STREAMS_PER_CONNECTION)
         self._url = url
         self._idle = [_new_flight(url, ca_file or certifi.where(), timeout_s) for _ in range(concurrency)]
+        if (
+            connections < concurrency
+        ):  # share one that is being opened; with HTTP/1.1 all would wait for the first answer
+            for flight in self._idle:
+                flight.curl.setopt(pycurl.PIPEWAIT, 1)
         self._flying: dict[Any, _Flight] = {}
 
     @property
@@ -151,10 +157,12 @@ def _new_flight(url: str, ca_file: str, timeout_s: float) -> _Flight:
     curl, answer = pycurl.Curl(), BytesIO()
     curl.setopt(pycurl.URL, url)
     curl.setopt(pycurl.CAINFO, ca_file)
+    if url.startswith("http:"):
+        curl.setopt(pycurl.PROXY, "")  # unencrypted on this machine only, whatever the environment says
     curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
-    curl.setopt(pycurl.PIPEWAIT, 1)  # share a connection that is being opened rather than open another
     curl.setopt(pycurl.NOSIGNAL, 1)  # threads
     curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000))
+    curl.setopt(pycurl.MAXFILESIZE, MOST_ANSWER_BYTES)
     curl.setopt(pycurl.POST, 1)
     curl.setopt(pycurl.WRITEDATA, answer)
     return _Flight(curl, answer, url)

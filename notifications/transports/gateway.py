@@ -1,24 +1,19 @@
 """Our own protocol for text messages and calls: small volumes, one signed JSON POST a person (docs/telephony.md).
 
-Owns the pace, the lines in use at once and what the gateway's answers mean. What is said is sms.py's and voice.py's;
-connections and signature are foundation/gateway.py. A number is in memory for the length of its request only.
+Owns what the gateway's answers mean. What is said is sms.py's and voice.py's; the signature is foundation/gateway.py, the
+pace and the lines are carrier.py's. A number is in memory for the length of its request only.
 """
 
 import math
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
 from datetime import datetime
 
 from foundation.clock import iso
-from foundation.gateway import LINES, Gateway, Reply
+from foundation.gateway import KEY_HEADER, LINES, WITHIN_S, Account, Reply, read, signed
 
-from . import numbered
 from .base import Capabilities, Message, Outcome, OutcomeKind, Push
-from .courier import TokenBucket
-from .numbered import Numbered
+from .carrier import Bearer, BulkTransport, Letter
 
-PATIENCE_S = 0.02  # between two looks at the rate cap
 QUOTA_RETRY_S = 5.0
 TTL_MAX_S = 24 * 3600
 LONGEST_RETRY_S = 300.0  # what a gateway may wish for: beyond it the ladder has gone on
@@ -47,85 +42,46 @@ def verdict(key: int, reply: Reply) -> Outcome:
     return Outcome(key, kind, reason, retry_after_s=wait_s, ours=reply.status == 429)
 
 
-class GatewayTransport:
+class GatewayTransport(BulkTransport):
     """One channel through one gateway. One instance a process."""
 
     def __init__(
         self,
         name: str,
-        gateway: Gateway,
+        account: Account,
         *,
         says: Callable[[Message], dict[str, object]],
         body_columns: int,
         rate_per_s: float,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`says`: the channel's own fields of a request."""
         self.name = name
         self.capabilities = Capabilities(receipts=True, ttl_max_s=TTL_MAX_S, body_columns=body_columns)
-        self._gateway, self._says = gateway, says
-        self._bucket, self._clock = TokenBucket(rate_per_s), clock
-        self._lines = ThreadPoolExecutor(LINES, thread_name_prefix=name)
+        self._account, self._says = account, says
+        super().__init__(
+            account.endpoint,
+            Bearer(lambda: (f"{KEY_HEADER}: {account.key}", math.inf), early_s=0.0),
+            rate_per_s=rate_per_s,
+            ca_file=account.ca_file,
+            concurrency=LINES,
+            connections=LINES,  # a gateway may well speak HTTP/1.1
+            timeout_s=WITHIN_S,
+        )
 
-    def send(self, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
-        """One outcome per push, in order, within number / rate + 7 s a line's turn. Vendor faults never raise."""
-        return numbered.send(self.stream, pushes, now)
-
-    def stream(self) -> "Stream":
-        return Stream(self)
-
-    def close(self) -> None:
-        self._lines.shutdown()
-        self._gateway.close()
-
-    def start(self, push: Push, now: datetime) -> Future[Outcome] | None:
-        """Put one on its line; None while the rate does not let it."""
-        granted = self._bucket.grant(1, self._clock())
-        return self._lines.submit(self._post, push, now) if granted else None
-
-    def _post(self, push: Push, now: datetime) -> Outcome:
-        message = push.message
-        fields = {
-            "id": push.message_id,
-            "to": push.token,
+    def template(self, message: Message, now: datetime) -> Callable[[Push], Letter]:
+        common = {
             "drill": message.drill,
             "expires_at": iso(message.expires_at),
             "expires_in_s": math.floor((message.expires_at - now).total_seconds()),
-            "callback": self._gateway.account.callback_url,
+            "callback": self._account.callback_url,
             **self._says(message),
         }
-        return verdict(push.key, self._gateway.post(fields, now))
 
+        def letter(push: Push) -> Letter:
+            body, proof = signed(self._account, {"id": push.message_id, "to": push.token, **common}, now)
+            return Letter(body, headers=tuple(f"{name}: {word}" for name, word in proof.items()))
 
-class Stream(Numbered):
-    """Text messages or calls in flight: who does not answer holds his own line and no other."""
+        return letter
 
-    _flying: dict[Future[Outcome], int]
-
-    def __init__(self, transport: GatewayTransport) -> None:
-        super().__init__()
-        self._transport = transport
-
-    def landed(self, patience_s: float) -> dict[int, Outcome]:
-        """Outcomes by number as they come; none after about `patience_s`."""
-        while self._queue and len(self._flying) < LINES:
-            number, push, now = self._queue[0]
-            started = self._transport.start(push, now)
-            if started is None:
-                break
-            self._queue.popleft()
-            self._flying[started] = number
-        if not self._settled and self._flying:
-            patience_s = min(patience_s, PATIENCE_S) if self._queue else patience_s
-            done, _ = wait(self._flying, timeout=patience_s, return_when=FIRST_COMPLETED)
-            self._settled = {self._flying.pop(future): future.result() for future in done}
-        elif self._queue:
-            time.sleep(PATIENCE_S)  # the rate cap
-        return self._handed_out()
-
-    def close(self) -> None:
-        """Drop what is still in flight; whether it arrived is unknown."""
-        for future in self._flying:
-            future.cancel()
-        self._flying.clear()
-        self._queue.clear()
+    def verdict(self, key: int, status: int, body: bytes, retry_after_s: float | None) -> Outcome:
+        return verdict(key, read(status, body, retry_after_s))

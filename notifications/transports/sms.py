@@ -4,7 +4,7 @@ One segment in Chinese, two in English, where a push has 160 letters. The gatewa
 before it, so a few characters are left for that.
 """
 
-from foundation.gateway import Gateway
+from foundation.gateway import Account
 
 from .base import Message
 from .gateway import GatewayTransport
@@ -14,10 +14,8 @@ SEGMENT, TWO_SEGMENTS, TWO_ASCII = 70, 134, 306
 REPLY_ZH, REPLY_EN = "回复1确认，9不能到岗", " Reply 1: confirm, 9: cannot go"
 
 
-def transport(gateway: Gateway, rate_per_s: float) -> GatewayTransport:
-    return GatewayTransport(
-        "sms", gateway, says=fields, body_columns=2 * (SEGMENT - SIGNATURE_CHARS), rate_per_s=rate_per_s
-    )
+def transport(account: Account, rate_per_s: float) -> GatewayTransport:
+    return GatewayTransport("sms", account, says=fields, body_columns=TWO_ASCII, rate_per_s=rate_per_s)
 
 
 def fields(message: Message) -> dict[str, object]:

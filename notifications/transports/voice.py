@@ -3,7 +3,7 @@
 Only the key proves that a person has heard it (叫应): picking up alone may be a mailbox.
 """
 
-from foundation.gateway import Gateway
+from foundation.gateway import Account
 
 from .base import Message
 from .gateway import GatewayTransport
@@ -13,8 +13,8 @@ TIMES_READ = 3
 RING_S = 30
 
 
-def transport(gateway: Gateway, rate_per_s: float) -> GatewayTransport:
-    return GatewayTransport("voice", gateway, says=fields, body_columns=200, rate_per_s=rate_per_s)
+def transport(account: Account, rate_per_s: float) -> GatewayTransport:
+    return GatewayTransport("voice", account, says=fields, body_columns=200, rate_per_s=rate_per_s)
 
 
 def fields(message: Message) -> dict[str, object]:
