@@ -87,6 +87,13 @@ def _in_streets(level: Level, version: Version) -> Mapping[str, tuple[str, ...]]
     return {street: tuple(codes) for street, codes in found.items()}
 
 
+def place_at(lon: float, lat: float) -> str | None:
+    """The community (of a street that has none: the street) whose centre is nearest to the point; None beyond 6 km."""
+    places = _places(Level.COMMUNITY, _version())
+    away_deg, code = min(((_away((x, y), lon, lat), code) for code, _, x, y in places), default=(180.0, ""))
+    return code if away_deg * KM_PER_DEGREE <= REACH_KM else None
+
+
 def _away(centre: tuple[float, float], lon: float, lat: float) -> float:
     return float(np.hypot(centre[1] - lat, (centre[0] - lon) * np.cos(np.radians(lat))))
 

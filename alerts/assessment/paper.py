@@ -1,7 +1,8 @@
-"""What kind of paper these bytes are, by content and never by name: PDF, PNG, JPEG, DOCX, XLSX. Dry.
+"""What kind of paper or photo these bytes are, by content and never by name: PDF, PNG, JPEG, DOCX, XLSX; WebP, HEIC. Dry.
 
 Nothing is unpacked but the small table of contents of an office file. Macros, ActiveX and a table of contents that is
-too long are refused. Sources: ISO 32000-1 7.5, PNG 5.2, ITU-T T.81 B.1.1.3, ECMA-376 part 2 (Open Packaging).
+too long are refused. Sources: ISO 32000-1 7.5, PNG 5.2, ITU-T T.81 B.1.1.3, ECMA-376 part 2 (Open Packaging), RFC 9649
+2.4 (WebP), ISO/IEC 23008-12 10.2 (the brands of HEIF).
 """
 
 import io
@@ -13,6 +14,8 @@ PNG: Final = "image/png"
 JPEG: Final = "image/jpeg"
 DOCX: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+WEBP: Final = "image/webp"
+HEIC: Final = "image/heic"
 SUFFIXES: Final = {
     PDF: (".pdf",),
     PNG: (".png",),
@@ -25,6 +28,7 @@ MOST_UNPACKED: Final = 500 * 1024 * 1024
 MOST_TYPES: Final = 1024 * 1024
 _CONTENTS: Final = "[Content_Types].xml"
 _OFFICE: Final = {"word/document.xml": DOCX, "xl/workbook.xml": XLSX}
+_HEIF: Final = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
 _ACTIVE: Final = ("vbaproject", "vbadata", "activex", "macrosheets", "dialogsheets")
 
 
@@ -47,13 +51,29 @@ def media_type(body: bytes) -> str:
     """One of the keys of SUFFIXES. Raises BadPaper, never anything else."""
     if body.startswith(b"%PDF-") and b"%%EOF" in body[-2048:]:
         return PDF
-    if body.startswith(b"\x89PNG\r\n\x1a\n") and body[12:16] == b"IHDR" and b"IEND" in body[-64:]:
-        return PNG
-    if body.startswith(b"\xff\xd8\xff") and b"\xff\xd9" in body[-64:]:
-        return JPEG
+    if kind := _png_or_jpeg(body, body[-64:]):
+        return kind
     if body.startswith(b"PK\x03\x04"):
         return _office(body)
     raise BadPaper(*UNKNOWN)
+
+
+def photo_type(body: bytes) -> str | None:
+    """PNG, JPEG, WEBP or HEIC; None for anything else and for what is cut off.
+
+    A phone's JPEG may be followed by more, such as the film of a moving picture: its end may stand anywhere.
+    """
+    if kind := _png_or_jpeg(body, body):
+        return kind
+    if (
+        body.startswith(b"RIFF")
+        and body[8:12] == b"WEBP"
+        and int.from_bytes(body[4:8], "little") + 8 <= len(body)
+    ):
+        return WEBP
+    if body[4:8] == b"ftyp" and body[8:12] in _HEIF and b"mdat" in body:
+        return HEIC
+    return None
 
 
 def named(name: str, kind: str) -> str:
@@ -66,6 +86,15 @@ def named(name: str, kind: str) -> str:
     else:
         stem, suffix = kept, suffixes[0]
     return (stem.strip(" .")[: 120 - len(suffix)] or "file") + suffix
+
+
+def _png_or_jpeg(body: bytes, end: bytes) -> str | None:
+    """By its head, and by what must close it somewhere in `end`."""
+    if body.startswith(b"\x89PNG\r\n\x1a\n") and body[12:16] == b"IHDR" and b"IEND" in end:
+        return PNG
+    if body.startswith(b"\xff\xd8\xff") and b"\xff\xd9" in end:
+        return JPEG
+    return None
 
 
 def _office(body: bytes) -> str:

@@ -1,9 +1,7 @@
 """Two doors of orders that need to know the people: issuing, which counts them, and papers, which they may open."""
 
 from django.db.models import Exists, OuterRef
-from django.http import HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
-from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -12,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from alerts import papers
-from alerts.doors.orders import whole
+from alerts.doors.orders import handed_out, whole
 from alerts.models import Attachment
 from alerts.order_shapes import MOST_UNDO_S, OrderOut
 from alerts.shapes import NoteIn
@@ -64,16 +62,13 @@ class OrderPaper(APIView):
         row = found.defer("body").first()
         if row is None:
             raise not_found("附件", "attachment")
-        answer: HttpResponseBase = HttpResponseNotModified()
-        tag = f'"{row.sha256}"'
-        if request.headers.get("If-None-Match") != tag:
-            answer = HttpResponse(bytes(found.values_list("body", flat=True)[0]), row.media_type)
-            answer["Content-Disposition"] = content_disposition_header(True, row.name)
-        answer["ETag"] = tag
-        answer["X-Content-Type-Options"] = "nosniff"
-        answer["Content-Security-Policy"] = "default-src 'none'; sandbox"
-        answer["Cache-Control"] = "private, no-cache"
-        return answer
+        return handed_out(
+            request,
+            row.name,
+            row.media_type,
+            row.sha256,
+            lambda: bytes(found.values_list("body", flat=True)[0]),
+        )
 
     @extend_schema(operation_id="order_detach", responses={204: None})
     def delete(self, request: Request, pk: int, paper: int) -> Response:

@@ -12,7 +12,20 @@ from PIL import Image
 from rest_framework.test import APIClient
 
 from alerts import papers
-from alerts.assessment.paper import DOCX, JPEG, PDF, PNG, SUFFIXES, XLSX, BadPaper, media_type, named
+from alerts.assessment.paper import (
+    DOCX,
+    HEIC,
+    JPEG,
+    PDF,
+    PNG,
+    SUFFIXES,
+    WEBP,
+    XLSX,
+    BadPaper,
+    media_type,
+    named,
+    photo_type,
+)
 from alerts.models import Attachment
 from hydrology.models import Region
 from officers.models import Duty
@@ -91,6 +104,31 @@ def test_no_bytes_crash_the_reading(head: bytes, rest: bytes) -> None:
         assert media_type(head + rest) in SUFFIXES
     except BadPaper as bad:
         assert bad.zh
+
+
+PHOTOS = {
+    JPEG: picture("JPEG"),
+    PNG: picture("PNG"),
+    WEBP: picture("WEBP"),
+    HEIC: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0\0\0\x08mdat",
+}
+
+
+@pytest.mark.parametrize(("kind", "body"), PHOTOS.items())
+def test_a_photo_is_known_by_its_content_and_whole(kind: str, body: bytes) -> None:
+    assert photo_type(body) == kind
+    assert photo_type(body + b"the film of a moving picture") == kind
+    assert photo_type(body[: len(body) // 2]) is None
+
+
+@given(st.sampled_from([b"", *(body[:12] for body in PHOTOS.values())]), st.binary())
+def test_no_bytes_crash_the_look_at_a_photo(head: bytes, rest: bytes) -> None:
+    assert photo_type(head + rest) in {None, *PHOTOS}
+
+
+@pytest.mark.parametrize("body", [PAPERS[PDF], PAPERS[DOCX], b"GIF89a", b"<svg/>", b"RIFF\x04\0\0\0WAVE"])
+def test_what_is_no_photo_is_none(body: bytes) -> None:
+    assert photo_type(body) is None
 
 
 @given(st.text(), st.sampled_from(sorted(SUFFIXES)))

@@ -7,7 +7,7 @@ import pytest
 
 from hydrology.models import Region
 from hydrology.science.grids import make_grid
-from hydrology.zones import axes_of, district_zones, street_members, street_zones
+from hydrology.zones import axes_of, district_zones, place_at, street_members, street_zones
 from tests.hydrology.factories import NOW, make_station
 
 LAT, LON = np.linspace(22.65, 22.46, 20), np.linspace(114.00, 114.24, 25)
@@ -53,3 +53,15 @@ def test_the_axes_come_back_from_a_geometry() -> None:
     assert np.allclose(lat, grid.lat, atol=1e-4) and np.allclose(lon, grid.lon, atol=1e-4)
     with pytest.raises(ValueError, match="not a grid geometry"):
         axes_of("rubbish,1x2")
+
+
+def test_a_point_lies_in_the_place_whose_centre_is_nearest_and_far_out_in_none(city: Any) -> None:
+    street = Region.objects.get(pk="440303001")
+    Region.objects.create(
+        code="440303001007", name="community", level="community", parent=street,
+        path=street.path + "440303001007/", lon=114.13, lat=22.55,
+    )  # fmt: skip
+    assert place_at(114.12, 22.55) == "440303001007"  # its street's own centre: the community comes first
+    assert place_at(114.18, 22.59) == "440303002"
+    assert (place_at(114.05, 22.53 - 0.053), place_at(114.05, 22.53 - 0.055)) == ("440304001", None)
+    assert place_at(22.55, 114.12) is None
