@@ -1,4 +1,4 @@
-"""Doors of the hazards room: forms and task reports of an order, from the ground and for the desk. No rules here."""
+"""Doors of forms and task reports of an order, from the ground and for the desk; reports of dangers: doors/. No rules."""
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request

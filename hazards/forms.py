@@ -37,12 +37,12 @@ INSPECTED: Final[Mapping[str, str]] = {
 MOST: Final = 1_000_000
 NOTE_CHARS: Final = 500
 CODE_CHARS: Final = 32
+UNKEEPABLE: Final = "含有无法保存的字符 / contains characters that cannot be kept"
 
 _FIELDS = frozenset({"region", "at", "zero", "figures", "note"})
 _UNKNOWN = "未知字段 / unknown field"
 _NUMBER = f"须为 0 到 {MOST} 的整数 / must be a whole number from 0 to {MOST}"
 _OBJECT = "须为对象 / must be an object"
-_TEXT = "含有无法保存的字符 / contains characters that cannot be kept"
 
 Figures = dict[str, int | dict[str, int]]
 
@@ -66,17 +66,17 @@ def read_form(raw: object) -> Form:
     region, note, zero = raw.get("region"), raw.get("note", ""), raw.get("zero", False)
     if region is not None and not (isinstance(region, str) and 0 < len(region) <= CODE_CHARS):
         faults["region"] = "须为区域编码 / must be the code of a region"
-    elif isinstance(region, str) and not _storable(region):
-        faults["region"] = _TEXT
+    elif isinstance(region, str) and not storable(region):
+        faults["region"] = UNKEEPABLE
     if not isinstance(note, str) or len(note) > NOTE_CHARS:
         faults["note"] = (
             f"须为不超过 {NOTE_CHARS} 字的文字 / must be a text of at most {NOTE_CHARS} characters"
         )
-    elif not _storable(note):
-        faults["note"] = _TEXT
+    elif not storable(note):
+        faults["note"] = UNKEEPABLE
     if not isinstance(zero, bool):
         faults["zero"] = "须为 true 或 false / must be true or false"
-    at = _instant(raw.get("at"), faults)
+    at = instant(raw.get("at"), faults)
     figures = _figures(raw.get("figures"), zero is True, faults)
     if faults:
         raise _refused(faults)
@@ -110,7 +110,7 @@ def _figures(raw: object, zero: bool, faults: dict[str, str]) -> Figures:
     return {**{key: counts.get(key, 0) for key in COUNTS}, "inspected": dict(inspected)}
 
 
-def _instant(raw: object, faults: dict[str, str]) -> datetime | None:
+def instant(raw: object, faults: dict[str, str]) -> datetime | None:
     """An ISO 8601 instant; without an offset it is Shenzhen's."""
     if raw is None:
         return None
@@ -124,7 +124,7 @@ def _instant(raw: object, faults: dict[str, str]) -> datetime | None:
     return None
 
 
-def _storable(text: str) -> bool:
+def storable(text: str) -> bool:
     """PostgreSQL takes neither NUL nor half a surrogate pair."""
     return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 

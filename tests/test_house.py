@@ -84,6 +84,9 @@ WRITERS = {
     "UnreadForm": {"hazards/feedback.py"},
     "TaskReport": {"hazards/tasks.py"},
     "Reminder": {"hazards/reminders.py"},
+    "GroundReport": {"hazards/ground.py"},  # and its life cycle, saved: ground_acts.py
+    "GroundPhoto": {"hazards/ground.py"},
+    "GroundEvent": {"hazards/ground.py"},
     "Sample": {"monitoring/samples.py"},
     "KeptAnswer": {"backend/doors.py"},
 }
