@@ -40,6 +40,7 @@ PAGES = {  # address: (its word in words.js, in Chinese; template)
     "console/": ("page_board", "值班台", "console/board.html"),
     "console/danger": ("page_danger", "预警", "console/danger.html"),
     "console/orders": ("page_orders", "指令", "console/orders.html"),
+    "console/ground": ("page_ground", "灾情", "console/ground.html"),
     "console/people": ("page_people", "叫应", "console/people.html"),
     "console/drills": ("page_drills", "演练", "console/drills.html"),
     "console/water": ("page_water", "水情", "console/water.html"),

@@ -8,6 +8,7 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 from console.views import CONTENT_POLICY
+from hazards.models import CloseReason, GroundKind, GroundSeverity, GroundStatus
 from hydrology.models import SourceKind, Verdict
 from hydrology.science.feed_states import Doubt, FeedState
 from hydrology.science.stages import LimitKind, Stand
@@ -21,6 +22,7 @@ PAGES = {
     "/console/": 3,
     "/console/danger": 4,
     "/console/orders": 4,
+    "/console/ground": 4,
     "/console/people": 4,
     "/console/drills": 4,
     "/console/water": 4,
@@ -89,7 +91,7 @@ def test_every_fixed_text_has_both_languages(html: str) -> None:
     assert not missing
 
 
-def test_every_code_feeds_and_levels_speak_has_its_words_in_both_languages() -> None:
+def test_every_code_feeds_levels_and_reports_speak_has_its_words_in_both_languages() -> None:
     spoken = {
         "feed_state": set(FeedState),
         "doubt": set(Doubt) - {Doubt.NONE},
@@ -97,6 +99,10 @@ def test_every_code_feeds_and_levels_speak_has_its_words_in_both_languages() -> 
         "verdict": set(Verdict),
         "stand": set(Stand),
         "limit": set(LimitKind),
+        "ground_kind": set(GroundKind),
+        "ground_severity": set(GroundSeverity),
+        "ground_status": set(GroundStatus),
+        "ground_reason": set(CloseReason),
     }
     for kind, codes in spoken.items():
         [line] = re.findall(rf"^  {kind}: \{{(.*)\}},$", WORDS, re.MULTILINE)

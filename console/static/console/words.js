@@ -6,6 +6,7 @@ import { CODES } from "./words_codes.js";
 import { DANGER } from "./words_danger.js";
 import { DRILLS } from "./words_drills.js";
 import { FEEDS } from "./words_feeds.js";
+import { GROUND } from "./words_ground.js";
 import { ORDERS } from "./words_orders.js";
 import { PEOPLE } from "./words_people.js";
 import { SLO } from "./words_slo.js";
@@ -30,6 +31,7 @@ const SHELL = {
   page_orders: ["指令", "Orders"],
   page_danger: ["预警", "Warnings"],
   page_drills: ["演练", "Drills"],
+  page_ground: ["灾情", "Ground"],
   page_people: ["叫应", "People"],
   page_water: ["水情", "Water"],
   page_feeds: ["数据", "Data"],
@@ -44,7 +46,7 @@ const SHELL = {
   more: ["更多", "More"],
 };
 
-const WORDS = { ...SHELL, ...DANGER, ...DRILLS, ...PEOPLE, ...BOARD, ...WATER, ...FEEDS, ...ORDERS, ...SLO };
+const WORDS = { ...SHELL, ...DANGER, ...DRILLS, ...PEOPLE, ...BOARD, ...WATER, ...FEEDS, ...GROUND, ...ORDERS, ...SLO };
 
 const KEPT = "console.language";
 let column = localStorage.getItem(KEPT) === "en" ? 1 : 0;
