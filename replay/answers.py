@@ -62,9 +62,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A receipt whose time has come, or a chore (fieldwork.py) about an order; `at` is the phone's clock, aware."""
+    """A receipt whose time has come, or a chore (fieldwork.py); `at` is the phone's clock, aware."""
 
-    message_id: int  # of a chore the order's
+    message_id: int  # of a chore the order's or warning's
     state: str
     at: datetime
 

@@ -2,16 +2,17 @@
 
 Follows the stand-in's feed of accepted pushes (phones.py) from its present end and gives the answers planned by
 answers.py through the front door: receipts over HTTP, and for some officers over a socket of their own; a few file
-forms and say how their tasks stand (fieldwork.py). It acts for officers marked synthetic only. Signing in is the one
-thing it does inside (officers.auth.admit), since it can read no one-time codes. Nothing is kept over a restart: what was
-planned before is not answered any more. A server, database or stand-in that is away is waited for. Does not own what is
-answered, nor the ledger.
+forms, say how their tasks stand and report what they see (fieldwork.py). It acts for officers marked synthetic only.
+Signing in is the one thing it does inside (officers.auth.admit), since it can read no one-time codes. Nothing is kept
+over a restart: what was planned before is not answered any more. A server, database or stand-in that is away is waited
+for. Does not own what is answered, nor the ledger.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import Counter, deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -70,14 +71,20 @@ class Door:
     async def post(self, token: str, path: str, body: object) -> httpx.Response | None:
         return await self.ask(token, "POST", path, body)
 
-    async def ask(self, token: str, method: str, path: str, body: object = None) -> httpx.Response | None:
-        """The answer to one request; None when the phone cannot be signed in. Raises ServerAway or one of AWAY."""
+    async def ask(
+        self, token: str, method: str, path: str, body: Any = None, photos: Sequence[bytes] = ()
+    ) -> httpx.Response | None:
+        """The answer to one request, JSON or a form with photos; None when the phone cannot be signed in.
+
+        Raises ServerAway or one of AWAY.
+        """
+        said = {"data": body, "files": [("photos", photo) for photo in photos]} if photos else {"json": body}
         for _ in range(2):  # a bearer lives 15 minutes
             bearer = self._bearers.get(token) or await self._sign_in(token)
             if bearer is None:
                 return None
             answer = await self._client.request(
-                method, urljoin(self._server, path), json=body, headers={"Authorization": f"Bearer {bearer}"}
+                method, urljoin(self._server, path), **said, headers={"Authorization": f"Bearer {bearer}"}
             )
             if answer.status_code == 429 or answer.status_code >= 500:
                 raise ServerAway(answer.status_code)
@@ -265,7 +272,7 @@ class Officers:
             self._agenda.expect(push["token"], int(push["id"]), step.state, due_s)
         for chore in fieldwork.chores_of(push["token"], words.get("ref", "")) if plan.steps else ():
             due_s = push["at"] + (plan.steps[-1].after_s + chore.after_s) / self._speed
-            self._agenda.expect(push["token"], chore.order, chore.kind, due_s)
+            self._agenda.expect(push["token"], chore.about, chore.kind, due_s)
 
     async def _carry(self) -> None:
         """One of the carriers: the phone that has waited longest, again and again."""
