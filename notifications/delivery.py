@@ -21,12 +21,22 @@ from typing import NamedTuple
 import orjson
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from alerts.models import Bulletin
 from foundation.nudge import nudge
 from foundation.wire import hint
 from notifications import health, months, providers
 from notifications.dispatch import SENDERS
 from notifications.health import Tally
-from notifications.models import DEAD_TOKEN, NO_DEVICE, UNSENT, Delivery, Dispatch, Lane, State
+from notifications.models import (
+    DEAD_TOKEN,
+    LIFE_SAFETY_URGENCY,
+    NO_DEVICE,
+    UNSENT,
+    Delivery,
+    Dispatch,
+    Lane,
+    State,
+)
 from notifications.transports.base import (
     LOCK_SCREEN_COLUMNS,
     Message,
@@ -42,6 +52,7 @@ log = logging.getLogger(__name__)
 
 CHUNK = 1000
 LEASE = timedelta(seconds=30)  # longer than any send of one chunk with its time-outs
+WRITING = timedelta(seconds=10)  # longer than the lines of any order take; what hangs stops nobody for longer
 SHIFT_S = 20.0  # a task hands over to the next after this long
 BACKOFF_S = (2.0, 4.0, 8.0, 15.0, 30.0)
 SETTLE_AGAIN_S = 0.5
@@ -52,9 +63,9 @@ HELD_SPREAD_S = 2.0
 
 _turns = threading.BoundedSemaphore(SENDERS)  # senders a process; the pool's other threads stay free
 
-_CLAIM = f"""
+_CLAIM = """
 WITH due AS (
-    SELECT d.id FROM unnest(ARRAY{Lane.values}) AS l(lane) CROSS JOIN LATERAL (
+    SELECT d.id FROM unnest(%(lanes)s::int[]) AS l(lane) CROSS JOIN LATERAL (
         SELECT id FROM notifications_delivery
         WHERE id >= %(open)s AND transport = 'fcm' AND lane = l.lane
           AND state IN ('pending', 'sending', 'failed_temp') AND due_at <= %(now)s
@@ -281,12 +292,20 @@ def claim(now: datetime) -> list[Claim]:
     claims: dict[int, Claim] = {}
     with transaction.atomic(), connection.cursor() as cursor:
         asked = {"now": now, "lease": now + LEASE, "chunk": CHUNK, "open": months.open_since(now)}
-        cursor.execute(_CLAIM, asked)
+        cursor.execute(_CLAIM, {**asked, "lanes": _lanes(now)})
         for id_, dispatch, known_as, quiet, tag, *rest, device, provider, token in cursor.fetchall():
             mine = claims.setdefault(id_, Claim(id_, dispatch, str(known_as), quiet, tag or "", *rest))
             if device is not None:
                 mine.devices[device] = Handset(provider, token)
     return list(claims.values())
+
+
+def _lanes(now: datetime) -> list[int]:
+    """Gravest first. While lines of life safety are being written nothing else is begun: they need the machine."""
+    coming = Bulletin.objects.unsent(now).filter(
+        urgency__gte=LIFE_SAFETY_URGENCY, drill=False, issued_at__gt=now - WRITING
+    )
+    return [Lane.LIFE_SAFETY] if coming.exists() else Lane.values
 
 
 def _messages(dispatches: set[int]) -> dict[tuple[int, str, bool], Message]:

@@ -81,9 +81,10 @@ class Lane(models.IntegerChoices):
     BULK = 2, "批量"  # routine, and whatever is a drill
 
 
+LIFE_SAFETY_URGENCY = 3
 # of the bulletin `b`, in SQL
 LANE = f"""CASE WHEN b.drill OR b.urgency = 0 THEN {Lane.BULK}
-             WHEN b.urgency >= 3 THEN {Lane.LIFE_SAFETY} ELSE {Lane.PROMPT} END"""
+             WHEN b.urgency >= {LIFE_SAFETY_URGENCY} THEN {Lane.LIFE_SAFETY} ELSE {Lane.PROMPT} END"""
 
 RANK = {state: rank for rank, state in enumerate(State)}
 UNSENT = (State.PENDING, State.SENDING, State.FAILED_TEMP)

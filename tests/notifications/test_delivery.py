@@ -262,6 +262,29 @@ def test_what_is_graver_is_claimed_first_whatever_waits(
     assert not claimed()
 
 
+def test_nothing_else_is_begun_while_lines_of_life_safety_are_being_written(
+    regions: Regions, person: Person, bulletin: Bulletins
+) -> None:
+    person(regions[STREET])
+    bulletin(STREET, urgency=1)
+    dispatch.take_up(now=now())
+    (waiting,) = Delivery.objects.all()
+    grave = bulletin(STREET, urgency=4)
+    assert delivery.claim(now()) == []
+    late = now() + delivery.WRITING
+    assert [one.id for one in delivery.claim(late)] == [waiting.pk]  # whatever holds the writer up
+    dispatch.take_up(now=now())
+    assert [one.dispatch for one in delivery.claim(now())] == [grave.dispatches.get().pk]
+
+
+def test_a_drill_holds_nobody_up(regions: Regions, person: Person, bulletin: Bulletins) -> None:
+    person(regions[STREET])
+    bulletin(STREET, urgency=1)
+    dispatch.take_up(now=now())
+    bulletin(STREET, urgency=4, drill=True)
+    assert len(delivery.claim(now())) == 1
+
+
 def test_a_repeat_goes_in_the_lane_of_what_it_repeats(
     regions: Regions, person: Person, bulletin: Bulletins
 ) -> None:
