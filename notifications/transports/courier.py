@@ -80,11 +80,11 @@ class Courier:
         self._multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, STREAMS_PER_CONNECTION)
         self._url = url
         self._idle = [_new_flight(url, ca_file or certifi.where(), timeout_s) for _ in range(concurrency)]
-        if (
-            connections < concurrency
-        ):  # share one that is being opened; with HTTP/1.1 all would wait for the first answer
-            for flight in self._idle:
-                flight.curl.setopt(pycurl.PIPEWAIT, 1)
+        # rather share one that is being opened; with HTTP/1.1 that would be to wait for the first answer
+        self._shared = connections < concurrency
+        for flight in self._idle:
+            flight.curl.setopt(pycurl.PIPEWAIT, int(self._shared))
+        self._concurrency = concurrency
         self._flying: dict[Any, _Flight] = {}
 
     @property
@@ -133,6 +133,12 @@ class Courier:
         else:
             status, wait_s = curl.getinfo(pycurl.RESPONSE_CODE), curl.getinfo(pycurl.RETRY_AFTER)
             answer = Answer(flight.index, "", status, flight.answer.getvalue(), float(wait_s) or None)
+            if self._shared:
+                self._shared = False
+                if (
+                    curl.getinfo(pycurl.INFO_HTTP_VERSION) != pycurl.CURL_HTTP_VERSION_2_0
+                ):  # a connection a request
+                    self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, self._concurrency)
         self._free(flight)
         return answer
 

@@ -1,0 +1,81 @@
+"""The courier against a host that speaks HTTP/1.1 only: one request a connection at a time."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from notifications.transports.courier import MOST_ANSWER_BYTES, Courier
+
+SLOW_S = 1.5
+
+
+class Old(BaseHTTPRequestHandler):
+    """Answers `/slow` late and `/long` with more than anybody wants to read."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        if self.path == "/slow":
+            time.sleep(SLOW_S)
+        said = b" " * (2 * MOST_ANSWER_BYTES) if self.path == "/long" else b"{}"
+        self.send_response(200)
+        self.send_header("content-length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who hangs up in the middle of an answer is what is tested."""
+
+
+@pytest.fixture
+def old_host() -> Iterator[str]:
+    with Server(("127.0.0.1", 0), Old) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def courier(url: str, connections: int) -> Courier:
+    return Courier(url, ca_file=None, timeout_s=10, concurrency=8, connections=connections)
+
+
+def landed(one: Courier) -> list[int]:
+    """By index, in the order in which they came."""
+    came = []
+    while one.flying:
+        came += [answer.index for answer in one.landed(0.05) if not answer.fault]
+    return came
+
+
+@pytest.mark.parametrize("connections", [1, 8])
+def test_a_slow_answer_holds_up_nobody_once_the_host_is_known(old_host: str, connections: int) -> None:
+    with closing(courier(old_host, connections)) as one:
+        one.start(0, b"{}", ())
+        assert landed(one) == [0]
+        one.start(1, b"{}", (), f"{old_host}slow")
+        for index in range(2, 8):
+            one.start(index, b"{}", ())
+        came = landed(one)
+        assert came[-1] == 1
+        assert sorted(came) == list(range(1, 8))
+
+
+def test_an_answer_without_end_is_cut_off(old_host: str) -> None:
+    with closing(courier(old_host, 8)) as one:
+        one.start(0, b"{}", (), f"{old_host}long")
+        answers = []
+        while one.flying:
+            answers += one.landed(0.05)
+        assert answers[0].fault.startswith("CONNECTION")
