@@ -13,11 +13,12 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
+import orjson
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from alerts.models import Bulletin
-from escalation.due import Standing, due
+from escalation.due import Standing, bulletins_due, due
 from escalation.ladder import APP, DESK, REPEAT, Stop, Take
 from escalation.models import Climb, ClimbState
 from escalation.starts import start_climbs
@@ -73,9 +74,8 @@ ON CONFLICT (climb_id) DO NOTHING
 
 _TAKEN = """
 WITH taken AS (
-    SELECT * FROM unnest(%(climb)s::bigint[], %(number)s::int[], %(errand)s::text[], %(channel)s::text[],
-                         %(due_at)s::timestamptz[], %(next)s::timestamptz[], %(reached)s::int[])
-        AS t(climb, number, errand, channel, due_at, next_due_at, reached)
+    SELECT * FROM json_to_recordset(%(taken)s)
+        AS t(climb bigint, number int, errand text, channel text, due_at timestamptz, next_due_at timestamptz, reached int)
 ), rungs AS (
     INSERT INTO escalation_rung (climb_id, number, errand, channel, due_at, taken_at, reached)
     SELECT t.climb, t.number, t.errand, t.channel, least(t.due_at, %(now)s), %(now)s, least(t.reached, 32767)
@@ -85,7 +85,7 @@ UPDATE escalation_climb c SET rung = t.number + 1, due_at = t.next_due_at FROM t
 """
 _ENDED = """
 UPDATE escalation_climb c SET state = t.state, ended_at = %(now)s, why = left(t.why, 64)
-FROM unnest(%(climb)s::bigint[], %(state)s::text[], %(why)s::text[]) AS t(climb, state, why)
+FROM json_to_recordset(%(ended)s) AS t(climb bigint, state text, why text)
 WHERE c.id = t.climb AND c.state <> t.state
 """
 
@@ -98,7 +98,7 @@ class Due(NamedTuple):
 
     @property
     def channel(self) -> str:
-        return self.at.channels[self.take.number] if self.at.channels else APP
+        return self.at.ladder.channel(self.take.number)
 
     @property
     def call(self) -> tuple[int, str, str]:
@@ -128,7 +128,7 @@ def sweep(*, now: datetime) -> int:
     except (DatabaseError, ValueError) as error:  # those that have started go on
         log.exception("climb.start_failed")
         faults.append(error)
-    bulletins = list(dict.fromkeys(standing.bulletin for standing in due(now)))
+    bulletins = bulletins_due(now)
     taken = 0
     for first in range(0, len(bulletins), BULLETINS):
         taken += _take_all(bulletins[first : first + BULLETINS], now, faults)
@@ -202,16 +202,9 @@ def _locked(bulletins: list[int]) -> list[int]:
 
 
 def _end(stops: Sequence[tuple[int, Stop]], now: datetime) -> None:
+    ended = [{"climb": climb, "state": stop.state, "why": stop.why} for climb, stop in stops]
     with connection.cursor() as cursor:
-        cursor.execute(
-            _ENDED,
-            {
-                "climb": [climb for climb, _ in stops],
-                "state": [stop.state for _, stop in stops],
-                "why": [stop.why for _, stop in stops],
-                "now": now,
-            },
-        )
+        cursor.execute(_ENDED, {"ended": orjson.dumps(ended).decode(), "now": now})
 
 
 def _take(takes: list[Due], now: datetime) -> None:
@@ -222,16 +215,19 @@ def _take(takes: list[Due], now: datetime) -> None:
         (by_hand if one.take.errand == DESK else calls[one.call]).append(one)
     with connection.cursor() as cursor:
         reached = _ask(cursor, calls, now) | _list_by_hand(cursor, by_hand, now)
-        taken = {
-            "climb": [one.at.climb for one in takes],
-            "number": [one.take.number for one in takes],
-            "errand": [one.take.errand for one in takes],
-            "channel": [one.channel for one in takes],
-            "due_at": [one.at.due_at for one in takes],
-            "next": [one.take.next_due_at for one in takes],
-            "reached": [reached[one.at.climb] for one in takes],
-        }
-        cursor.execute(_TAKEN, {**taken, "now": now})
+        taken = [
+            {
+                "climb": one.at.climb,
+                "number": one.take.number,
+                "errand": one.take.errand,
+                "channel": one.channel,
+                "due_at": one.at.due_at,
+                "next_due_at": one.take.next_due_at,
+                "reached": reached[one.at.climb],
+            }
+            for one in takes
+        ]
+        cursor.execute(_TAKEN, {"taken": orjson.dumps(taken).decode(), "now": now})
     log.info("climb.rungs n=%s calls=%s by_hand=%s", len(takes), len(calls), len(by_hand))
 
 
