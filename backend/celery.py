@@ -4,12 +4,12 @@ urgent: dispatch, delivery, escalation. ingest: assessment and snapshots. routin
 Every sweep is listed in PERIODS_S; a beat or a nudge that is lost costs at most one period.
 """
 
-import gc
 import os
 
 from celery import Celery, Task
 from celery.signals import worker_ready
 
+from backend.children import spare_the_collector
 from foundation import clock
 from foundation.wire import beat
 from monitoring import jobs
@@ -65,8 +65,6 @@ jobs.know({name: (QUEUES.get(name.split(".")[0], "routine"), period) for name, p
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
-def spare_the_collector(**_: object) -> None:
-    """A collection walks over what the jobs make, not over all of Django: behind a long queue that was a third of a sender."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20)
+def on_ready(**_: object) -> None:
+    """Behind a long queue collections were a third of a sender."""
+    spare_the_collector()

@@ -8,7 +8,6 @@ their transport is lent to the application, which encodes a frame once for all (
 """
 
 import argparse
-import gc
 import resource
 import socket
 from typing import Any
@@ -17,6 +16,8 @@ import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
+
+from backend.children import spare_the_collector
 
 MOST_HEARD = 1 << 18  # bytes of one message from a phone
 DEAD_MS = 40_000  # a phone that has acknowledged nothing for so long, a ping included, is gone
@@ -76,10 +77,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a socket a phone
     server = uvicorn.Server(config())
     server.config.load()
-    # a collection walks over sockets only, not over all of Django, and not after every seventh of them
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20)
+    spare_the_collector()
     server.run(sockets=[shared_port(asked.host, asked.port)])
 
 

@@ -84,7 +84,6 @@ class Courier:
         self._shared = connections < concurrency
         for flight in self._idle:
             flight.curl.setopt(pycurl.PIPEWAIT, int(self._shared))
-        self._concurrency = concurrency
         self._flying: dict[Any, _Flight] = {}
 
     @property
@@ -138,7 +137,7 @@ class Courier:
                 if (
                     curl.getinfo(pycurl.INFO_HTTP_VERSION) != pycurl.CURL_HTTP_VERSION_2_0
                 ):  # a connection a request
-                    self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, self._concurrency)
+                    self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, self.room + self.flying)
         self._free(flight)
         return answer
 
