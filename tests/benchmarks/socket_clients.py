@@ -10,6 +10,7 @@ resumes from the last one, and answers pings, as the app does. Its ticket is iss
   {"do": "goal", "name", "count"}           a line is said once so many have happened: welcome, inbox, level:MARK
   {"do": "forget", "name"}                  counts that name from nothing again
   {"do": "drop"}                            all lines are reset at once
+  {"do": "counts", "goal"}                  how often what has happened, and how many phones have a line; the goal is given up
   {"do": "seqs", "file"}                    writes {officer: [seq, …]} in the order of arrival
 """
 
@@ -127,6 +128,13 @@ class Phones:
             self.lose(phone)
         self.connecting = 0
         self.tell("drop", len(self.open))
+
+    def counts(self, goal: str) -> None:
+        self.goals.pop(goal, None)
+        self.tell(
+            "counts", self.happened[goal], open=len(self.open), waiting=len(self.waiting),
+            happened=dict(self.happened.most_common(12)),
+        )  # fmt: skip
 
     def seqs(self, file: str) -> None:
         Path(file).write_text(json.dumps({phone.grant.officer_id: phone.seqs for phone in self.phones}))
