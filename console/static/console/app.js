@@ -124,17 +124,11 @@ const hearSocket = (state) => { now.socket = state; paintSocket(state); };
 
 // Coming and going
 
-async function enter() {
-  try {
-    [now.me, now.places] = await Promise.all([api("me"), api("console/map")]);
-  } catch (error) {
-    if (!signedIn()) return;
-    box("offline").hidden = false;
-    box("offline").textContent = error.message;
-    setTimeout(enter, 5000);
-    return;
-  }
-  dress();
+async function know() {
+  now.places = await api("console/map");
+}
+
+function begin() {
   refreshAll();
   stop = listen(now.places.topics, { levels: refreshWater, board: refreshBoard, everything: refreshAll, state: hearSocket });
 }
@@ -147,8 +141,6 @@ function leave() {
 
 /** Everything that depends on the language. */
 function dress() {
-  if (!now.places) return;
-  box("who").textContent = `${now.me.officer.name} · ${now.me.regions.map((region) => region.name).join(" ")}`;
   drawn.clear();
   drawMap(box("map"), now.places, openStreet);
   refill(box("legend"), legend());
@@ -177,4 +169,4 @@ function shortcut(event) {
 
 wire();
 tickPage(0);
-openGate({ page: "board", enter, leave, dress: () => { reading.forget(); dress(); } });
+openGate({ page: "board", know, begin, leave, dress: () => { reading.forget(); dress(); } });

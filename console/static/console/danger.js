@@ -1,10 +1,10 @@
 // The page of warnings: what is in force, how each came about, and what a person may do about it.
 
-import { api, signedIn } from "./session.js";
+import { api } from "./session.js";
 import { openGate } from "./gate.js";
 import { clockTime, h, refill, serverNow, tickPage } from "./page.js";
 import { reader, rows } from "./reading.js";
-import { either, named, word } from "./words.js";
+import { named, word } from "./words.js";
 import { badge, drillMark, levelCode, levelNumber } from "./warnings.js";
 import { openHand, prepareHand } from "./danger_hand.js";
 import { showHeld, tickHeld } from "./danger_held.js";
@@ -72,18 +72,9 @@ function done(warning) {
   choose(warning.id);
 }
 
-async function enter() {
-  try {
-    me = await api("me");
-    places = await api("console/map");
-  } catch (error) {
-    if (signedIn()) { box("offline").hidden = false; box("offline").textContent = error.message; setTimeout(enter, 5000); }
-    return;
-  }
-  prepareHand(places);
+async function know(mine) {
+  [me, places] = [mine, await api("console/map")];
   box("raise").hidden = !desks().some((region) => region.level === "city" || region.level === "district");
-  dress();
-  readAll();
 }
 
 function leave() {
@@ -93,9 +84,7 @@ function leave() {
 }
 
 function dress() {
-  if (!me) return;
   document.title = word("danger_title");
-  box("who").textContent = `${me.officer.name} · ${me.regions.map((region) => region.name).join(either("、", ", "))}`;
   prepareHand(places);
   paint();
 }
@@ -104,4 +93,4 @@ box("past").onclick = () => { past = !past; box("past").setAttribute("aria-press
 box("raise").onclick = () => openHand("raise", null, done);
 setInterval(() => { if (me) readAll(); }, EVERY_MS);
 setInterval(() => { tickPage(me ? reading.heard_at : 0); tickHeld(serverNow()); }, 1000);
-openGate({ page: "danger-page", enter, leave, dress });
+openGate({ page: "danger-page", know, begin: readAll, leave, dress });

@@ -1,6 +1,6 @@
 // The page of drills: plan one, run it, and the grade of it street by street.
 
-import { api, newKey, signedIn } from "./session.js";
+import { api, newKey } from "./session.js";
 import { openGate } from "./gate.js";
 import { clockTime, h, percent, refill, span, tickPage } from "./page.js";
 import { reader, rows } from "./reading.js";
@@ -88,16 +88,8 @@ async function act(drill, verb) {
   }
 }
 
-async function enter() {
-  try {
-    me = await api("me");
-    places = await api("console/map");
-  } catch (error) {
-    if (signedIn()) { box("offline").hidden = false; box("offline").textContent = error.message; setTimeout(enter, 5000); }
-    return;
-  }
-  dress();
-  readAll();
+async function know(mine) {
+  [me, places] = [mine, await api("console/map")];
 }
 
 function leave() {
@@ -107,13 +99,11 @@ function leave() {
 }
 
 function dress() {
-  if (!me) return;
   document.title = word("drills_title");
-  box("who").textContent = `${me.officer.name} · ${me.regions.map((region) => region.name).join(either("、", ", "))}`;
   preparePlan(box("plan"), places, (drill) => { reading.reset(); choose(drill.id); });
   paint();
 }
 
 setInterval(() => { if (me) readAll(); }, EVERY_MS);
 setInterval(() => tickPage(me ? reading.heard_at : 0), 1000);
-openGate({ page: "drills-page", enter, leave, dress });
+openGate({ page: "drills-page", know, begin: readAll, leave, dress });

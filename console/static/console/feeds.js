@@ -101,18 +101,8 @@ function tick() {
   tickMeters();
 }
 
-async function enter() {
-  try {
-    me = await api("me");
-  } catch (error) {
-    if (!signedIn()) return;
-    box("offline").hidden = false;
-    box("offline").textContent = error.message;
-    setTimeout(() => { if (signedIn()) enter(); }, 5000);
-    return;
-  }
-  dress();
-  readAll();
+function know(mine) {
+  me = mine;
 }
 
 function leave() {
@@ -121,12 +111,10 @@ function leave() {
 
 /** Everything that depends on the language; what the server worded is asked for again. */
 function dress() {
-  if (!me) return;
-  box("who").textContent = `${me.officer.name} · ${me.regions.map((region) => region.name).join(" ")}`;
   paint();
   readAll();
 }
 
 setInterval(tick, 1000);
 setInterval(() => { if (signedIn() && me) readOn(); }, EVERY_MS);
-openGate({ page: "data-page", enter, leave, dress });
+openGate({ page: "data-page", know, leave, dress });

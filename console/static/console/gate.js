@@ -1,15 +1,41 @@
 // The door of every page: sign in by one-time code, sign out, change the language. Says nothing of what lies behind it.
 
-import { dressPage, switchLanguage } from "./words.js";
-import { askCode, signedIn, signIn, signOut, whenSignedOut } from "./session.js";
+import { dressPage, either, switchLanguage } from "./words.js";
+import { api, askCode, signedIn, signIn, signOut, whenSignedOut } from "./session.js";
 
 const box = (id) => document.getElementById(id);
 
-/** Shows `#sign-in` or the element `page`; calls enter() once in, leave() once out, dress() after a change of language. */
-export function openGate({ page, enter, leave, dress }) {
+const AGAIN_MS = 5000;
+
+/**
+ * Shows `#sign-in` or the element `page`. Once in: know(me) learns what the page cannot do without, again every 5 s while
+ * that fails, then dress() and begin(); once out: leave(). dress() also after a change of language while inside.
+ */
+export function openGate({ page, know, begin = () => {}, leave, dress }) {
+  let visit = 0; // what an earlier visit still waits for is nothing to this one
+  let me = null;
   const show = (inside) => { box("sign-in").hidden = inside; box(page).hidden = !inside; };
-  const goIn = () => { show(true); return enter(); };
-  const goOut = () => { leave(); show(false); box("phone").focus(); };
+  const warn = (message) => { box("offline").hidden = !message; box("offline").textContent = message; };
+  const dressIn = () => {
+    box("who").textContent = `${me.officer.name} · ${me.regions.map((region) => region.name).join(either("、", ", "))}`;
+    dress();
+  };
+  const learn = async (mine) => {
+    let fault = "";
+    try {
+      const told = await api("me");
+      if (mine === visit) await know(told);
+      if (mine === visit) me = told;
+    } catch (error) {
+      fault = error.message;
+    }
+    if (mine !== visit) return;
+    warn(fault);
+    if (!me) setTimeout(() => { if (mine === visit) learn(mine); }, AGAIN_MS);
+    else { dressIn(); begin(); }
+  };
+  const goIn = () => { show(true); return learn(visit += 1); };
+  const goOut = () => { [visit, me] = [visit + 1, null]; leave(); show(false); box("phone").focus(); };
   box("phone-form").onsubmit = (event) => {
     event.preventDefault();
     tryTo(async () => {
@@ -24,7 +50,7 @@ export function openGate({ page, enter, leave, dress }) {
     tryTo(async () => { await signIn(box("phone").value, box("code").value.trim()); box("code").value = ""; await goIn(); });
   };
   box("sign-out").onclick = signOut;
-  for (const button of document.querySelectorAll(".language")) button.onclick = () => { switchLanguage(); dressPage(); dress(); };
+  for (const button of document.querySelectorAll(".language")) button.onclick = () => { switchLanguage(); dressPage(); if (me) dressIn(); };
   whenSignedOut(goOut);
   dressPage();
   if (signedIn()) goIn();

@@ -1,10 +1,10 @@
 // The page of reports from the ground: what officers saw, gravest first, and one of them with all that is known of it.
 
-import { api, signedIn } from "./session.js";
+import { api } from "./session.js";
 import { openGate } from "./gate.js";
 import { ageOf, clockTime, h, refill, span, tickPage } from "./page.js";
 import { pages, reader } from "./reading.js";
-import { either, named, word } from "./words.js";
+import { named, word } from "./words.js";
 import { forgetOne, gravity, severityBadge, showOne } from "./ground_one.js";
 
 const EVERY_MS = 10000;
@@ -79,15 +79,8 @@ function changed() {
   readAll();
 }
 
-async function enter() {
-  try {
-    [me, places] = await Promise.all([api("me"), api("console/map")]);
-  } catch (error) {
-    if (signedIn()) { box("offline").hidden = false; box("offline").textContent = error.message; setTimeout(enter, 5000); }
-    return;
-  }
-  dress();
-  readAll();
+async function know(mine) {
+  [me, places] = [mine, await api("console/map")];
 }
 
 function leave() {
@@ -98,9 +91,7 @@ function leave() {
 }
 
 function dress() {
-  if (!me) return;
   document.title = word("ground_title");
-  box("who").textContent = `${me.officer.name} · ${me.regions.map((held) => held.name).join(either("、", ", "))}`;
   fillRegions();
   paint();
 }
@@ -110,4 +101,4 @@ box("region").onchange = (event) => { region = event.currentTarget.value; report
 setInterval(() => { if (me) readAll(); }, EVERY_MS);
 setInterval(() => tickPage(me ? reading.heard_at : 0), 1000);
 window.addEventListener("hashchange", () => { const id = Number(location.hash.slice(1)) || null; if (id !== chosen) choose(id); });
-openGate({ page: "ground-page", enter, leave, dress });
+openGate({ page: "ground-page", know, begin: readAll, leave, dress });

@@ -1,9 +1,9 @@
 // The page of response orders: what is in force, the list in its threads, one order with all that came of it.
 
-import { api, newKey, signedIn } from "./session.js";
+import { api, newKey } from "./session.js";
 import { openGate } from "./gate.js";
 import { clockTime, h, refill, serverNow, tickPage } from "./page.js";
-import { pages, reader, rows } from "./reading.js";
+import { pages, reader } from "./reading.js";
 import { either, named, word } from "./words.js";
 import { badge, drillMark } from "./warnings.js";
 import { openDraft, prepareDraft } from "./orders_draft.js";
@@ -114,15 +114,8 @@ function changed(id = chosen) {
   else readAll();
 }
 
-async function enter() {
-  try {
-    [me, places] = await Promise.all([api("me"), api("console/map")]);
-  } catch (error) {
-    if (signedIn()) { box("offline").hidden = false; box("offline").textContent = error.message; setTimeout(enter, 5000); }
-    return;
-  }
-  dress();
-  readAll();
+async function know(mine) {
+  [me, places] = [mine, await api("console/map")];
 }
 
 function leave() {
@@ -132,9 +125,7 @@ function leave() {
 }
 
 function dress() {
-  if (!me) return;
   document.title = word("orders_title");
-  box("who").textContent = `${me.officer.name} · ${me.regions.map((region) => region.name).join(either("、", ", "))}`;
   box("new-order").hidden = !prepareDraft(places, changed);
   paint();
   if (location.hash === "#new" && !box("new-order").hidden) { history.replaceState(null, "", location.pathname); openDraft({}, now.orders ?? []); }
@@ -150,4 +141,4 @@ setInterval(() => {
   if ([...open].some((node) => Date.parse(node.dataset.undo) <= serverNow())) changed();
 }, 500);
 window.addEventListener("hashchange", () => { const id = Number(location.hash.slice(1)) || null; if (id !== chosen) choose(id); });
-openGate({ page: "orders-page", enter, leave, dress });
+openGate({ page: "orders-page", know, begin: readAll, leave, dress });

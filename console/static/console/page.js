@@ -48,7 +48,7 @@ export function clockTime(iso) {
   if (day === today) return TIME.format(at);
   return `${day.slice(0, 4) === today.slice(0, 4) ? day.slice(5) : day} ${TIME.format(at)}`;
 }
-const clockFace = () => `${DAY.format(serverNow())} ${SECONDS.format(serverNow())} +08:00`;
+const clockFace = () => `${DAY.format(serverNow())} ${SECONDS.format(serverNow())}`; // of Shenzhen, as all times here
 
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return "–";

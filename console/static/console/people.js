@@ -77,16 +77,13 @@ function nightsTable(items) {
       GRAVE.map((fault) => h("td.number", null, String(night.faults[fault] ?? 0)))))));
 }
 
-async function enter() {
-  try {
-    me = await api("me");
-    prepareProbe(await api("console/map"), () => read("probes"));
-  } catch (error) {
-    if (signedIn()) { box("offline").hidden = false; box("offline").textContent = error.message; setTimeout(enter, 5000); }
-    return;
-  }
+async function know(mine) {
+  me = mine;
+  prepareProbe(await api("console/map"), () => read("probes"));
   heard_at = serverNow();
-  dress();
+}
+
+function begin() {
   read("calls");
   readRest();
 }
@@ -97,10 +94,8 @@ function leave() {
 }
 
 function dress() {
-  if (!me) return;
   document.title = word("people_title");
   document.documentElement.lang = language();
-  box("who").textContent = `${me.officer.name} · ${me.regions.map((region) => region.name).join(" ")}`;
   paint();
 }
 
@@ -113,4 +108,4 @@ box("calls-done").onclick = () => {
 setInterval(() => { if (me) read("calls"); }, CALLS_EVERY_MS);
 setInterval(() => { if (me) readRest(); }, REST_EVERY_MS);
 setInterval(() => tickPage(me ? heard_at : 0), 1000);
-openGate({ page: "people-page", enter, leave, dress });
+openGate({ page: "people-page", know, begin, leave, dress });

@@ -48,21 +48,13 @@ function paint() {
   document.title = word("report_title");
 }
 
-async function enter() {
-  try { me = await api("me"); } catch (error) { if (signedIn()) { box("fault").textContent = error.message; setTimeout(enter, 5000); } return; }
-  dress();
-  await show();
+function know(mine) {
+  me = mine;
 }
 
 function leave() {
   [report, me] = [null, null];
   refill(box("document"));
-}
-
-function dress() {
-  if (!me) return;
-  box("who").textContent = `${me.officer.name} · ${me.regions.map((region) => region.name).join(" ")}`;
-  paint();
 }
 
 const given = new URLSearchParams(location.search);
@@ -71,4 +63,4 @@ box("ask").onsubmit = (event) => { event.preventDefault(); show(); };
 box("save").onclick = savePdf;
 box("print").onclick = () => print();
 setInterval(() => tickPage(0), 1000);
-openGate({ page: "report-page", enter, leave, dress });
+openGate({ page: "report-page", know, begin: show, leave, dress: paint });

@@ -60,14 +60,8 @@ function paintFigures() {
   document.title = `${told.faults.length ? `(${told.faults.length}) ` : ""}${word("slo_title")}`;
 }
 
-async function enter() {
-  try {
-    me = await api("me");
-  } catch (error) {
-    if (signedIn()) { box("offline").hidden = false; box("offline").textContent = error.message; setTimeout(() => { if (signedIn()) enter(); }, 5000); }
-    return;
-  }
-  dress();
+function know(mine) {
+  me = mine;
 }
 
 function leave() {
@@ -77,12 +71,10 @@ function leave() {
 
 /** The server words names and reasons: after a change of language it is asked again. */
 function dress() {
-  if (!me) return;
-  box("who").textContent = `${me.officer.name} · ${me.regions.map((region) => region.name).join(" ")}`;
   paint();
   read();
 }
 
 setInterval(() => tickPage(me ? heard_at : 0), 1000);
 setInterval(() => { if (signedIn() && me) read(); }, EVERY_MS);
-openGate({ page: "slo-page", enter, leave, dress });
+openGate({ page: "slo-page", know, leave, dress });

@@ -149,20 +149,14 @@ const hearSocket = (state) => { now.socket = state; paintSocket(state); };
 
 // Coming and going
 
-async function enter() {
-  try {
-    [now.me, now.places] = await Promise.all([api("me"), api("console/map"), readClock()]);
-  } catch (error) {
-    if (!signedIn()) return;
-    box("offline").hidden = false;
-    box("offline").textContent = error.message;
-    setTimeout(() => { if (signedIn()) enter(); }, 5000);
-    return;
-  }
+async function know() {
+  [now.places] = await Promise.all([api("console/map"), readClock()]);
   now.streets = new Map(now.places.streets.map((street) => [street.code, street]));
   now.districts = new Map(now.places.districts.map((district) => [district.code, district]));
   now.made_up = new Set(now.places.stations.filter((station) => station.synthetic).map((station) => station.code));
-  dress();
+}
+
+function begin() {
   refresh();
   stop = listen(now.places.topics.filter((topic) => topic.startsWith("levels:")), { levels: refresh, board: () => {}, everything: refresh, state: hearSocket });
 }
@@ -175,8 +169,6 @@ function leave() {
 
 /** Everything that depends on the language. */
 function dress() {
-  if (!now.places) return;
-  box("who").textContent = `${now.me.officer.name} · ${now.me.regions.map((region) => region.name).join(" ")}`;
   const { stations, replay } = now.places.synthetic;
   box("synthetic").hidden = !stations && !replay;
   box("synthetic").textContent = [replay && word("replay"), stations && word("synthetic")].filter(Boolean).join(" · ");
@@ -211,4 +203,4 @@ wirePictures();
 setInterval(tick, 1000);
 setInterval(() => { if (signedIn() && now.places) { refresh(); paint(); } }, POLL_MS);
 setInterval(() => { if (signedIn()) readClock(); }, 300000);
-openGate({ page: "water-page", enter, leave, dress });
+openGate({ page: "water-page", know, begin, leave, dress });
