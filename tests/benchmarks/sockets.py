@@ -97,7 +97,9 @@ class Clients:
                 heard = self.said.get(timeout=max(0.0, until_s - time.monotonic()))
             except Empty:
                 self.tell("counts", goal=name)
-                raise TimeoutError(f"{self.address} did not say {name}, but {self.answer('counts')}") from None
+                raise TimeoutError(
+                    f"{self.address} did not say {name}, but {self.answer('counts')}"
+                ) from None
             if heard["done"] == name:
                 return heard
 
