@@ -53,6 +53,12 @@ class Officer(AbstractBaseUser):
     phone_digest = models.CharField(max_length=64, unique=True, help_text="HMAC of the E.164 number")
     sealed_phone = models.BinaryField(help_text="the number, encrypted")
     masked_phone = models.CharField(max_length=20, help_text="138****1234")
+    staff_code = models.CharField(
+        max_length=64,
+        null=True,
+        unique=True,
+        help_text="工号: what his employer and the city's portal know him by",
+    )
     language = models.CharField(max_length=2, default="zh")
     is_active = models.BooleanField(default=True)
     synthetic = models.BooleanField(default=False)

@@ -59,7 +59,9 @@ def unseal(sealed: bytes | memoryview) -> str:
     return seals.unseal(sealed)
 
 
-def officer_row(name: str, phone: str, language: str = "zh", synthetic: bool = False) -> Officer:
+def officer_row(
+    name: str, phone: str, language: str = "zh", synthetic: bool = False, staff_code: str | None = None
+) -> Officer:
     """An unsaved officer; raises Refusal `bad_phone`."""
     number = normalise(phone)
     return Officer(
@@ -67,6 +69,7 @@ def officer_row(name: str, phone: str, language: str = "zh", synthetic: bool = F
         phone_digest=digest(number),
         sealed_phone=seal(number),
         masked_phone=mask(number),
+        staff_code=staff_code,
         language=language,
         synthetic=synthetic,
     )
