@@ -14,7 +14,15 @@ from sqlalchemy import column, select, table
 
 from foundation.errors import Refusal
 from hydrology.models import Source, SourceKind, StationKind
-from hydrology.science.register_rows import OWN_COLUMNS, TABLES, Line, Register, columns, registers_in
+from hydrology.science.register_rows import (
+    OWN_COLUMNS,
+    TABLES,
+    Line,
+    Register,
+    column_of,
+    columns,
+    registers_in,
+)
 from hydrology.science.sl323_mapping import BadMapping, StationCodes, database_mapping
 from hydrology.sheets import sheets_of
 from hydrology.sources.database import engine_of, mapping_of, rows_of
@@ -68,10 +76,17 @@ def options_of(given: object) -> Options:
 
 def from_file(file: Path, options: Options, only: Register | None) -> tuple[list[RegisterTable], str]:
     """The registers in a file, in the order of import, and the digest of its bytes. Raises Refusal."""
+    theirs = {head.strip(): standard for standard, head in options.columns.items()}
+
+    def named(head: str) -> str | None:
+        """A column the mapping names under another standard name is no longer what its head says."""
+        standard = column_of(head)
+        return theirs.get(head) or (None if standard in options.columns else standard)
+
     body = file.read_bytes()
     found = [
         RegisterTable(register, sheet.name, sheet.columns & {*columns(register)}, sheet.lines, sheet.unknown)
-        for sheet in sheets_of(file, body, options.columns)
+        for sheet in sheets_of(file, body, named, key="STCD", key_zh="测站编码")
         for register in ([only] if only else registers_in(set(sheet.columns)))
     ]
     if not found:

@@ -1,12 +1,12 @@
 """Tables in files as people keep them: CSV in UTF-8 or GBK, XLSX; the head may stand below a title.
 
-Owns bytes to rows of cells with their line numbers, columns by their standard names. Knows no register's meaning
-(science/register_rows.py), no rows of ours. Raises Refusal for a file that cannot be looked at.
+Owns bytes to rows of cells with their line numbers, columns by their standard names. Knows no meaning of a register
+(science/register_rows.py, officers/roster_rows.py), no rows of ours. Raises Refusal for a file that cannot be looked at.
 """
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from python_calamine import CalamineError, CalamineWorkbook
 
 from foundation.errors import Refusal
-from hydrology.science.register_rows import Line, column_of
+from hydrology.science.register_rows import Line
 
 MOST_BYTES = 20_000_000
 MOST_ROWS = 100_000
@@ -32,8 +32,10 @@ class Sheet:
     unknown: tuple[str, ...] = ()
 
 
-def sheets_of(file: Path, body: bytes, renamed: Mapping[str, str]) -> list[Sheet]:
-    """The tables of a file; `renamed` says what the file calls a column, by standard name. Raises Refusal `bad_file`."""
+def sheets_of(
+    file: Path, body: bytes, column_of: Callable[[str], str | None], *, key: str, key_zh: str
+) -> list[Sheet]:
+    """The tables of a file. `column_of`: the standard name of a head; a line with `key` is a head. Raises Refusal `bad_file`."""
     if len(body) > MOST_BYTES:
         raise _bad(
             file,
@@ -44,13 +46,13 @@ def sheets_of(file: Path, body: bytes, renamed: Mapping[str, str]) -> list[Sheet
         tables = _workbook(file, body)
     else:
         tables = [(file.name, _csv(file, body))]
-    found = [sheet for name, rows in tables if (sheet := _sheet(name, rows, renamed))]
+    found = [sheet for name, rows in tables if (sheet := _sheet(name, rows, column_of, key))]
     if found:
         return found
     raise _bad(
         file,
-        "没有找到表头：需要一行含 STCD（测站编码）的列名",
-        "has no head line: one line must name the columns, STCD (测站编码) among them",
+        f"没有找到表头：需要一行含 {key}（{key_zh}）的列名",
+        f"has no head line: one line must name the columns, {key} ({key_zh}) among them",
     )
 
 
@@ -90,15 +92,13 @@ def _workbook(file: Path, body: bytes) -> list[tuple[str, list[list[object]]]]:
         ) from error
 
 
-def _sheet(name: str, rows: list[list[object]], renamed: Mapping[str, str]) -> Sheet | None:
-    theirs = {head.strip(): standard for standard, head in renamed.items()}
+def _sheet(
+    name: str, rows: list[list[object]], column_of: Callable[[str], str | None], key: str
+) -> Sheet | None:
     for number, row in enumerate(rows[:HEAD_WITHIN], start=1):
         heads = ["" if cell is None else str(cell).strip() for cell in row]
-        # a column the mapping names under another standard name is no longer what its head says
-        known = [
-            theirs.get(head) or (None if column_of(head) in renamed else column_of(head)) for head in heads
-        ]
-        if "STCD" in known:
+        known = [column_of(head) for head in heads]
+        if key in known:
             unknown = tuple(head for head, each in zip(heads, known, strict=True) if head and each is None)
             lines = tuple(_lines(rows[number:], number + 1, known))
             return Sheet(name, frozenset(each for each in known if each), lines, unknown)

@@ -1,7 +1,7 @@
 """People and what they answer for: officers, posts, devices, sessions, the audit log.
 
 Phone numbers are sealed at rest, found by a keyed digest, shown masked. Alerts address posts (duty x region),
-then collapse to persons. Single writers: roster.py (officers, posts), auth.py (sessions), devices.py
+then collapse to persons. Single writers: roster.py and roster_import.py (officers, posts), auth.py (sessions), devices.py
 (devices), codes.py (one-time codes), audit.py (audit entries).
 """
 
@@ -100,9 +100,12 @@ class Post(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["region", "duty", "rank"], name="post_region_duty")]
-        constraints = [
+        constraints = [  # terms that have ended stay: who answered for it last year is asked after the storm
             models.UniqueConstraint(
-                fields=["officer", "duty", "region", "station"], name="post_once", nulls_distinct=False
+                fields=["officer", "duty", "region", "station"],
+                condition=Q(valid_to=None),
+                name="post_open_once",
+                nulls_distinct=False,
             )
         ]
 
@@ -229,6 +232,24 @@ class OneTimeCode(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["phone_digest", "expires_at"], name="code_phone")]
+
+
+class RosterImport(models.Model):
+    """One roster that was written, and what it takes to undo it. The file is not kept: it has everybody's number."""
+
+    at = models.DateTimeField()
+    actor = models.ForeignKey(Officer, models.PROTECT, null=True, related_name="+")
+    name = models.CharField(max_length=128, help_text="of the file")
+    sha256 = models.CharField(max_length=64)
+    within = models.ForeignKey(
+        Region, models.PROTECT, related_name="+", help_text="it speaks of no place outside"
+    )
+    counts = models.JSONField()
+    made = models.JSONField(help_text="{officers: [id], posts: [id]}")
+    before = models.JSONField(
+        help_text="{officers: {id: {field: value}}, posts: {id: valid_to}} of what it changed"
+    )
+    undone_at = models.DateTimeField(null=True)
 
 
 class AuditEntry(models.Model):
