@@ -75,6 +75,17 @@ def _gateway(name: str, rate_per_s: int) -> int:
     return _rate(f"{name}_RATE_PER_S", rate_per_s)
 
 
+def _sign_in_address(name: str) -> str:
+    """ "" when unset. Codes and tokens of sign-in go over no network in the clear."""
+    url = urlsplit(_text(name))
+    safe = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
+    if url.geturl() and not (safe and url.hostname and not url.query and not url.fragment):
+        _faults.append(
+            f"{name} must be an https:// address without ? and # (http:// only on this machine itself)."
+        )
+    return url.geturl()
+
+
 def _flag(name: str) -> bool:
     return _text(name).lower() in {"1", "true", "yes", "on"}
 
@@ -182,6 +193,18 @@ DATABASES = {"default": _database(DATABASE_URL)}
 REDIS_SENTINELS = _sentinels(REDIS_URL)  # then they say who is the primary, and REDIS_DATA_URL is not asked
 REDIS_DATA_URL = _redis(1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# The city's portal (圳应急) lets officers in as well (docs/portal.md); unset: by one-time code only
+_together("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_REDIRECT_URI")
+OIDC_ISSUER, OIDC_REDIRECT_URI = _sign_in_address("OIDC_ISSUER"), _sign_in_address("OIDC_REDIRECT_URI")
+OIDC_CLIENT_ID, OIDC_CLIENT_SECRET = _text("OIDC_CLIENT_ID"), _text("OIDC_CLIENT_SECRET")
+OIDC_CLAIM = _text("OIDC_CLAIM", "sub")  # which claim of the ID token is the officer's staff code
+OIDC_SCOPE = _text("OIDC_SCOPE", "openid")
+if "openid" not in OIDC_SCOPE.split():
+    _faults.append("OIDC_SCOPE is a list of words with openid among them, e.g. openid profile.")
+OIDC_CA_FILE = _text("OIDC_CA_FILE") or None
+if OIDC_CA_FILE and not Path(OIDC_CA_FILE).is_file():
+    _faults.append(f"OIDC_CA_FILE={OIDC_CA_FILE!r} is not a file.")
 
 # Push, by vendor (docs/vendors.md); without the first setting of a vendor he is not there
 FCM_ENDPOINT = _text("FCM_ENDPOINT", "https://fcm.googleapis.com")

@@ -28,7 +28,7 @@ from hydrology.feeds import questions, telegrams
 from hydrology.sources import polls
 from monitoring import samples, watchman
 from notifications import canaries, centre, delivery, dispatch, drills, months, nights, reports, telephony
-from officers import auth
+from officers import auth, oidc
 
 
 @shared_task(name="watch.assess")
@@ -123,6 +123,7 @@ def tidy() -> None:
     now, days = clock.now(), settings.KEEP_DAYS
     storage.make_room(months_from(now))
     auth.forget_expired(now=now)
+    oidc.forget_flows(now)
     forget_answers(now)
     canaries.forget_old(now=now, keep_days=days["canaries"])
     samples.forget_old(now=now, keep_days=days["samples"])

@@ -47,7 +47,7 @@ STOP_ORDER = (
     ("beat",),
     WEBS,
     tuple(WORKERS),
-    ("phones", "lines"),
+    ("phones", "lines", "portal"),
 )
 
 
@@ -160,6 +160,18 @@ def start_lines(crew: Crew, port: int) -> None:
     crew.keep("lines", *MANAGE, "switchboard", "--port", str(lines), "--dir", str(RUN_DIR / "lines"))
 
 
+def start_portal(crew: Crew, port: int) -> None:
+    """The stand-in for the city's portal, where whoever types a staff code is that officer."""
+    there = _any_free_port()
+    crew.env |= {
+        "OIDC_ISSUER": f"http://{HOST}:{there}",
+        "OIDC_CLIENT_ID": "standin",
+        "OIDC_CLIENT_SECRET": secrets.token_urlsafe(24),
+        "OIDC_REDIRECT_URI": f"http://{HOST}:{port}/api/v1/auth/oidc/callback",
+    }
+    crew.keep("portal", *MANAGE, "portal", "--port", str(there))
+
+
 def start_product(crew: Crew, port: int) -> None:
     """Web, one worker a queue, and beat; returns when the web server answers."""
     for name in WEBS:
@@ -192,6 +204,8 @@ def welcome(crew: Crew, port: int, began_s: float) -> None:
             f"Sign in 登录: {city['desk_phone']} duty desk 值班员, {city['command_phone']} command 指挥, "
             f"{city['engineer_phone']} engineer 系统值班"
         )
+        if city.get("desk_staff_code"):
+            crew.say(f"Or by the portal's stand-in 或经模拟圳应急: staff code 工号 {city['desk_staff_code']}")
         crew.say("The code is printed here, on a line of `web`. 验证码打印在 web 开头的行。")
     crew.say("Ctrl-C ends everything and keeps the rows; REPLAY=0 runs without the storm. 按 Ctrl-C 结束。")
 
@@ -204,6 +218,8 @@ def live(crew: Crew, port: int) -> None:
         start_phones(crew)
     if not {"SMS_ENDPOINT", "VOICE_ENDPOINT"} & crew.env.keys():
         start_lines(crew, port)
+    if "OIDC_ISSUER" not in crew.env:
+        start_portal(crew, port)
     crew.run("migrate", *MANAGE, "migrate", "--verbosity", "0")
     mixed = [] if real_phones or os.environ.get("FCM_ONLY") == "1" else ["--mixed"]
     crew.run("city", *MANAGE, "democity", *mixed)

@@ -6,6 +6,7 @@ from console import views
 
 urlpatterns = [
     *(path(address, views.page, {"address": address}) for address in views.PAGES),
+    path("api/v1/auth/oidc/callback", views.back_from_portal),
     path("api/v1/console/map", views.MapView.as_view()),
     path("api/v1/console/dispatches", views.DispatchesView.as_view()),
     path("api/v1/console/dispatches/<int:dispatch_id>", views.DispatchView.as_view()),

@@ -7,7 +7,7 @@ officer's token, within his scope.
 from datetime import timedelta
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from drf_spectacular.types import OpenApiTypes
@@ -24,6 +24,7 @@ from foundation.errors import Refusal
 from hydrology.doors import asked
 from notifications.models import State
 from notifications.shapes import PeopleOut
+from officers import portal
 
 CONTENT_POLICY = (  # blob: rain and radar pictures are fetched with the officer's token
     "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -53,9 +54,22 @@ PAGES = {  # address: (its word in words.js, in Chinese; template)
 @require_safe
 def page(request: HttpRequest, address: str) -> HttpResponse:
     """A page of the console; scripts and styles only from our own static files."""
-    response = render(request, PAGES[address][2], {"pages": PAGES, "here": address})
+    told = {"pages": PAGES, "here": address, "portal": portal.account() is not None}
+    response = render(request, PAGES[address][2], told)
     response["Content-Security-Policy"] = CONTENT_POLICY
     response["Cache-Control"] = "no-cache"
+    return response
+
+
+@require_safe
+def back_from_portal(request: HttpRequest) -> HttpResponse:
+    """Where the city's portal sends a browser; what its address holds is read by the page, not here."""
+    if portal.account() is None:
+        raise Http404
+    response = render(request, "console/portal.html")
+    response["Content-Security-Policy"] = CONTENT_POLICY
+    response["Cache-Control"] = "no-store"
+    response["Referrer-Policy"] = "no-referrer"  # the address holds a code
     return response
 
 

@@ -18,15 +18,15 @@ class BrokenSeal(ValueError):
     """The bytes were sealed under another PHONE_KEY, or were changed since."""
 
 
-def seal(text: str) -> bytes:
-    """Encrypt a text under PHONE_KEY: printable bytes, about 100 for a phone number."""
-    return _fernet(settings.PHONE_KEY).encrypt(text.encode())
+def seal(text: str, purpose: str = "seal") -> bytes:
+    """Encrypt a text under the purpose's key of PHONE_KEY: printable bytes, about 100 for a phone number."""
+    return _fernet(settings.PHONE_KEY, purpose).encrypt(text.encode())
 
 
-def unseal(sealed: bytes | memoryview) -> str:
-    """The text that was sealed; raises BrokenSeal."""
+def unseal(sealed: bytes | memoryview, purpose: str = "seal") -> str:
+    """The text that was sealed for this purpose; raises BrokenSeal."""
     try:
-        return _fernet(settings.PHONE_KEY).decrypt(bytes(sealed)).decode()
+        return _fernet(settings.PHONE_KEY, purpose).decrypt(bytes(sealed)).decode()
     except InvalidToken:
         raise BrokenSeal("sealed under another PHONE_KEY, or changed since") from None
 
@@ -41,6 +41,6 @@ def _key(root: str, purpose: str) -> bytes:
     return HKDF(SHA256(), 32, salt=None, info=f"yijiantong {purpose}".encode()).derive(root.encode())
 
 
-@lru_cache(maxsize=4)
-def _fernet(root: str) -> Fernet:
-    return Fernet(base64.urlsafe_b64encode(_key(root, "seal")))
+@lru_cache(maxsize=8)
+def _fernet(root: str, purpose: str) -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(_key(root, purpose)))

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from foundation import clock
-from officers import auth, codes, devices, directory, tickets
+from officers import auth, codes, devices, directory, oidc, tickets
 from officers.devices import DeviceClaim
 from officers.models import Duty, Officer, Platform, Post, PushVendor, Rank
 
@@ -53,8 +53,7 @@ class SignInDeviceSerializer(serializers.Serializer[object]):
     )
 
 
-class SignInSerializer(CodeRequestSerializer):
-    code = serializers.RegexField(r"^[0-9]{6}$")
+class OnDeviceSerializer(serializers.Serializer[object]):
     device = SignInDeviceSerializer()
 
     def claim(self) -> DeviceClaim:
@@ -62,6 +61,25 @@ class SignInSerializer(CodeRequestSerializer):
         device = self.validated_data["device"]
         push = device.get("push") or {}
         return DeviceClaim(Platform(device["platform"]), device["name"], **push)
+
+
+class SignInSerializer(CodeRequestSerializer, OnDeviceSerializer):
+    code = serializers.RegexField(r"^[0-9]{6}$")
+
+
+class PortalBegunSerializer(serializers.Serializer[object]):
+    authorize_url = serializers.CharField(help_text="open it in the browser, or in a web view of the app")
+    flow = serializers.CharField(help_text="keep it on the device; it goes nowhere but back to us")
+    expires_in_s = serializers.IntegerField()
+
+
+class PortalSignInSerializer(serializers.Serializer[object]):
+    flow = serializers.CharField(max_length=4096, help_text="of auth/oidc/start, on this device")
+    code = serializers.CharField(max_length=2048, help_text="from the address the portal sent the browser to")
+    state = serializers.CharField(max_length=128, help_text="from the same address")
+    iss = serializers.CharField(
+        max_length=512, default=None, allow_null=True, help_text="from the same address, where it has one"
+    )
 
 
 class RefreshSerializer(serializers.Serializer[object]):
@@ -132,6 +150,15 @@ class OtpView(_OpenView):
         return Response(status=status.HTTP_202_ACCEPTED)
 
 
+def _signed_in(signed_in: auth.SignedIn) -> Response:
+    answer = {
+        "access": signed_in.tokens.access,
+        "refresh": signed_in.tokens.refresh,
+        "officer": signed_in.officer,
+    }
+    return Response(SignedInSerializer(answer).data, status=status.HTTP_201_CREATED)
+
+
 class SessionsView(_OpenView):
     @extend_schema(operation_id="auth_sign_in", request=SignInSerializer, responses={201: SignedInSerializer})
     def post(self, request: Request) -> Response:
@@ -139,13 +166,38 @@ class SessionsView(_OpenView):
         asked = SignInSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         fields = asked.validated_data
-        signed_in = auth.sign_in(fields["phone"], fields["code"], asked.claim(), clock.now())
+        return _signed_in(auth.sign_in(fields["phone"], fields["code"], asked.claim(), clock.now()))
+
+
+class PortalStartView(_OpenView):
+    @extend_schema(
+        operation_id="auth_oidc_start", request=OnDeviceSerializer, responses={201: PortalBegunSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """Begin to sign in through the city's portal (圳应急), on this device; 404 `no_portal` where there is none."""
+        asked = OnDeviceSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        begun = oidc.begin(asked.claim(), clock.now())
         answer = {
-            "access": signed_in.tokens.access,
-            "refresh": signed_in.tokens.refresh,
-            "officer": signed_in.officer,
+            "authorize_url": begun.authorize_url,
+            "flow": begun.flow,
+            "expires_in_s": int(oidc.LIFE.total_seconds()),
         }
-        return Response(SignedInSerializer(answer).data, status=status.HTTP_201_CREATED)
+        return Response(PortalBegunSerializer(answer).data, status=status.HTTP_201_CREATED)
+
+
+class PortalSessionsView(_OpenView):
+    @extend_schema(
+        operation_id="auth_oidc_sign_in", request=PortalSignInSerializer, responses={201: SignedInSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """Sign in with what the portal sent back; once, within ten minutes, by who began it."""
+        asked = PortalSignInSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        fields = asked.validated_data
+        return _signed_in(
+            oidc.sign_in(fields["flow"], fields["code"], fields["state"], fields["iss"], clock.now())
+        )
 
 
 class RefreshView(_OpenView):

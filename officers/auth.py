@@ -86,6 +86,18 @@ def sign_in(phone: str, code: str, claim: DeviceClaim, now: datetime) -> SignedI
     return signed_in
 
 
+def let_in(officer: Officer, claim: DeviceClaim, by: str, now: datetime) -> SignedIn:
+    """Take note of the device and open a session on it; call inside a transaction, once he has proved who he is.
+
+    `by` says how, for the audit log: "code" or "portal".
+    """
+    device = devices.register(officer.pk, claim, now)
+    session, tokens = _open_session(device, now)
+    detail = {"device": device.pk, "platform": claim.platform, "by": by}
+    audit.record(officer.pk, "auth.sign_in", f"session:{session.pk}", detail, now)
+    return SignedIn(officer, tokens)
+
+
 @transaction.atomic
 def admit(device_id: int, now: datetime) -> Tokens:
     """Open a session on a device that is already on the roster, without a code: for the replay and for tests.
@@ -183,11 +195,7 @@ def _try_code(phone_digest: str, code: str, claim: DeviceClaim, now: datetime) -
         audit.record(None, "auth.sign_in_failed", f"number:{phone_digest[:16]}", detail, now)
     if verdict is not Verdict.RIGHT or officer is None:
         return None
-    device = devices.register(officer.pk, claim, now)
-    session, tokens = _open_session(device, now)
-    detail = {"device": device.pk, "platform": claim.platform}
-    audit.record(officer.pk, "auth.sign_in", f"session:{session.pk}", detail, now)
-    return SignedIn(officer, tokens)
+    return let_in(officer, claim, "code", now)
 
 
 def _open_session(device: Device, now: datetime) -> tuple[Session, Tokens]:

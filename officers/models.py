@@ -2,7 +2,7 @@
 
 Phone numbers are sealed at rest, found by a keyed digest, shown masked. Alerts address posts (duty x region),
 then collapse to persons. Single writers: roster.py and roster_import.py (officers, posts), auth.py (sessions), devices.py
-(devices), codes.py (one-time codes), audit.py (audit entries).
+(devices), codes.py (one-time codes), oidc.py (spent flows), audit.py (audit entries).
 """
 
 from datetime import datetime
@@ -42,6 +42,10 @@ class OfficerQuerySet(models.QuerySet["Officer"]):
     def known(self, phone_digest: str) -> Self:
         """The active officer with this number, if any."""
         return self.filter(phone_digest=phone_digest, is_active=True)
+
+    def of_staff(self, staff_code: str) -> Self:
+        """The officer with this staff code, active or not, if any."""
+        return self.filter(staff_code=staff_code)
 
 
 class Officer(AbstractBaseUser):
@@ -250,6 +254,13 @@ class RosterImport(models.Model):
         help_text="{officers: {id: {field: value}}, posts: {id: valid_to}} of what it changed"
     )
     undone_at = models.DateTimeField(null=True)
+
+
+class SpentFlow(models.Model):
+    """A sign-in through the portal that was brought back: it is not taken a second time."""
+
+    state_digest = models.CharField(max_length=64, primary_key=True)
+    expires_at = models.DateTimeField(help_text="the flow is refused by its own age from then on")
 
 
 class AuditEntry(models.Model):

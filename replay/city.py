@@ -82,6 +82,7 @@ class Keys:
     feed_secret: str
     drill_key: str
     drill_secret: str
+    desk_staff_code: str = ""  # a city made before has none
 
 
 def build(
@@ -115,7 +116,14 @@ def build(
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE hydrology_region, officers_officer, officers_post, officers_device")
     return Keys(
-        people["desk"], people["command"], people["engineer"], "replay", secret, "drill", drill_secret
+        people["desk"],
+        people["command"],
+        people["engineer"],
+        "replay",
+        secret,
+        "drill",
+        drill_secret,
+        people["desk_staff_code"],
     )
 
 
@@ -252,7 +260,7 @@ def _officers(
     vendors: Sequence[str],
     say: Callable[[str], None],
 ) -> dict[str, str]:
-    """People, posts and devices, set-wise; returns the phones of one city desk and one city commander."""
+    """People, posts and devices, set-wise; returns the phones of three at the city, and the desk's staff code."""
     by_level = {level: [r for r in regions if r.level == level] for level in Level}
     scale = 1.0 if wanted is None else wanted / sum(FLOOD_OFFICERS.values())
     places: list[tuple[Duty, Region, Rank]] = []
@@ -268,7 +276,11 @@ def _officers(
     people = roster.enrol(
         [
             roster.officer_row(
-                f"演示{duty.label}{i + 1:05d}", str(FIRST_PHONE + i), "en" if i % 200 == 199 else "zh", True
+                f"演示{duty.label}{i + 1:05d}",
+                str(FIRST_PHONE + i),
+                "en" if i % 200 == 199 else "zh",
+                True,
+                staff_code=f"SYN{i + 1:05d}",
             )
             for i, (duty, _, _) in enumerate(places)
         ]
@@ -289,9 +301,10 @@ def _officers(
     Device.objects.bulk_create(devices, batch_size=2000)
     _canaries(by_level[Level.CITY][0], len(people), sorted(set(vendors)), now)
     say(f"{len(posts) + len(special)} posts 岗位, {len(devices)} devices 设备 (synthetic 合成)")
-    phones = {person.pk: str(FIRST_PHONE + i) for i, person in enumerate(people)}
-    city = {post.duty: phones[post.officer_id] for post in special if post.region.level == Level.CITY}
-    return {"desk": city[Duty.DESK], "command": city[Duty.COMMAND], "engineer": city[Duty.ENGINEER]}
+    numbers = {person.pk: i for i, person in enumerate(people)}
+    city = {post.duty: numbers[post.officer_id] for post in special if post.region.level == Level.CITY}
+    phones = {duty.value: str(FIRST_PHONE + city[duty]) for duty in (Duty.DESK, Duty.COMMAND, Duty.ENGINEER)}
+    return phones | {"desk_staff_code": people[city[Duty.DESK]].staff_code or ""}
 
 
 def _phone(officer: Officer, i: int, number: int, vendor: str, now: datetime) -> Device:

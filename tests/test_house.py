@@ -37,6 +37,7 @@ WRITERS = {
     "Session": {"officers/auth.py"},
     "Device": {"officers/devices.py", "replay/city.py"},  # the demo city comes with its phones
     "OneTimeCode": {"officers/codes.py"},
+    "SpentFlow": {"officers/oidc.py"},
     "AuditEntry": {"officers/audit.py"},
     "Warning": {"alerts/warnings.py", "alerts/notices.py"},
     "WarningStreet": {"alerts/warnings.py"},

@@ -16,7 +16,7 @@ def said_of(**environment: str) -> str:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("SMS_", "VOICE_", "OTP_", "SMPP_", "HUAWEI_", "APNS_", "JPUSH_"))
+        if not name.startswith(("SMS_", "VOICE_", "OTP_", "SMPP_", "HUAWEI_", "APNS_", "JPUSH_", "OIDC_"))
     }
     env = kept | {"DJANGO_SETTINGS_MODULE": "backend.settings", "SECRET_KEY": "x" * 40} | environment
     ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)

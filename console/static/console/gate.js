@@ -1,7 +1,7 @@
-// The door of every page: sign in by one-time code, sign out, change the language. Says nothing of what lies behind it.
+// The door of every page: sign in by one-time code or through the city's portal, sign out, change the language. Says nothing of what lies behind it.
 
 import { dressPage, either, switchLanguage } from "./words.js";
-import { api, askCode, signedIn, signIn, signOut, whenSignedOut } from "./session.js";
+import { api, askCode, leaveForPortal, signedIn, signIn, signOut, whenSignedOut } from "./session.js";
 
 const box = (id) => document.getElementById(id);
 
@@ -49,6 +49,7 @@ export function openGate({ page, know, begin = () => {}, leave, dress }) {
     event.preventDefault();
     tryTo(async () => { await signIn(box("phone").value, box("code").value.trim()); box("code").value = ""; await goIn(); });
   };
+  box("portal")?.addEventListener("click", () => tryTo(leaveForPortal)); // only where there is one
   box("sign-out").onclick = signOut;
   for (const button of document.querySelectorAll(".language")) button.onclick = () => { switchLanguage(); dressPage(); if (me) dressIn(); };
   whenSignedOut(goOut);

@@ -1,8 +1,10 @@
 // Who is signed in, and asking the server as him. Tokens live in this tab only (sessionStorage).
 
-import { language } from "./words.js";
+import { language, word } from "./words.js";
 
 const KEPT = "console.tokens";
+const FLOW = "console.flow"; // a sign-in that is away at the city's portal
+const DEVICE = { platform: "web", name: "console", push: null };
 const TIMEOUT_MS = 15000;
 const answers = new Map(); // path -> {etag, body}: a 304 costs no body
 let tokens = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
@@ -26,8 +28,25 @@ export async function askCode(phone) {
 }
 
 export async function signIn(phone, code) {
-  const device = { platform: "web", name: "console", push: null };
-  keep(await bare("auth/sessions", { phone, code, device }));
+  keep(await bare("auth/sessions", { phone, code, device: DEVICE }));
+}
+
+/** Leaves for the city's portal, which sends the browser back to portal.js. */
+export async function leaveForPortal() {
+  const { authorize_url, flow } = await bare("auth/oidc/start", { device: DEVICE });
+  sessionStorage.setItem(FLOW, JSON.stringify({ flow, page: location.pathname + location.search + location.hash }));
+  location.assign(authorize_url);
+}
+
+/** Signs in with what the portal said in its address; answers the page to go on to. Only in the tab that left for it. */
+export async function signInFromPortal(said) {
+  const left = JSON.parse(sessionStorage.getItem(FLOW) ?? "null");
+  sessionStorage.removeItem(FLOW);
+  if (!left) throw new Error(word("portal_elsewhere"));
+  if (!said.has("code")) throw new Error(word("portal_declined"));
+  const [code, state, iss] = ["code", "state", "iss"].map((name) => said.get(name) ?? undefined);
+  keep(await bare("auth/oidc/sessions", { flow: left.flow, code, state, iss }));
+  return left.page;
 }
 
 export async function signOut() {
