@@ -24,7 +24,7 @@ from hydrology.science.register_rows import (
     registers_in,
 )
 from hydrology.science.sl323_mapping import BadMapping, StationCodes, database_mapping
-from hydrology.sheets import sheets_of
+from hydrology.sheets import bytes_of, sheets_of
 from hydrology.sources.database import engine_of, mapping_of, rows_of
 
 MOST_ROWS = 100_000
@@ -83,7 +83,7 @@ def from_file(file: Path, options: Options, only: Register | None) -> tuple[list
         standard = column_of(head)
         return theirs.get(head) or (None if standard in options.columns else standard)
 
-    body = file.read_bytes()
+    body = bytes_of(file)
     found = [
         RegisterTable(register, sheet.name, sheet.columns & {*columns(register)}, sheet.lines, sheet.unknown)
         for sheet in sheets_of(file, body, named, key="STCD", key_zh="测站编码")

@@ -6,7 +6,9 @@ Owns bytes to rows of cells with their line numbers, columns by their standard n
 
 import csv
 import io
-from collections.abc import Callable, Iterable
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,6 +32,26 @@ class Sheet:
     columns: frozenset[str]
     lines: tuple[Line, ...]
     unknown: tuple[str, ...] = ()
+
+
+def heads_of(heads: Mapping[str, Sequence[str]]) -> Callable[[str], str | None]:
+    """Our name of a column head, from our names and what people write for them: `手机号码`, `phone`; None when unknown."""
+    names = {_plain(head): name for name, theirs in heads.items() for head in (name, *theirs)}
+    return lambda head: names.get(_plain(head))
+
+
+def _plain(head: str) -> str:
+    return re.sub(r"[\s_()*:]", "", unicodedata.normalize("NFKC", head)).lower()
+
+
+def bytes_of(file: Path) -> bytes:
+    """What stands in the file. Raises Refusal `bad_file`."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise _bad(
+            file, f"无法读取（{error.strerror}）", f"cannot be read ({error.strerror}): check name and rights"
+        ) from error
 
 
 def sheets_of(

@@ -5,7 +5,6 @@ rows of ours (roster_import.py) and no files (hydrology/sheets.py). The columns 
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -13,8 +12,9 @@ from typing import Final
 
 from foundation.clock import SHENZHEN
 from foundation.errors import Refusal
-from hydrology.science.register_cells import BadCell, Cell, shown, text, words_of
-from hydrology.science.register_rows import Fault, Line
+from hydrology.science.register_cells import BadCell, Cell, required, shown, text, words_of
+from hydrology.science.register_rows import Fault, Line, read_cells
+from hydrology.sheets import heads_of
 from officers.models import Duty, Rank
 from officers.roster import normalise
 
@@ -35,6 +35,7 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "language": ("语言",),
 }
 """Our name of a column, which a file may use as well, and what people write above it."""
+column_of: Final = heads_of(HEADS)
 _DUTIES: Final = {
     word: duty
     for duty in Duty
@@ -60,21 +61,9 @@ class Seat:
     language: str | None
 
 
-def column_of(head: str) -> str | None:
-    """Our name of a column head: `手机号码`, `phone`; None when unknown."""
-    return _NAMES.get(_plain(head))
-
-
 def read_line(line: Line) -> tuple[Seat | None, list[Fault]]:
     """(what the line states, its faults); a line with a fault states nothing."""
-    faults: list[Fault] = []
-    read: dict[str, object] = {}
-    for name, of_cell in _READS.items():
-        cell = line.cells.get(name)
-        try:
-            read[name] = of_cell(cell)
-        except BadCell as bad:
-            faults.append(Fault(TABLE, line.number, name, shown(cell), *bad.args))
+    read, faults = read_cells(TABLE, line, _READS)
     place = tuple(
         words
         for words in ([read["region"]] if read.get("region") else _names(read))
@@ -97,26 +86,8 @@ def read_line(line: Line) -> tuple[Seat | None, list[Fault]]:
     return Seat(line=line.number, place=place, **kept), []  # type: ignore[arg-type]
 
 
-def _plain(head: str) -> str:
-    return re.sub(r"[\s_()*:]", "", unicodedata.normalize("NFKC", head)).lower()
-
-
-_NAMES: Final = {_plain(head): name for name, heads in HEADS.items() for head in (name, *heads)}
-
-
 def _names(read: Mapping[str, object]) -> list[object]:
     return [read[name] for name in ("district", "street", "community") if read.get(name)]
-
-
-def _required(most: int) -> Callable[[Cell], str]:
-    of_cell = text(most)
-
-    def read(cell: Cell) -> str:
-        if words := of_cell(cell):
-            return words
-        raise BadCell("为空，请填写", "is empty: fill it in")
-
-    return read
 
 
 def _phone(cell: Cell) -> str:
@@ -180,7 +151,7 @@ def _ends(cell: Cell) -> datetime | None:
 
 
 _READS: Final[Mapping[str, Callable[[Cell], object]]] = {
-    "staff_code": text(64), "name": _required(64), "phone": _phone, "duty": _duty, "region": text(32), "district": text(64),
+    "staff_code": text(64), "name": required(64), "phone": _phone, "duty": _duty, "region": text(32), "district": text(64),
     "street": text(64), "community": text(64), "station": text(32), "rank": _rank, "valid_from": _begins,
     "valid_to": _ends, "language": _language,
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """Places as rows: the duty tree of regions, stations and their limits. Names and meanings follow SL 323.
 
-Written by the roster and register imports (replay/city.py for the demo, hydrology/registers.py for the field's own
-lists). Levels are comparable only within one datum, which is stored and never converted.
+Written by the imports (hydrology/region_import.py, hydrology/registers.py for the field's own lists, replay/city.py for
+the demo). Levels are comparable only within one datum, which is stored and never converted.
 """
 
 from typing import Any, Self

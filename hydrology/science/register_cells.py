@@ -66,6 +66,17 @@ def text(most: int) -> Callable[[Cell], str | None]:
     return read
 
 
+def required(most: int) -> Callable[[Cell], str]:
+    of_cell = text(most)
+
+    def read(cell: Cell) -> str:
+        if words := of_cell(cell):
+            return words
+        raise BadCell("为空，请填写", "is empty: fill it in")
+
+    return read
+
+
 def kind_of(cell: Cell, kinds: Mapping[str, str]) -> str | None:
     words = words_of(cell).upper()
     if not words:

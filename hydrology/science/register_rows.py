@@ -135,9 +135,24 @@ def read_line(
             faults.append(Fault(TABLES[register], line.number, name, shown(cell), *bad.args))
     if not faults and register is Register.STATIONS:
         lon, lat = record.fields.get("lon"), record.fields.get("lat")
-        for words in _misplaced(lon, lat):
+        for words in misplaced(lon, lat):
             faults.append(Fault(TABLES[register], line.number, "LGTD", f"{lon} {lat}", *words))
     return (None if faults else record), faults
+
+
+def read_cells(
+    table: str, line: Line, reads: Mapping[str, Callable[[Cell], object]]
+) -> tuple[Fields, list[Fault]]:
+    """(what the cells of a line say by the names of their columns, the faults of those that are not taken)."""
+    read: Fields = {}
+    faults: list[Fault] = []
+    for name, of_cell in reads.items():
+        cell = line.cells.get(name)
+        try:
+            read[name] = of_cell(cell)
+        except BadCell as bad:
+            faults.append(Fault(table, line.number, name, shown(cell), *bad.args))
+    return read, faults
 
 
 def level_faults(levels: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
@@ -180,15 +195,16 @@ def _days(season: tuple[str, str, float]) -> set[str]:
 _YEAR: Final = [date.fromordinal(date(2024, 1, 1).toordinal() + n).strftime("%m%d") for n in range(366)]
 
 
-def _misplaced(lon: object, lat: object) -> Iterator[tuple[str, str]]:
+def misplaced(lon: object, lat: object) -> Iterator[tuple[str, str]]:
+    """(zh, en) about a place outside Guangdong, degrees; nothing about one that is not known."""
     if not isinstance(lon, float) or not isinstance(lat, float):
         return
     if WEST <= lon <= EAST and SOUTH <= lat <= NORTH:
         return
     if WEST <= lat <= EAST and SOUTH <= lon <= NORTH:
         yield (
-            "经纬度似乎颠倒，请交换 LGTD 与 LTTD（整表颠倒可在映射 columns 中互换）",
-            "longitude and latitude seem swapped: exchange them (for a whole table, under columns in the mapping)",
+            "经纬度似乎颠倒，请互换两列（测站名录可在映射 columns 中互换）",
+            "longitude and latitude seem swapped: exchange them (for a register of stations, under columns in the mapping)",
         )
     else:
         yield (

@@ -18,9 +18,8 @@ from hydrology.register_tables import Options, RegisterTable, from_file, from_so
 from hydrology.registers import Part, bring_in
 from hydrology.science.register_rows import COLUMN_OF, Register
 from hydrology.sheets import SUFFIXES
+from hydrology.told import fault_said, listed
 from officers import audit
-
-MOST_SHOWN = 200  # of a kind of line; the counts are always whole
 
 
 class Command(BaseCommand):
@@ -59,12 +58,7 @@ class Command(BaseCommand):
         file = Path(given)
         if file.suffix.lower() in SUFFIXES:
             how = self._options(mapping) if isinstance(mapping, Path) else Options()
-            try:
-                tables, digest = from_file(file, how, kind)
-            except OSError as error:
-                raise CommandError(
-                    f"无法读取文件 {file.name}。 Cannot read the file: {error.strerror}."
-                ) from error
+            tables, digest = from_file(file, how, kind)
             return tables, how, digest
         source = Source.objects.filter(pk=given).first()
         if source is None:
@@ -105,14 +99,7 @@ class Command(BaseCommand):
             ),
         )
         self._lines("名录中已无 gone (kept)", part.gone)
-        self._lines(
-            "错误 bad",
-            (
-                f"第 {fault.line} 行 {fault.column} {fault.shown!r}：{fault.zh}。\n"
-                f"     line {fault.line} {fault.column} {fault.shown!r}: {fault.en}."
-                for fault in part.faults
-            ),
-        )
+        self._lines("错误 bad", map(fault_said, part.faults))
         counts = part.counts()
         self.stdout.write(
             "   新增 new {new}, 变更 changed {changed}, 未变 unchanged {unchanged}, 名录中已无 gone {gone}, "
@@ -120,11 +107,7 @@ class Command(BaseCommand):
         )
 
     def _lines(self, head: str, lines: Iterable[str]) -> None:
-        for number, line in enumerate(lines):
-            if number == MOST_SHOWN:
-                self.stdout.write(f"   {head} …")
-                return
-            self.stdout.write(f"   {head} {line}".rstrip())
+        self.stdout.writelines(listed(head, lines))
 
 
 def _name(field: str) -> str:

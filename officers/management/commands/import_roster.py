@@ -13,13 +13,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from foundation.clock import iso, now
 from foundation.errors import Refusal
 from hydrology.models import Region
-from hydrology.sheets import sheets_of
+from hydrology.sheets import bytes_of, sheets_of
+from hydrology.told import fault_said, listed
 from officers.models import RosterImport
 from officers.roster_comparison import Change, Difference, compare
 from officers.roster_import import bring_in, undo
 from officers.roster_rows import HEADS, column_of
-
-MOST_SHOWN = 200  # of a kind of line; the counts are always whole
 
 
 class Command(BaseCommand):
@@ -55,12 +54,7 @@ class Command(BaseCommand):
             raise CommandError(f"{refusal.zh} {refusal.en}") from refusal
 
     def _import(self, file: Path, code: str, apply: bool, gone: object) -> None:
-        try:
-            body = file.read_bytes()
-        except OSError as error:
-            raise CommandError(
-                f"无法读取文件 {file.name}。 Cannot read the file: {error.strerror}."
-            ) from error
+        body = bytes_of(file)
         within = self._region(code)
         sheets = sheets_of(file, body, column_of, key="phone", key_zh="手机")
         if len(sheets) > 1:
@@ -110,11 +104,7 @@ class Command(BaseCommand):
         self._lines("新增岗位 new post", (_post(change) for _, change in found.new))
         self._lines("变更岗位 changed post", (_post(change) for _, change in found.changed))
         self._lines("名册未列 gone", map(_post, found.gone))
-        self._lines("错误 bad", (
-            f"第 {fault.line} 行 {fault.column} {fault.shown!r}：{fault.zh}。\n"
-            f"     line {fault.line} {fault.column} {fault.shown!r}: {fault.en}."
-            for fault in found.faults
-        ))  # fmt: skip
+        self._lines("错误 bad", map(fault_said, found.faults))
         self.stdout.write(
             "人员 people: 新增 new {new_people}, 变更 changed {changed_people}; 岗位 posts: 新增 new {new}, 变更 changed "
             "{changed}, 未变 unchanged {unchanged}, 名册未列 gone {gone}; 错误 bad {bad}".format(
@@ -123,11 +113,7 @@ class Command(BaseCommand):
         )
 
     def _lines(self, head: str, lines: Iterable[str]) -> None:
-        for number, line in enumerate(lines):
-            if number == MOST_SHOWN:
-                self.stdout.write(f"   {head} …")
-                return
-            self.stdout.write(f"   {head} {line}")
+        self.stdout.writelines(listed(head, lines))
 
 
 def _said(name: str, value: object) -> str:
