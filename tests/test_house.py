@@ -19,6 +19,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # who may write which model, besides migrations and tests; what is not listed is set up by commands
 WRITERS = {
     "Region": {"hydrology/region_import.py", "replay/city.py"},
+    "Feed": {
+        "backend/management/commands/feeds.py",
+        "hydrology/management/commands/sources.py",  # one that only we fetch for
+        "replay/city.py",
+    },
     "Observation": {"hydrology/ingest/readings.py"},
     "Latest": {"hydrology/ingest/readings.py"},
     "GridRun": {"hydrology/ingest/grids.py", "hydrology/ingest/forget.py"},

@@ -31,9 +31,17 @@ def take(
     """Decode before the transaction; then post, rows and answer in one.
 
     Answers `{accepted, duplicate, rejected: [{index, code, zh, en}]}`. Raises Refusal 400 `malformed` when nothing
-    could be looked at; the bytes are kept all the same. A drill's feed is refused here as well, however it came.
+    could be looked at; the bytes are kept all the same. A drill's feed, and what a feed is not registered for, is refused
+    here, however it came: 403, nothing kept.
     """
     require_kind(feed, drill=False)
+    if feed.kinds and kind not in feed.kinds:
+        raise Refusal(
+            "not_of_this_feed",
+            zh=f"数据源 {feed.pk} 只登记为报送 {'、'.join(feed.kinds)}，不收 {kind}。请联系系统值班核对登记。",
+            en=f"Feed {feed.pk} is registered for {', '.join(feed.kinds)}, not for {kind}. Ask the duty engineer.",
+            status=403,
+        )
     try:
         store = read(feed, body, now)
     except Refusal as refusal:

@@ -7,10 +7,20 @@ hydrology/feeds/questions.py (Question), hydrology/sources (Source's mark and du
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import ExpressionWrapper, F, Q, Value
 
 from hydrology.models.places import Station
+
+
+class PostKind(models.TextChoices):
+    """What a post may be; each has a door of its own under ingest/."""
+
+    READINGS = "readings", "gauges' readings, telegrams too"
+    GRID = "grid", "observed fields and nowcasts; its door is ingest/grids"
+    RADAR = "radar", "radar pictures"
+    SIGNAL = "signal", "official signals; its door is ingest/signals"
 
 
 class Feed(models.Model):
@@ -30,6 +40,11 @@ class Feed(models.Model):
     drill = models.BooleanField(
         default=False,
         help_text="speaks to drills only: its posts reach no live table, and no other feed's a drill",
+    )
+    kinds = ArrayField(
+        models.CharField(max_length=16, choices=PostKind),
+        default=list,
+        help_text="what it may bring; empty: anything",
     )
     replayed = models.BooleanField(
         default=False, help_text="plays a storm of another day: its newest frame is the water's clock"
