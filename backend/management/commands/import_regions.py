@@ -5,15 +5,16 @@ all the same, in one transaction with the audit entry. `--columns` prints the he
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
+from alerts.models import WarningStreet, WatchMark
 from foundation.clock import now
 from foundation.errors import Refusal
-from hydrology.models import Station
+from hydrology.models import Station, path_filter
 from hydrology.region_import import Difference, Move, bring_in
 from hydrology.region_rows import HEADS, column_of
 from hydrology.sheets import bytes_of, sheets_of
@@ -45,8 +46,11 @@ class Command(BaseCommand):
     def _import(self, file: Path, apply: bool) -> None:
         body = bytes_of(file)
         sheets = sheets_of(file, body, column_of, key="code", key_zh="区划编码")
+        lines = [line for sheet in sheets for line in sheet.lines]
         with transaction.atomic():
-            found = bring_in([line for sheet in sheets for line in sheet.lines], apply=apply)
+            if apply:
+                _none_in_warning(bring_in(lines, apply=False).moved)
+            found = bring_in(lines, apply=apply)
             # counted while the paths may still be either
             moves = [self._moved(move, move.new if apply else move.old) for move in found.moved]
             if apply and (found.new or found.changed):
@@ -87,14 +91,38 @@ class Command(BaseCommand):
         stations = Station.objects.within(path).count()
         return (
             f"改属 {move.old} -> {move.new}：连同其下 {move.below} 个区域、{stations} 个测站、{posts} 个岗位，"
-            "今后由新的上级查看、接收预警、叫应和下达指令，原上级不再负责；已发出的预警与指令不变。请在无预警、无在办指令时执行。\n"
+            "今后由新的上级查看、接收预警、叫应和下达指令，原上级不再负责；已发出的预警与指令不变。请在无在办指令时执行；街道在预警中不能改属。\n"
             f"      moved: with {move.below} regions, {stations} stations and {posts} posts below it; those above it "
             "now see it, are warned, called and may order, those above it before no longer. What was sent stays. Do it "
-            "while no warning and no order is open."
+            "while no order is open; a street in warning cannot be moved."
         )
 
     def _lines(self, head: str, lines: Iterable[str]) -> None:
         self.stdout.writelines(listed(head, lines))
+
+
+def _none_in_warning(moves: Sequence[Move]) -> None:
+    """Raises Refusal 409 when a street that moves is in warning: the district it leaves could no longer end that.
+
+    The marks are locked as the watch and a person's word lock them, so none is raised meanwhile.
+    """
+    if not moves:
+        return
+    list(WatchMark.objects.select_for_update().order_by("hazard"))
+    inside = path_filter("region__path", tuple(move.old for move in moves))
+    held = WarningStreet.objects.filter(inside, level__gt=0, warning__ended_at=None).order_by(
+        "region", "warning"
+    )
+    if told := ", ".join(
+        f"{street} ({warning})" for street, warning in held.values_list("region", "warning")
+    ):
+        raise Refusal(
+            "in_warning",
+            zh=f"要改属的街道正在预警中：{told}（括号内为预警编号）。未写入；请待预警解除后再导入。",
+            en=f"Streets that would move are in warning: {told}, the warning in brackets. Nothing was written: "
+            "import again when it has ended.",
+            status=409,
+        )
 
 
 def _said(value: object) -> str:
