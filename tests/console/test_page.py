@@ -81,7 +81,7 @@ def test_script_imports_only_files_beside_it(script: Path) -> None:
 
 
 def test_every_fixed_text_has_both_languages(html: str) -> None:
-    wanted = set(re.findall(r'data-word="(\w+)"', html))
+    wanted = set(re.findall(r'data-(?:word|withheld)="(\w+)"', html))
     for script in SCRIPTS:
         wanted |= set(re.findall(r'\bword\("(\w+)"\)', script.read_text()))
     missing = {
@@ -89,6 +89,25 @@ def test_every_fixed_text_has_both_languages(html: str) -> None:
     }
     assert len(wanted) > 50
     assert not missing
+
+
+def test_every_page_says_of_what_its_parts_are_drawn_and_reads_that(html: str) -> None:
+    read = set(re.findall(r'\bread\("(\w+)"', "".join(script.read_text() for script in SCRIPTS)))
+    read |= {
+        "feeds",
+        "checks",
+        "telegrams",
+        "posts",
+        "calls",
+        "coverage",
+        "probes",
+        "nights",
+        "rain",
+        "radar",
+    }  # by a variable
+    named = {name for names in re.findall(r'data-reads="([^"]*)"', html) for name in names.split()}
+    assert named
+    assert named <= read
 
 
 def test_every_code_feeds_levels_and_reports_speak_has_its_words_in_both_languages() -> None:

@@ -1,26 +1,17 @@
 """The order of the water table: the gravest first, and nothing old looks calm. Runs the page's own module under node."""
 
 import json
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-NODE = shutil.which("node")
-MODULE = Path(__file__).parents[2] / "console" / "static" / "console" / "water_table.js"
-pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed; the page itself needs none")
+from tests.console import scripts
+
+pytestmark = scripts.needs_node
 
 
 def run(expression: str) -> Any:
-    script = (
-        "globalThis.localStorage = { getItem: () => null };"
-        f"import({json.dumps(MODULE.as_uri())}).then((table) => console.log(JSON.stringify({expression})))"
-    )
-    command = [str(NODE), "--experimental-default-type=module", "--no-warnings", "-e", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    return json.loads(done.stdout)
+    return scripts.run("water_table.js", expression)
 
 
 def item(station: str, status: str, over_m: float | None, **more: Any) -> dict[str, Any]:
@@ -34,7 +25,7 @@ def item(station: str, status: str, over_m: float | None, **more: Any) -> dict[s
 
 
 def in_order(*items: dict[str, Any], more_s: int = 0) -> list[str]:
-    found: list[str] = run(f"{json.dumps(items)}.sort(table.byDanger({more_s})).map((item) => item.station)")
+    found: list[str] = run(f"{json.dumps(items)}.sort(module.byDanger({more_s})).map((item) => item.station)")
     return found
 
 
@@ -65,8 +56,8 @@ def test_of_equals_the_sooner_at_its_limit_comes_first_then_the_nearer() -> None
 @pytest.mark.parametrize("status", ["normal", "near", "over", "check"])
 def test_what_grew_old_while_nothing_was_heard_is_stale_whatever_was_said(status: str) -> None:
     reading = json.dumps(item("a", status, -1.0, age_s=3000))
-    assert run(f"[table.standOf({reading}, 600), table.standOf({reading}, 601)]") == [status, "stale"]
+    assert run(f"[module.standOf({reading}, 600), module.standOf({reading}, 601)]") == [status, "stale"]
 
 
 def test_a_change_too_small_to_be_told_has_no_sign() -> None:
-    assert run("[0.004, -0.004, 0.35, -1.2].map(table.signed)") == ["0.00", "0.00", "+0.35", "−1.20"]
+    assert run("[0.004, -0.004, 0.35, -1.2].map(module.signed)") == ["0.00", "0.00", "+0.35", "−1.20"]

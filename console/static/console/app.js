@@ -1,26 +1,27 @@
 // The duty room's page: signs in, reads, listens, and gives each part its figures. The parts draw themselves.
 
-import { language, named, word } from "./words.js";
-import { ageOf, clockTime, h, learnClock, paintSocket, refill, serverNow, span, throttled, tickPage } from "./page.js";
+import { named, word } from "./words.js";
+import { ageOf, clockTime, figure, h, learnClock, paintSocket, refill, serverNow, span, throttled } from "./page.js";
 import { api, signedIn } from "./session.js";
 import { openGate } from "./gate.js";
 import { chooseOnMap, drawMap, legend, paintMap } from "./map.js";
 import { levelCode, levelNumber, showWarnings } from "./warnings.js";
 import { inForce, owing, refreshUnfolded, showDispatches } from "./dispatches.js";
-import { showOrders } from "./orders_short.js";
+import { showOrders, tickOrders } from "./orders_short.js";
 import { readStreet, showStreet } from "./street.js";
 import { listen } from "./live.js";
 import { pages, reader, rows } from "./reading.js";
 
 const LATEST = 12; // dispatches on the page
 const box = (id) => document.getElementById(id);
-const EMPTY = { places: null, me: null, levels: [], levels_at: 0, warnings: [], dispatches: [], orders: [], feeds: [], rain: null, street: "", reach: undefined, socket: "joining" };
+const POLL_S = 30; // a lost hint costs at most this
+const EMPTY = { places: null, me: null, levels: null, levels_at: 0, warnings: null, dispatches: null, orders: null, feeds: null, rain: null, street: "", reach: undefined, socket: "joining" }; // null: not read
 let now = { ...EMPTY };
 let stop = () => {};
 
 // Reading: each part asks for its own, repaints only what changed, and keeps the last figures when a read fails
 
-const reading = reader(() => paint());
+const reading = reader(() => paint(), POLL_S * 1.5);
 const { read } = reading;
 const readWarnings = () => read("warnings", "warnings?active=1", (answer) => { now.warnings = answer.sort((a, b) => b.raised_at.localeCompare(a.raised_at) || b.id - a.id); }, { load: (path) => pages(path) });
 const readOrders = () => read("orders", "orders", (answer) => { now.orders = rows(answer); });
@@ -33,17 +34,13 @@ const refreshBoard = throttled(() => { readDispatches(); readWarnings(); readOrd
 const refreshWater = throttled(() => { readLevels(); readRain(); }, 5000);
 const refreshAll = throttled(() => { readFeeds(); refreshBoard(); refreshWater(); }, 5000);
 
-async function readReach() {
-  const code = now.street;
-  if (!code) return;
-  const reach = await readStreet(code).catch(() => now.reach);
-  if (code === now.street) { now.reach = reach; paintStreet(); }
-}
+const readReach = () => now.street && read("reach", `console/regions/${encodeURIComponent(now.street)}/reach`, (answer) => { now.reach = answer; }, { load: readStreet });
 
 function openStreet(code) {
   now.street = code;
   now.reach = undefined;
   chooseOnMap(code);
+  box("street").dataset.reads = "warnings rain reach";
   paintStreet();
   readReach();
   readRain();
@@ -52,7 +49,7 @@ function openStreet(code) {
 
 // Painting
 
-const real = (items) => items.filter((item) => !item.drill); // a drill never colours the map nor moves a figure
+const real = (items) => (items ?? []).filter((item) => !item.drill); // a drill never colours the map nor moves a figure
 
 function streetLevels() {
   const levels = new Map();
@@ -67,11 +64,11 @@ function silentStreets() {
 function paint() {
   if (!now.places) return;
   const silent = silentStreets();
-  const drill = new Set(now.warnings.filter((warning) => warning.drill).flatMap((warning) => warning.streets.map((street) => street.code)));
-  paintMap({ level: streetLevels(), silent, drill, readings: new Map(now.levels.map((item) => [item.station, item])), read_at: now.levels_at });
-  if (changed("warnings", now.warnings)) showWarnings(box("warnings"), now.warnings, openStreet);
-  if (changed("dispatches", now.dispatches, now.dispatches.filter(inForce).length)) showDispatches(box("dispatches"), now.dispatches, openStreet);
-  if (changed("orders", now.orders)) showOrders(box("orders"), now.orders);
+  const drill = new Set((now.warnings ?? []).filter((warning) => warning.drill).flatMap((warning) => warning.streets.map((street) => street.code)));
+  paintMap({ level: streetLevels(), silent, drill, readings: new Map((now.levels ?? []).map((item) => [item.station, item])), read_at: now.levels_at });
+  if (now.warnings && changed("warnings", now.warnings)) showWarnings(box("warnings"), now.warnings, openStreet);
+  if (now.dispatches && changed("dispatches", now.dispatches, now.dispatches.filter(inForce).length)) showDispatches(box("dispatches"), now.dispatches, openStreet);
+  if (now.orders && changed("orders", now.orders)) showOrders(box("orders"), now.orders);
   paintFigures(silent);
   paintFeeds();
   paintStreet();
@@ -92,7 +89,7 @@ function changed(part, ...inputs) {
 function paintStreet() {
   if (!changed("street", now.street, now.rain, now.warnings, now.reach)) return;
   const place = now.places.streets.find((street) => street.code === now.street);
-  showStreet(box("street"), place, { rain: now.rain?.region === now.street ? now.rain : null, warnings: now.warnings, reach: now.reach });
+  showStreet(box("street"), place, { rain: now.rain?.region === now.street ? now.rain : null, warnings: now.warnings ?? [], reach: now.reach });
 }
 
 /** Late, silent, or never come though something of it fails; one that is only waited for is not at fault. */
@@ -101,22 +98,24 @@ const atFault = (feed) => feed.status !== "good" && !(feed.status === "never" &&
 function paintFigures(silent) {
   const live = real(now.dispatches).filter(inForce);
   const warnings = real(now.warnings);
-  const drills = now.warnings.length - warnings.length;
+  const drills = (now.warnings ?? []).length - warnings.length;
   const total = (count) => live.reduce((sum, dispatch) => sum + count(dispatch), 0);
-  const over = now.levels.filter((item) => ["over", "design", "check"].includes(item.status)).length;
-  const blind = now.levels.filter((item) => ["stale", "unknown"].includes(item.status)).length;
+  const levels = now.levels ?? [];
+  const over = levels.filter((item) => ["over", "design", "check"].includes(item.status)).length;
+  const blind = levels.filter((item) => ["stale", "unknown"].includes(item.status)).length;
   const worst = Math.max(0, ...warnings.map((warning) => levelNumber(warning.level)));
-  const figure = (key, value, cls, more) => h("li", { class: value ? cls : "calm" }, h("b", null, value.toLocaleString(language())), h("span", null, word(key), more));
+  const [danger, sent, water] = ["warnings", "dispatches", "levels"].map((name) => reading.stand(name));
   refill(box("figures"),
-    figure("big_warnings", warnings.length, `level-${worst}`, drills ? ` · ${word("drill")} ${drills}` : ""), figure("big_silent", silent.size, "red"),
-    figure("big_unanswered", total(owing), "amber"), figure("big_exhausted", total((dispatch) => dispatch.exhausted), "red"),
-    figure("big_over", over, "red"), figure("big_blind", blind, "grey"),
-    figure("big_feeds", now.feeds.filter(atFault).length, "red"));
-  document.title = worst ? `(${named("level", levelCode(worst))}) ${word("title")}` : word("title");
+    figure(danger, "big_warnings", warnings.length, `level-${worst}`, drills ? ` · ${word("drill")} ${drills}` : ""), figure(sent, "big_silent", silent.size, "red"),
+    figure(sent, "big_unanswered", total(owing), "amber"), figure(sent, "big_exhausted", total((dispatch) => dispatch.exhausted), "red"),
+    figure(water, "big_over", over, "red"), figure(water, "big_blind", blind, "grey"),
+    figure(reading.stand("feeds"), "big_feeds", (now.feeds ?? []).filter(atFault).length, "red"));
+  const mark = worst ? named("level", levelCode(worst)) : danger.state === "read" ? "" : "?";
+  document.title = mark ? `(${mark}) ${word("title")}` : word("title");
 }
 
 function paintFeeds() {
-  refill(box("feeds"), now.feeds.map((feed) => h("li", { class: `feed-${feed.status}`, title: `${named("feed_state", feed.status)} · ${clockTime(feed.received_at)}` },
+  refill(box("feeds"), (now.feeds ?? []).map((feed) => h("li", { class: `feed-${feed.status}`, title: `${named("feed_state", feed.status)} · ${clockTime(feed.received_at)}` },
     feed.name, feed.replayed ? h("i", null, word("replay_mark")) : null, h("b", { "data-since": feed.received_at }, feed.received_at ? span(ageOf(feed.received_at)) : named("feed_state", feed.status)))));
 }
 
@@ -135,8 +134,8 @@ function begin() {
 
 function leave() {
   stop();
-  reading.reset();
   now = { ...EMPTY };
+  box("street").dataset.reads = "";
 }
 
 /** Everything that depends on the language. */
@@ -151,8 +150,8 @@ function dress() {
 
 function wire() {
   document.addEventListener("keydown", shortcut);
-  setInterval(() => tickPage(reading.heard_at), 1000);
-  setInterval(refreshAllWhenIn, 30000); // a lost hint costs at most this
+  setInterval(() => tickOrders(now.orders ?? []), 1000);
+  setInterval(refreshAllWhenIn, POLL_S * 1000);
 }
 
 const refreshAllWhenIn = () => { if (signedIn() && now.places) { refreshAll(); paint(); } };
@@ -168,5 +167,4 @@ function shortcut(event) {
 }
 
 wire();
-tickPage(0);
-openGate({ page: "board", know, begin, leave, dress: () => { reading.forget(); dress(); } });
+openGate({ page: "board", reading, know, begin, leave, dress });

@@ -1,7 +1,7 @@
 // Checks 核实: rain heavy enough for a warning that quality control doubts. A person calls, then says which it is.
 
 import { api, newKey } from "./session.js";
-import { clockTime, fixed, h, refill } from "./page.js";
+import { attempt, clockTime, fixed, h, refill } from "./page.js";
 import { either, word } from "./words.js";
 
 const ARMED_MS = 8000;
@@ -42,12 +42,7 @@ async function press(check, verdict, key, onChange) {
   }
   armed = "";
   const body = verdict === "broken" ? { answer: verdict, hours: hours.get(check.id) ?? USUAL_H } : { answer: verdict };
-  try {
-    await api(`checks/${check.id}/answer`, { method: "POST", body, key: newKey() });
-    onChange();
-  } catch (error) {
-    again();
-    document.getElementById(`check-fault-${check.id}`).textContent = error.message;
-  }
+  again();
+  if (await attempt(`check-fault-${check.id}`, () => api(`checks/${check.id}/answer`, { method: "POST", body, key: newKey() }))) onChange();
   return undefined;
 }

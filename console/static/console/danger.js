@@ -2,7 +2,7 @@
 
 import { api } from "./session.js";
 import { openGate } from "./gate.js";
-import { clockTime, h, refill, serverNow, tickPage } from "./page.js";
+import { clockTime, h, refill, serverNow } from "./page.js";
 import { reader, rows } from "./reading.js";
 import { named, word } from "./words.js";
 import { badge, drillMark, levelCode, levelNumber } from "./warnings.js";
@@ -24,9 +24,9 @@ const reading = reader(() => paint());
 
 function readAll() {
   reading.read("list", past ? "warnings" : "warnings?active=1", (answer) => { list = rows(answer); });
-  reading.read("held", "releases?open=1", (answer) => { held = answer.items; }, { onFault: () => { held = []; } });
-  reading.read("storms", "storms?active=1", (answer) => { storms = answer.items; }, { onFault: () => { storms = []; } });
-  if (chosen) reading.read("one", `warnings/${chosen}`, (answer) => { one = answer; }, { onFault: (error) => { if (error.status === 404) choose(null); } });
+  reading.read("held", "releases?open=1", (answer) => { held = answer.items; });
+  reading.read("storms", "storms?active=1", (answer) => { storms = answer.items; });
+  if (chosen) reading.read("one", `warnings/${chosen}`, (answer) => { one = answer; }, { onRefused: () => choose(null) });
 }
 
 function choose(id) {
@@ -34,6 +34,7 @@ function choose(id) {
   one = null;
   forgetWhy();
   reading.forget("one");
+  box("one").dataset.reads = id ? "one" : "";
   history.replaceState(null, "", id ? `?id=${id}` : location.pathname);
   paint();
   if (id) readAll();
@@ -47,8 +48,8 @@ function paint() {
     const sorted = [...list].sort((a, b) => Boolean(a.ended_at) - Boolean(b.ended_at) || levelNumber(b.level) - levelNumber(a.level) || b.id - a.id);
     refill(box("list"), sorted.length ? sorted.map(row) : h("p.empty", null, word("warnings_none")));
   }
-  if (one && one.id === chosen) showOne(box("one"), one, mayAct(one), (verb) => openHand(verb, one, done));
-  else if (!chosen) refill(box("one"), h("p.empty", null, word("pick_warning")));
+  if (one) showOne(box("one"), one, mayAct(one), (verb) => openHand(verb, one, done));
+  else refill(box("one"), chosen ? null : h("p.empty", null, word("pick_warning")));
 }
 
 const storm = (cell) => h("span.storm", null, `${word("storm")} ${cell.id} · ${cell.streets.length} ${word("storm_streets")} · ${clockTime(cell.began_at)}–${clockTime(cell.last_at)}`,
@@ -68,7 +69,7 @@ const districtOf = (warning) => (warning.station ? places.streets.find((street) 
 const mayAct = (warning) => !warning.ended_at && desks().some((region) => region.level === "city" || region.code === districtOf(warning));
 
 function done(warning) {
-  reading.reset();
+  reading.forget();
   choose(warning.id);
 }
 
@@ -79,7 +80,6 @@ async function know(mine) {
 
 function leave() {
   [me, places, list, one, held, storms] = [null, null, null, null, [], []];
-  reading.reset();
   for (const id of ["held", "storms", "list", "one"]) refill(box(id));
 }
 
@@ -89,8 +89,9 @@ function dress() {
   paint();
 }
 
-box("past").onclick = () => { past = !past; box("past").setAttribute("aria-pressed", String(past)); reading.forget("list"); readAll(); };
+box("past").onclick = () => { past = !past; box("past").setAttribute("aria-pressed", String(past)); readAll(); };
 box("raise").onclick = () => openHand("raise", null, done);
 setInterval(() => { if (me) readAll(); }, EVERY_MS);
-setInterval(() => { tickPage(me ? reading.heard_at : 0); tickHeld(serverNow()); }, 1000);
-openGate({ page: "danger-page", know, begin: readAll, leave, dress });
+setInterval(() => tickHeld(serverNow()), 1000);
+box("one").dataset.reads = chosen ? "one" : "";
+openGate({ page: "danger-page", reading, know, begin: readAll, leave, dress });

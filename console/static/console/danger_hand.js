@@ -1,7 +1,7 @@
 // The dialog by which a person raises, extends, upgrades, holds, lowers or ends a warning. The note is kept in the chain.
 
 import { api, newKey } from "./session.js";
-import { h, refill } from "./page.js";
+import { attempt, h, refill } from "./page.js";
 import { named, word } from "./words.js";
 import { levelNumber } from "./warnings.js";
 
@@ -37,7 +37,7 @@ export function openHand(verb, warning, onDone) {
   if (verb === "downgrade" || verb === "extend") form().elements.level.value = open[open.length - 1] ?? "";
   drawStreets(verb, warning);
   form().elements.note.value = "";
-  fault("");
+  form().querySelector(".fault").textContent = "";
   form().onsubmit = (event) => { event.preventDefault(); send(verb, warning, shown, onDone); };
   dialog().showModal();
 }
@@ -60,17 +60,9 @@ async function send(verb, warning, shown, onDone) {
   if (shown.includes("level")) body.level = fields.level.value;
   if (shown.includes("streets")) body.streets = [...form().querySelectorAll("input[name=street]:checked")].map((tick) => tick.value);
   if (verb === "raise") body.hazard = fields.hazard.value;
-  fault("");
-  try {
+  await attempt(form().querySelector(".fault"), async () => {
     const moved = await api(warning ? `warnings/${warning.id}/${verb}` : "warnings", { method: "POST", body, key: newKey() });
     dialog().close();
     onDone(moved);
-  } catch (error) {
-    const said = Object.entries(error.fields ?? {}).map(([name, why]) => `${name}: ${why}`).join("; ");
-    fault([error.message, said].filter(Boolean).join(" – "));
-  }
-}
-
-function fault(text) {
-  form().querySelector(".fault").textContent = text;
+  });
 }

@@ -1,7 +1,7 @@
 // Words about a warning that wait for a person, or for their time: what the phones would show, and two buttons.
 
 import { api, newKey } from "./session.js";
-import { clockTime, h, refill } from "./page.js";
+import { attempt, clockTime, h, refill } from "./page.js";
 import { either, word } from "./words.js";
 import { badge } from "./warnings.js";
 
@@ -26,10 +26,5 @@ export function tickHeld(now_ms) {
 }
 
 async function act(held, verb, onChange) {
-  try {
-    await api(`releases/${held.id}/${verb}`, { method: "POST", body: {}, key: newKey() });
-    onChange();
-  } catch (error) {
-    document.getElementById(`held-fault-${held.id}`).textContent = error.message;
-  }
+  if (await attempt(`held-fault-${held.id}`, () => api(`releases/${held.id}/${verb}`, { method: "POST", body: {}, key: newKey() }))) onChange();
 }

@@ -2,7 +2,7 @@
 
 import { api, newKey } from "./session.js";
 import { openGate } from "./gate.js";
-import { clockTime, h, percent, refill, span, tickPage } from "./page.js";
+import { attempt, clockTime, h, percent, refill, span } from "./page.js";
 import { reader, rows } from "./reading.js";
 import { either, named, word } from "./words.js";
 import { preparePlan } from "./drills_plan.js";
@@ -23,13 +23,13 @@ function readAll() {
   reading.read("list", "drills", (answer) => { list = rows(answer); });
   if (!chosen) return;
   reading.read("one", `drills/${chosen}`, (answer) => { one = answer; });
-  reading.read("grade", `drills/${chosen}/grade`, (answer) => { grade = answer; }, { onFault: () => { grade = null; } });
+  reading.read("grade", `drills/${chosen}/grade`, (answer) => { grade = answer; }, { onRefused: () => { grade = null; } });
 }
 
 function choose(id) {
   [chosen, one, grade] = [id, null, null];
-  reading.forget("one");
-  reading.forget("grade");
+  for (const name of ["one", "grade"]) reading.forget(name);
+  box("one").dataset.reads = "one grade";
   history.replaceState(null, "", `?id=${id}`);
   paint();
   readAll();
@@ -41,7 +41,7 @@ function paint() {
   box("under-way").hidden = !running.length;
   box("under-way").textContent = running.map((drill) => `${word("drill_under_way")}：${drill.name}（${named("drill_state", drill.state)}）`).join(" · ");
   if (list) refill(box("list"), list.length ? list.map(row) : h("p.empty", null, word("drills_none")));
-  refill(box("one"), one && one.id === chosen ? whole(one) : h("p.empty", null, word("drill_pick")));
+  refill(box("one"), one ? whole(one) : chosen ? null : h("p.empty", null, word("drill_pick")));
 }
 
 const row = (drill) => h("button.row", { type: "button", id: `drill-${drill.id}`, "aria-pressed": String(drill.id === chosen), onclick: () => choose(drill.id) },
@@ -58,7 +58,7 @@ function whole(drill) {
     VERBS[drill.state].length ? h("div", null,
       h("input", { id: "drill-note", placeholder: word("drill_note"), "aria-label": word("drill_note"), maxlength: 200, value: note, oninput: (event) => { note = event.currentTarget.value; } }),
       h("div.acts", null, VERBS[drill.state].map((verb) => h("button", { type: "button", id: `drill-${verb}`, class: verb === "end" ? "danger" : "primary", disabled: !may(verb), title: may(verb) ? null : word(verb === "begin" ? "command_only" : "desk_only"), onclick: () => act(drill, verb) }, word(`drill_${verb}`))))) : null,
-    h("p.bad.fault", { id: "drill-fault", role: "alert" }),
+    h("p.bad.fault", { id: `drill-fault-${drill.id}`, role: "alert" }),
     grade ? graded(grade) : h("p.empty", null, word("drill_ungraded")),
     drill.acts?.length ? [h("h4", null, word("drill_acts")), h("ul", null, drill.acts.map((done) => h("li", null, `${clockTime(done.at)} ${word(`drill_${done.act}`)}${done.note ? ` · ${done.note}` : ""}`)))] : null,
   ];
@@ -78,14 +78,10 @@ function graded(found) {
 }
 
 async function act(drill, verb) {
-  try {
-    await api(`drills/${drill.id}/${verb}`, { method: "POST", body: { note }, key: newKey() });
-    note = "";
-    reading.reset();
-    readAll();
-  } catch (error) {
-    box("drill-fault").textContent = error.message;
-  }
+  if (!await attempt(`drill-fault-${drill.id}`, () => api(`drills/${drill.id}/${verb}`, { method: "POST", body: { note }, key: newKey() }))) return;
+  note = "";
+  reading.forget();
+  readAll();
 }
 
 async function know(mine) {
@@ -94,16 +90,15 @@ async function know(mine) {
 
 function leave() {
   [me, places, list, one, grade] = [null, null, null, null, null];
-  reading.reset();
   for (const id of ["list", "one"]) refill(box(id));
 }
 
 function dress() {
   document.title = word("drills_title");
-  preparePlan(box("plan"), places, (drill) => { reading.reset(); choose(drill.id); });
+  preparePlan(box("plan"), places, (drill) => choose(drill.id));
   paint();
 }
 
 setInterval(() => { if (me) readAll(); }, EVERY_MS);
-setInterval(() => tickPage(me ? reading.heard_at : 0), 1000);
-openGate({ page: "drills-page", know, begin: readAll, leave, dress });
+box("one").dataset.reads = chosen ? "one grade" : "";
+openGate({ page: "drills-page", reading, know, begin: readAll, leave, dress });

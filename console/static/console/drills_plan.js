@@ -1,7 +1,7 @@
 // The form that plans a drill: a name, who orders, which areas and duties take part, and how many people that is.
 
 import { api, newKey } from "./session.js";
-import { h, refill } from "./page.js";
+import { attempt, h, refill } from "./page.js";
 import { named, word } from "./words.js";
 
 const DUTIES = ["flood", "reporter", "forest", "desk", "command"];
@@ -47,13 +47,4 @@ async function count(form) {
   refill(form.querySelector(".head-count"), h("b.big", null, String(heard.officers)), ` ${word("people")}`);
 }
 
-async function run(form, act) {
-  const fault = form.querySelector(".fault");
-  fault.textContent = "";
-  try {
-    await act();
-  } catch (error) {
-    const fields = Object.entries(error.fields ?? {}).map(([name, why]) => `${name}: ${why}`).join("; ");
-    fault.textContent = [error.message, fields].filter(Boolean).join(" – ");
-  }
-}
+const run = (form, act) => attempt(form.querySelector(".fault"), act);

@@ -2,7 +2,7 @@
 
 import { api } from "./session.js";
 import { openGate } from "./gate.js";
-import { ageOf, clockTime, h, refill, span, tickPage } from "./page.js";
+import { ageOf, clockTime, figure, h, refill, span } from "./page.js";
 import { pages, reader } from "./reading.js";
 import { named, word } from "./words.js";
 import { forgetOne, gravity, severityBadge, showOne } from "./ground_one.js";
@@ -23,14 +23,15 @@ const reading = reader(() => paint());
 function readAll() {
   const asked = [past ? "" : "open=1", region ? `region=${encodeURIComponent(region)}` : ""].filter(Boolean).join("&");
   const path = `hazards${asked ? `?${asked}` : ""}`;
-  reading.read(path, path, (answer) => { reports = answer; }, { load: (from) => pages(from, MOST_PAGES) });
-  if (chosen) reading.read("one", `hazards/${chosen}`, (answer) => { one = answer; }, { onFault: (error) => { if (error.status === 404) choose(null); } });
+  reading.read("reports", path, (answer) => { reports = answer; }, { load: (from) => pages(from, MOST_PAGES) });
+  if (chosen) reading.read("one", `hazards/${chosen}`, (answer) => { one = answer; }, { onRefused: () => choose(null) });
 }
 
 function choose(id) {
   chosen = id;
   one = null;
   reading.forget("one");
+  box("one").dataset.reads = id ? "one" : "";
   forgetOne();
   history.replaceState(null, "", id ? `#${id}` : location.pathname);
   paint();
@@ -38,11 +39,12 @@ function choose(id) {
 }
 
 function paint() {
-  if (!me || !reports) return;
+  if (!me) return;
+  paintFigures((reports ?? []).filter((report) => report.status !== "closed"));
+  refill(box("one"), one ? showOne(one, { paint, choose, changed }) : chosen ? null : h("p.empty", null, word("ground_pick")));
+  if (!reports) return;
   const ranked = [...reports].sort((a, b) => (a.status === "closed") - (b.status === "closed") || gravity(b) - gravity(a) || b.id - a.id);
-  paintFigures(reports.filter((report) => report.status !== "closed"));
   refill(box("list"), ranked.length ? ranked.map(row) : h("p.empty", null, word("ground_none")));
-  refill(box("one"), one ? showOne(one, { paint, choose, changed }) : h("p.empty", null, word(chosen ? "loading" : "ground_pick")));
 }
 
 function paintFigures(open) {
@@ -54,7 +56,7 @@ function paintFigures(open) {
     ["ground_waiting", waiting.length, "red"],
     ["ground_oldest", waiting.length ? span(oldest) : 0, "amber"],
   ];
-  refill(box("figures"), figures.map(([key, count, colour]) => h("li", { class: count ? colour : "calm" }, h("b", null, String(count)), h("span", null, word(key)))));
+  refill(box("figures"), figures.map((each) => figure(reading.stand("reports"), ...each)));
 }
 
 const row = (report) => h("button.row", { type: "button", id: `row-${report.id}`, class: report.status === "closed" ? "edge-past" : `edge-${["", "notice", "attention", "alert", "emergency"][gravity(report)]}`, "aria-pressed": String(report.id === chosen), onclick: () => { choose(report.id); if (innerWidth <= NARROW_PX) box("one").scrollIntoView(); } },
@@ -75,7 +77,7 @@ function fillRegions() {
 
 /** After an act: everything is read again. */
 function changed() {
-  reading.reset();
+  reading.forget();
   readAll();
 }
 
@@ -85,7 +87,6 @@ async function know(mine) {
 
 function leave() {
   [me, places, reports, one] = [null, null, null, null];
-  reading.reset();
   forgetOne();
   for (const id of ["figures", "list", "one", "region"]) refill(box(id));
 }
@@ -99,6 +100,6 @@ function dress() {
 box("past").onclick = () => { past = !past; box("past").setAttribute("aria-pressed", String(past)); reports = null; readAll(); };
 box("region").onchange = (event) => { region = event.currentTarget.value; reports = null; readAll(); };
 setInterval(() => { if (me) readAll(); }, EVERY_MS);
-setInterval(() => tickPage(me ? reading.heard_at : 0), 1000);
+box("one").dataset.reads = chosen ? "one" : "";
 window.addEventListener("hashchange", () => { const id = Number(location.hash.slice(1)) || null; if (id !== chosen) choose(id); });
-openGate({ page: "ground-page", know, begin: readAll, leave, dress });
+openGate({ page: "ground-page", reading, know, begin: readAll, leave, dress });

@@ -1,7 +1,7 @@
 // One report from the ground: what was seen, the water beside it then, its photos, its life, and the acts open to the reader.
 
-import { api, newKey, picture } from "./session.js";
-import { clockTime, fixed, h } from "./page.js";
+import { api, newKey, picture, Refused } from "./session.js";
+import { attempt, clockTime, fixed, h } from "./page.js";
 import { codesOf, named, word } from "./words.js";
 
 const GRAVITY = { minor: 1, moderate: 2, severe: 3, extreme: 4 };
@@ -11,7 +11,7 @@ const photos = new Map(); // "id-number" -> object URL; null: on its way
 let move = fresh();
 
 function fresh() {
-  return { note: "", officer: "", reason: "handled", duplicate_of: "", q: "", people: null, fault: "" };
+  return { note: "", officer: "", reason: "handled", duplicate_of: "", q: "", people: null };
 }
 
 /** 1 to 4; trapped people are as grave as it gets. */
@@ -95,30 +95,24 @@ function acts(report, on) {
         move.reason === "duplicate" ? h("input", { id: "duplicate-of", placeholder: word("ground_of"), "aria-label": word("ground_of"), inputmode: "numeric", maxlength: 12, list: "near-ids", value: move.duplicate_of, oninput: keep("duplicate_of") }) : null,
         h("datalist", { id: "near-ids" }, report.near.ids.map((id) => h("option", { value: id }))),
         button("close", word("ground_close"), "danger", () => ({ reason: move.reason, ...(move.reason === "duplicate" ? { duplicate_of: Number(move.duplicate_of) || 0 } : {}) }), report, on)] : null),
-    h("p.bad.fault", { id: "move-fault", role: "alert" }, move.fault));
+    h("p.bad.fault", { id: `move-fault-${report.id}`, role: "alert" }));
 }
 
 const button = (verb, text, style, body, report, on) => h("button", { type: "button", id: `move-${verb}`, class: style, onclick: () => press(verb, body(), report, on) }, text);
 
 async function findPeople(report, on) {
-  try {
+  await attempt(`move-fault-${report.id}`, async () => {
     move.people = (await api(`hazards/${report.id}/people?q=${encodeURIComponent(move.q)}`)).items;
     move.officer = move.people.some((person) => String(person.id) === move.officer) ? move.officer : "";
-    move.fault = move.people.length ? "" : word("ground_nobody");
-  } catch (error) {
-    move.fault = error.message;
-  }
+    if (!move.people.length) throw new Refused(404, { message: word("ground_nobody") });
+  });
   on.paint();
 }
 
 async function press(verb, body, report, on) {
   const said = Object.fromEntries(Object.entries({ note: move.note, ...body }).filter(([, value]) => value !== null));
-  try {
-    await api(`hazards/${report.id}/${verb}`, { method: "POST", body: said, key: newKey() });
+  if (await attempt(`move-fault-${report.id}`, () => api(`hazards/${report.id}/${verb}`, { method: "POST", body: said, key: newKey() }))) {
     move = fresh();
     on.changed();
-  } catch (error) {
-    move.fault = [error.message, ...Object.entries(error.fields ?? {}).map(([name, why]) => `${name}: ${why}`)].join(" – ");
-    on.paint();
   }
 }

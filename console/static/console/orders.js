@@ -2,11 +2,12 @@
 
 import { api, newKey } from "./session.js";
 import { openGate } from "./gate.js";
-import { clockTime, h, refill, serverNow, tickPage } from "./page.js";
+import { attempt, clockTime, h, refill, serverNow } from "./page.js";
 import { pages, reader } from "./reading.js";
 import { either, named, word } from "./words.js";
 import { badge, drillMark } from "./warnings.js";
 import { openDraft, prepareDraft } from "./orders_draft.js";
+import { orderState, tickOrders } from "./orders_short.js";
 import { covers, forgetOne, showOne } from "./orders_one.js";
 
 const EVERY_MS = 5000;
@@ -20,7 +21,7 @@ let now = fresh();
 const reading = reader(() => paint());
 
 function fresh() {
-  return { orders: null, responses: [], measures: [], reach: null, tasks: null, feedback: null, region: "" };
+  return { orders: null, responses: null, measures: null, reach: null, tasks: null, feedback: null, region: "" };
 }
 
 function readAll() {
@@ -29,10 +30,9 @@ function readAll() {
   reading.read("measures", "measures", (answer) => { now.measures = answer.items; });
   const order = one();
   if (!order?.released_at) return;
-  const quietly = { onFault: () => {} }; // who is no desk is refused these; the page goes without
-  reading.read("reach", `orders/${order.id}/reach`, (answer) => { now.reach = answer; }, quietly);
-  reading.read("tasks", `orders/${order.id}/tasks`, (answer) => { now.tasks = answer; }, quietly);
-  reading.read("feedback", `orders/${order.id}/feedback${now.region ? `?region=${now.region}` : ""}`, (answer) => { now.feedback = answer; }, quietly);
+  reading.read("reach", `orders/${order.id}/reach`, (answer) => { now.reach = answer; });
+  reading.read("tasks", `orders/${order.id}/tasks`, (answer) => { now.tasks = answer; });
+  reading.read("feedback", `orders/${order.id}/feedback${now.region ? `?region=${now.region}` : ""}`, (answer) => { now.feedback = answer; });
 }
 
 const one = () => (now.orders ?? []).find((order) => order.id === chosen);
@@ -49,7 +49,6 @@ function choose(id) {
 
 function lookAt(region) {
   now.region = region;
-  reading.forget("feedback");
   readAll();
 }
 
@@ -57,12 +56,14 @@ const may = () => ({ me: me.officer.id, desk: places.desk, command: places.comma
 
 function paint() {
   if (!me) return;
-  refill(box("responses"), now.responses.map(response), now.measures.map(measure), now.responses.length || now.measures.length ? null : h("p.quiet", null, word("no_response")));
+  const [responses, measures] = [now.responses ?? [], now.measures ?? []];
+  refill(box("responses"), responses.map(response), measures.map(measure), responses.length || measures.length || !now.responses ? null : h("p.quiet.nothing", null, word("no_response")));
   if (!now.orders) return;
   paintUndo();
   const shown = now.orders.filter((order) => past || !PAST.has(order.status) || order.id === chosen);
   refill(box("list"), shown.length ? threads(shown).map(row) : h("p.empty", null, word("none_ordered")));
   const order = one();
+  box("one").dataset.reads = order?.released_at ? "reach tasks feedback" : "";
   refill(box("one"), order ? showOne(order, now, may(), { changed, lookAt, replace: (old) => openDraft({ replaces: old }, now.orders), choose }) : h("p.empty", null, word("orders_pick")));
 }
 
@@ -76,7 +77,7 @@ function threads(orders) {
 const row = ({ order, joined }) => h("button.row", { type: "button", id: `row-${order.id}`, class: `edge-${PAST.has(order.status) ? "past" : order.drill ? "drill" : order.level}${joined ? " joined" : ""}`, "aria-pressed": String(order.id === chosen), onclick: () => choose(order.id) },
   h("span", null, badge(order.level), drillMark(order.drill)),
   h("span", null, either(order.title_zh, order.title_en), h("small", null, `${order.authority.name} · ${named("order_action", order.action)} · ${clockTime(order.released_at ?? order.created_at)}`)),
-  h("span.status", { class: `order-${order.status}` }, named("order", order.status)));
+  orderState(order));
 
 const response = (item) => h("button", { type: "button", id: `response-${item.order}`, class: `edge-${item.level}`, onclick: () => choose(item.order) },
   badge(item.level), h("b", null, item.authority.name), h("small", null, `${named("hazard", item.hazard)} · ${word("since")} ${clockTime(item.since)} · ${item.areas.slice(0, 3).map((area) => area.name).join(either("、", ", "))}${item.areas.length > 3 ? "…" : ""}`));
@@ -90,7 +91,7 @@ function paintUndo() {
   refill(box("undo"), open.map((order) => h("div.card", null,
     h("b", { "data-undo": order.undo_until }, secondsLeft(order.undo_until)), h("span", null, `${either(order.title_zh, order.title_en)} · ${order.head_count ?? ""} ${order.head_count ? word("people") : ""}`),
     covers(places.desk, order.authority.code) ? h("button.danger", { type: "button", id: `undo-${order.id}`, onclick: () => undo(order) }, word("undo")) : null,
-    h("span.bad.fault", { id: `undo-fault-${order.id}` }))));
+    h("span.bad.fault", { id: `undo-fault-${order.id}`, role: "alert" }))));
 }
 
 function secondsLeft(until) {
@@ -99,19 +100,16 @@ function secondsLeft(until) {
 }
 
 async function undo(order) {
-  try {
-    await api(`orders/${order.id}/undo`, { method: "POST", body: {}, key: newKey() });
-  } catch (error) {
-    box(`undo-fault-${order.id}`).textContent = error.message;
-  }
+  await attempt(`undo-fault-${order.id}`, () => api(`orders/${order.id}/undo`, { method: "POST", body: {}, key: newKey() }));
   changed();
 }
 
 /** After an act: everything is read again; `id` is the order to look at. */
 function changed(id = chosen) {
-  reading.reset();
-  if (id !== chosen) choose(id);
-  else readAll();
+  reading.forget();
+  if (id !== chosen) return choose(id);
+  paint();
+  return readAll();
 }
 
 async function know(mine) {
@@ -120,7 +118,6 @@ async function know(mine) {
 
 function leave() {
   [me, places, now] = [null, null, fresh()];
-  reading.reset();
   for (const id of ["responses", "list", "one", "undo"]) refill(box(id));
 }
 
@@ -128,17 +125,24 @@ function dress() {
   document.title = word("orders_title");
   box("new-order").hidden = !prepareDraft(places, changed);
   paint();
-  if (location.hash === "#new" && !box("new-order").hidden) { history.replaceState(null, "", location.pathname); openDraft({}, now.orders ?? []); }
+  openAsked();
+}
+
+/** `#new` opens the draft, whether the page comes with it or is led to it while open. */
+function openAsked() {
+  if (location.hash !== "#new") return;
+  history.replaceState(null, "", chosen ? `#${chosen}` : location.pathname);
+  if (!box("new-order").hidden && !box("draft").open) openDraft({}, now.orders ?? []);
 }
 
 box("past").onclick = () => { past = !past; box("past").setAttribute("aria-pressed", String(past)); paint(); };
 box("new-order").onclick = () => openDraft({}, now.orders ?? []);
 setInterval(() => { if (me) readAll(); }, EVERY_MS);
 setInterval(() => {
-  tickPage(me ? reading.heard_at : 0);
+  tickOrders(now.orders ?? []);
   const open = document.querySelectorAll("[data-undo]");
   for (const node of open) node.textContent = secondsLeft(node.dataset.undo);
   if ([...open].some((node) => Date.parse(node.dataset.undo) <= serverNow())) changed();
 }, 500);
-window.addEventListener("hashchange", () => { const id = Number(location.hash.slice(1)) || null; if (id !== chosen) choose(id); });
-openGate({ page: "orders-page", know, begin: readAll, leave, dress });
+window.addEventListener("hashchange", () => { if (location.hash === "#new") { if (me) openAsked(); return; } const id = Number(location.hash.slice(1)) || null; if (id !== chosen) choose(id); });
+openGate({ page: "orders-page", reading, know, begin: readAll, leave, dress });

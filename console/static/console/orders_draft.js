@@ -1,7 +1,7 @@
 // The dialog in which an order is drafted: from a plan or by hand; nothing is sent before another person approves.
 
-import { api, newKey, upload } from "./session.js";
-import { fromField, h, refill, serverNow } from "./page.js";
+import { api, newKey, Refused, spoken, upload } from "./session.js";
+import { attempt, fromField, h, refill, serverNow } from "./page.js";
 import { either, named, word } from "./words.js";
 import { badge } from "./warnings.js";
 import { headCount } from "./orders_one.js";
@@ -162,19 +162,10 @@ async function submit() {
     await api(`orders/${order.id}/submit`, { method: "POST", body: {}, key: newKey() });
   } catch (error) {
     onDone(order.id);
-    throw Object.assign(error, { message: `${word("saved_unsent")} #${order.id}：${error.message}` });
+    throw new Refused(error.status, { message: `${word("saved_unsent")} #${order.id}${either("：", ": ")}${spoken(error)}` });
   }
   dialog().close();
   onDone(order.id);
 }
 
-async function run(act) {
-  const fault = dialog().querySelector(".fault");
-  fault.textContent = "";
-  try {
-    await act();
-  } catch (error) {
-    const fields = Object.entries(error.fields ?? {}).map(([name, why]) => `${name}: ${typeof why === "string" ? why : JSON.stringify(why)}`).join("; ");
-    fault.textContent = [error.message, fields].filter(Boolean).join(" – ");
-  }
-}
+const run = (act) => attempt(dialog().querySelector(".fault"), act);

@@ -1,9 +1,10 @@
 // One order: its text, tasks, stops and papers, the acts open to the reader, and what has come back of it.
 
 import { api, newKey, picture } from "./session.js";
-import { clockTime, h } from "./page.js";
+import { attempt, clockTime, h } from "./page.js";
 import { either, named, word } from "./words.js";
 import { badge, drillMark } from "./warnings.js";
+import { orderState } from "./orders_short.js";
 import { audience } from "./audience.js";
 import { counts, reachBar, table } from "./dispatches.js";
 import { feedbackPart, taskWhose, tasksPart } from "./orders_back.js";
@@ -27,7 +28,7 @@ export function forgetOne() {
 export function showOne(order, back, may, on) {
   const link = (key, id) => (id ? h("button.plain", { type: "button", id: `link-${key}-${id}`, onclick: () => on.choose(id) }, `${word(key)} #${id}`) : null);
   return [
-    h("h2", null, h("span", null, badge(order.level), drillMark(order.drill), ` ${either(order.title_zh, order.title_en)}`), h("small", null, `#${order.id} · ${named("order_action", order.action)} · ${named("order", order.status)}`)),
+    h("h2", null, h("span", null, badge(order.level), drillMark(order.drill), ` ${either(order.title_zh, order.title_en)}`), h("small", null, `#${order.id} · ${named("order_action", order.action)} · `, orderState(order))),
     h("p.quiet", null, [order.authority.name, order.duties.map((duty) => named("duty", duty)).join(either("、", ", ")), `${word("in_force")} ${clockTime(order.valid_until)}`,
       order.deadline_at ? `${word("deadline")} ${clockTime(order.deadline_at)}` : "", order.effective_at ? `${word("effective")} ${clockTime(order.effective_at)}` : "", order.plan].filter(Boolean).join(" · ")),
     h("p.acts", null, link("joins", order.under), link("replaced", order.replaces), link("replaced_by", order.replaced_by), (order.adds ?? []).map((id) => link("thread", id))),
@@ -36,7 +37,7 @@ export function showOne(order, back, may, on) {
     order.measures.length ? h("div.chips", null, order.measures.map((measure) => h("span.chip.badge-III", null, `${named("sector", measure.sector)}${measure.note ? ` · ${measure.note}` : ""}`))) : null,
     order.attachments.length ? h("div.acts", null, word("papers"), order.attachments.map((paper) => h("button", { type: "button", id: `paper-${paper.id}`, onclick: () => save(order, paper) }, `${paper.name} · ${Math.ceil(paper.size / 1024)} KB`))) : null,
     acts(order, may, on),
-    h("p.bad.fault", { id: "act-fault", role: "alert" }),
+    h("p.bad.fault", { id: `act-fault-${order.id}`, role: "alert" }),
     back.reach ? reachPart(order, back.reach) : null,
     back.tasks ? tasksPart(back.tasks) : null,
     back.feedback ? feedbackPart(back.feedback, on.lookAt) : null,
@@ -83,14 +84,9 @@ async function press(order, verb, key, on) {
     return on.changed();
   }
   armed = "";
-  try {
-    await api(`orders/${order.id}/${verb}`, { method: "POST", body: { note }, key: newKey() });
-    note = "";
-    on.changed();
-  } catch (error) {
-    document.getElementById("act-fault").textContent = error.message;
-  }
-  return undefined;
+  const done = await attempt(`act-fault-${order.id}`, () => api(`orders/${order.id}/${verb}`, { method: "POST", body: { note }, key: newKey() }));
+  if (done) note = "";
+  return on.changed();
 }
 
 /** The last look before people are woken: the line on the phone, the head count to be typed. */
@@ -103,25 +99,16 @@ async function openIssue(order, on) {
   document.getElementById("issue-drill").hidden = !order.drill;
   document.getElementById("issue-push").textContent = either(order.title_zh, order.title_en);
   const count = document.getElementById("issue-count");
-  count.textContent = word("loading");
   dialog.querySelector(".close").onclick = () => dialog.close();
   form.onsubmit = async (event) => {
     event.preventDefault();
-    try {
-      await api(`orders/${order.id}/issue`, { method: "POST", body: { officers: Number(form.elements.officers.value), undo_s: UNDO_S, note: form.elements.note.value }, key: newKey() });
-      dialog.close();
-      on.changed();
-    } catch (error) {
-      fault.textContent = [error.message, ...Object.entries(error.fields ?? {}).map(([name, why]) => `${name}: ${why}`)].join(" – ");
-    }
+    const body = { officers: Number(form.elements.officers.value), undo_s: UNDO_S, note: form.elements.note.value };
+    if (await attempt(fault, () => api(`orders/${order.id}/issue`, { method: "POST", body, key: newKey() }))) dialog.close();
+    on.changed();
   };
   dialog.showModal();
-  try {
-    const heard = await api("orders/preview", { method: "POST", body: { areas: order.areas, duties: order.duties, under: order.under, level: order.level, drill_of: order.drill_of } });
-    count.replaceChildren(...headCount(heard));
-  } catch (error) {
-    count.textContent = error.message;
-  }
+  const asked = { areas: order.areas, duties: order.duties, under: order.under, level: order.level, drill_of: order.drill_of };
+  await attempt(count, async () => count.replaceChildren(...headCount(await api("orders/preview", { method: "POST", body: asked }))));
 }
 
 /** Nodes: how many people, how many of them only renewed, which places have nobody. */
@@ -135,14 +122,8 @@ export function headCount(heard) {
   ];
 }
 
-async function save(order, paper) {
-  const link = document.createElement("a");
-  try {
-    link.href = URL.createObjectURL(await picture(`orders/${order.id}/attachments/${paper.id}`));
-    link.download = paper.name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-  } catch (error) {
-    document.getElementById("act-fault").textContent = error.message;
-  }
-}
+const save = (order, paper) => attempt(`act-fault-${order.id}`, async () => {
+  const link = h("a", { href: URL.createObjectURL(await picture(`orders/${order.id}/attachments/${paper.id}`)), download: paper.name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+});

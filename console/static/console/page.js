@@ -1,6 +1,7 @@
-// Small tools of the page: building nodes, saying times, the one tooltip. No facts, no network.
+// Small tools of the page: building nodes, saying times and how the page's parts stand, the one tooltip. No facts, no network.
 
-import { either, word } from "./words.js";
+import { spoken } from "./session.js";
+import { either, language, word } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 let skew_ms = 0; // the server's clock minus this machine's
@@ -22,13 +23,32 @@ function build(node, name, attributes, children) {
   return node;
 }
 
-/** Puts new children into a box; keyboard focus and the scroll of `.scroll` parts stay where they were (by id). */
+/** Puts new children into a box; keyboard focus, the scroll of `.scroll` parts and the words of `.fault` stay (by id). */
 export function refill(box, ...children) {
   const focused = box.contains(document.activeElement) ? document.activeElement.id : "";
-  const tops = Array.from(box.querySelectorAll(".scroll[id]"), (part) => [part.id, part.scrollTop]);
+  const scrolls = Array.from(box.querySelectorAll(".scroll[id]"), (part) => [part.id, part.scrollTop, part.scrollLeft]);
+  const faults = Array.from(box.querySelectorAll(".fault[id]:not(:empty)"), (part) => [part.id, part.textContent]);
   box.replaceChildren(...children.flat(Infinity).filter(Boolean));
-  for (const [id, top] of tops) if (document.getElementById(id)) document.getElementById(id).scrollTop = top;
+  for (const [id, top, left] of scrolls) document.getElementById(id)?.scrollTo(left, top);
+  for (const [id, text] of faults) sayFault(id, text);
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
+function sayFault(fault, text) {
+  const place = typeof fault === "string" ? document.getElementById(fault) : fault;
+  if (place) place.textContent = text;
+}
+
+/** Runs an act of a person; what it was refused with stands in `fault` (a node, or the id of one) until the next try. True once done. */
+export async function attempt(fault, act) {
+  sayFault(fault, "");
+  try {
+    await act();
+    return true;
+  } catch (error) {
+    sayFault(fault, spoken(error));
+    return false;
+  }
 }
 
 export const learnClock = (iso) => { skew_ms = Date.parse(iso) - Date.now(); };
@@ -65,21 +85,87 @@ export const fixed = (value, digits) => (value === null || value === undefined ?
 export const toField = (ms) => new Date(ms + 8 * 3600000).toISOString().slice(0, 16);
 export const fromField = (value) => `${value.slice(0, 16)}:00+08:00`;
 
-/** Once a second: the clock, every age (`data-since`), and the banner once nothing was heard for `most_s`; `heard_at` 0: not yet. */
-export function tickPage(heard_at, most_s = 30) {
+/** The clock, how every part stands (`data-reads` names what a node is drawn from), every age (`data-since`). `reading`: a reader. */
+export function tickPage(reading) {
   document.getElementById("clock").textContent = clockFace();
+  const names = new Set(reading.names());
+  for (const node of document.querySelectorAll("[data-reads]")) {
+    const own = node.dataset.reads.split(" ").filter(Boolean);
+    for (const name of own) names.add(name);
+    paintStand(node, own.length ? reading.stand(...own) : null);
+  }
+  whole = names.size ? reading.stand(...names).state : "read";
+  paintMark();
+  paintBanner(reading);
   for (const node of document.querySelectorAll("[data-since]")) if (node.dataset.since) node.textContent = span(ageOf(node.dataset.since));
-  if (!heard_at) return;
-  const offline = document.getElementById("offline");
-  offline.hidden = (serverNow() - heard_at) / 1000 < most_s;
-  offline.textContent = `${word("offline")} ${clockTime(new Date(heard_at).toISOString())}`;
 }
+
+/** A line above a node whose parts are not present; what it says of nothing being there is hidden meanwhile (CSS). */
+function paintStand(node, stand) {
+  const quiet = !stand || stand.state === "read" || (stand.state === "refused" && node.dataset.withheld === "");
+  node.dataset.stand = quiet ? "read" : stand.state;
+  let line = node.previousElementSibling;
+  if (!line?.classList.contains("stand-line")) {
+    if (quiet) return;
+    line = h("p.stand-line");
+    node.before(line);
+  }
+  const text = quiet ? "" : `${language()} ${stand.state} ${stand.read_at} ${stand.why}`;
+  if (line.dataset.drawn === text) return;
+  line.dataset.drawn = text;
+  line.hidden = quiet;
+  line.className = `stand-line ${node.dataset.stand}`;
+  if (!quiet) line.replaceChildren(...standWords(stand, node.dataset.withheld));
+}
+
+function standWords({ state, read_at, why, status }, withheld) {
+  if (state === "unread") return [word("loading")];
+  if (state === "refused") return [status === 403 && withheld ? word(withheld) : why];
+  return [word(state === "old" ? "not_renewed" : "not_read"), why && ` · ${why}`, ...(read_at ? [` · ${word("stopped_at")} `, ...agedAt(read_at)] : [])].filter(Boolean);
+}
+
+const instant = (ms) => new Date(ms).toISOString();
+const agedAt = (ms) => [clockTime(instant(ms)), " (", h("span", { "data-since": instant(ms) }, span(ageOf(instant(ms)))), ")"];
+
+/** One figure of a page's head. What was not read is a dash; a zero stands only while its parts are present. */
+export function figure(stand, key, value, cls, more = "") {
+  const sure = stand.state === "read";
+  const known = value !== null && value !== undefined && (sure || (value && stand.read_at > 0));
+  const aged = sure || stand.state === "refused" ? null : h("small", { class: stand.state === "unread" ? null : "bad" },
+    stand.state === "unread" ? word("loading") : stand.read_at ? agedAt(stand.read_at) : word("figure_not_read"));
+  return h("li", { class: known && value ? cls : "calm" }, h("b", null, known ? value.toLocaleString(language()) : "–"), h("span", null, word(key), more), aged);
+}
+
+let socket = ""; // live, joining or polling; empty on a page that has none
+let whole = "unread"; // how the worst part of the page stands
 
 /** How the socket stands: live, joining or polling. */
 export function paintSocket(state) {
+  socket = state;
+  paintMark();
+}
+
+/** The head's mark: nothing is called live while a part of the page is not. */
+function paintMark() {
   const mark = document.getElementById("socket");
-  mark.className = `socket-${state}`;
-  mark.textContent = word(`socket_${state}`);
+  const state = { unread: "reading", failed: "partly", old: "partly" }[whole] ?? socket;
+  const text = state ? word(`socket_${state}`) : "";
+  mark.className = state ? `socket-${state}` : "";
+  if (mark.textContent !== text) mark.textContent = text;
+}
+
+/** Above all: that nothing answers, or that not all of the page may be gone by. Before anything was asked it is the gate's. */
+function paintBanner(reading) {
+  const names = reading.names();
+  if (!names.length) return;
+  const lost = names.filter(reading.lost);
+  const read_at = lost.map((name) => reading.stand(name).read_at);
+  const text = !lost.length ? ""
+    : lost.length < names.length || (read_at.includes(0) && read_at.some(Boolean)) ? word("partly_read")
+      : read_at.includes(0) ? word("offline_unread") : `${word("offline")} ${clockTime(instant(Math.min(...read_at)))}`;
+  const banner = document.getElementById("offline");
+  banner.hidden = !text;
+  if (banner.textContent !== text) banner.textContent = text;
 }
 
 const tip = () => document.getElementById("tip");

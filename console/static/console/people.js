@@ -1,9 +1,10 @@
 // The page of people: who is to be called by hand, which places have nobody, who taps when the roll is called.
 
-import { api, Refused, signedIn } from "./session.js";
+import { api } from "./session.js";
 import { openGate } from "./gate.js";
-import { h, learnClock, refill, serverNow, tickPage } from "./page.js";
-import { language, named, word } from "./words.js";
+import { figure, h, learnClock, refill } from "./page.js";
+import { reader } from "./reading.js";
+import { named, word } from "./words.js";
 import { showCalls } from "./people_calls.js";
 import { GRAVE, showCoverage } from "./people_coverage.js";
 import { prepareProbe, showProbes } from "./people_probes.js";
@@ -12,61 +13,42 @@ const CALLS_EVERY_MS = 5000;
 const REST_EVERY_MS = 60000;
 const box = (id) => document.getElementById(id);
 const fresh = () => ({ calls: null, coverage: null, probes: null, nights: null });
-let parts = fresh(); // per part the answer, or {refused, message}; null: not read yet
+let parts = fresh(); // per part the answer; null: not read yet, or withheld
 let me = null;
 let done = false; // the calls that have their result
-let heard_at = 0;
+const reading = reader(() => paint(), (1.5 * REST_EVERY_MS) / 1000);
 
 const doors = () => ({ calls: `calls?open=${done ? 0 : 1}`, coverage: "coverage", probes: "probes", nights: "coverage/nights" });
 
-async function read(part) {
-  const path = doors()[part];
-  try {
-    const answer = await api(path);
-    heard_at = serverNow();
-    if (part === "coverage") learnClock(answer.as_of);
-    if (path !== doors()[part]) return; // the other list was chosen meanwhile
-    parts[part] = answer;
-  } catch (error) {
-    if (!signedIn()) return;
-    if (error instanceof Refused && error.status < 500) { parts[part] = { refused: error.status, message: error.message }; heard_at = serverNow(); }
-    else parts[part] ??= { refused: error.status ?? 0, message: error.message };
-  }
-  paint();
+function read(part) {
+  const within_s = part === "calls" ? 30 : undefined;
+  reading.read(part, doors()[part], (answer) => { if (part === "coverage") learnClock(answer.as_of); parts[part] = answer; }, { within_s, onRefused: () => { parts[part] = null; } });
 }
 
 const readRest = () => { for (const part of ["coverage", "probes", "nights"]) read(part); };
-const refused = (part) => parts[part]?.refused !== undefined;
-const refusal = (part) => h("p.empty", null, parts[part].message);
 
 function paint() {
   if (!me) return;
   paintFigures();
-  if (refused("calls")) refill(box("calls"), refusal("calls"));
-  else if (parts.calls) showCalls(box("calls"), parts.calls.results, () => read("calls"));
-  if (refused("coverage")) refill(box("coverage"), refusal("coverage"));
-  else if (parts.coverage) showCoverage(box("coverage"), parts.coverage);
-  else refill(box("coverage"), h("p.quiet", null, word("loading")));
-  if (refused("probes")) refill(box("probes"), refusal("probes"));
-  else if (parts.probes) showProbes(box("probes"), parts.probes.items);
-  if (refused("nights")) refill(box("nights"), refusal("nights"));
-  else if (parts.nights) refill(box("nights"), nightsTable(parts.nights.items));
+  if (parts.calls) showCalls(box("calls"), parts.calls.results, () => read("calls"));
+  else refill(box("calls"));
+  if (parts.coverage) showCoverage(box("coverage"), parts.coverage);
+  if (parts.probes) showProbes(box("probes"), parts.probes.items);
+  if (parts.nights) refill(box("nights"), nightsTable(parts.nights.items));
 }
 
 function paintFigures() {
-  const calls = refused("calls") || done ? null : parts.calls?.results;
-  const items = refused("coverage") ? null : parts.coverage?.items;
-  const faulty = (fault) => (items ? items.filter((item) => item.faults.includes(fault)).length : null);
+  const calls = done ? null : parts.calls?.results;
+  const faulty = (fault) => parts.coverage?.items.filter((item) => item.faults.includes(fault)).length;
   const figures = [
-    ["to_call", calls && calls.filter((call) => !call.claimed_by).length, "red", parts.calls?.next ? "+" : ""], // a page is read
-    ["held", calls && calls.filter((call) => call.claimed_by).length, "amber"],
-    ["nobody", faulty("no_responder"), "red"],
-    ["dark", faulty("no_live_device"), "red"],
-    ["untapped", faulty("no_recent_tap"), "amber"],
-    ["no_deputy", faulty("no_deputy"), "amber"],
+    ["calls", "to_call", calls && calls.filter((call) => !call.claimed_by).length, "red", parts.calls?.next ? "+" : ""], // a page is read
+    ["calls", "held", calls && calls.filter((call) => call.claimed_by).length, "amber"],
+    ["coverage", "nobody", faulty("no_responder"), "red"],
+    ["coverage", "dark", faulty("no_live_device"), "red"],
+    ["coverage", "untapped", faulty("no_recent_tap"), "amber"],
+    ["coverage", "no_deputy", faulty("no_deputy"), "amber"],
   ];
-  refill(box("figures"), figures.map(([name, count, colour, more = ""]) =>
-    h("li", { class: count ? colour : "calm" }, h("b", null, count === null || count === undefined ? "–" : `${count}${more}`), h("span", null, word(`figure_${name}`)))));
+  refill(box("figures"), figures.map(([part, name, ...each]) => figure(reading.stand(part), `figure_${name}`, ...each)));
 }
 
 function nightsTable(items) {
@@ -80,7 +62,6 @@ function nightsTable(items) {
 async function know(mine) {
   me = mine;
   prepareProbe(await api("console/map"), () => read("probes"));
-  heard_at = serverNow();
 }
 
 function begin() {
@@ -95,7 +76,6 @@ function leave() {
 
 function dress() {
   document.title = word("people_title");
-  document.documentElement.lang = language();
   paint();
 }
 
@@ -107,5 +87,4 @@ box("calls-done").onclick = () => {
 };
 setInterval(() => { if (me) read("calls"); }, CALLS_EVERY_MS);
 setInterval(() => { if (me) readRest(); }, REST_EVERY_MS);
-setInterval(() => tickPage(me ? heard_at : 0), 1000);
-openGate({ page: "people-page", know, begin, leave, dress });
+openGate({ page: "people-page", reading, know, begin, leave, dress });

@@ -1,7 +1,7 @@
 // The call-out desk: claim, see the number, say what came of it. The gravest stand first, as the server lists them.
 
 import { api, newKey } from "./session.js";
-import { ageOf, clockTime, h, refill, span } from "./page.js";
+import { ageOf, attempt, clockTime, h, refill, span } from "./page.js";
 import { named, word } from "./words.js";
 import { personName } from "./chain.js";
 import { drillMark } from "./warnings.js";
@@ -23,7 +23,7 @@ function card(call, onChange) {
   return h("article.card.call", { class: `${call.drill ? "edge-drill" : `edge-${level}`}${call.mine ? " mine" : ""}`, id: `call-${call.id}` },
     h("h3", null, drillMark(call.drill), personName(`call-name-${call.id}`, call), " ", h("small", null, `${call.region_name} · ${named("duty", call.duty)} · ${call.masked_phone}`)),
     h("p", null, call.title),
-    h("p.tried", null, `${word("call_since")} ${clockTime(call.told_at)}（${span(ageOf(call.told_at))}）`, tried ? ` · ${tried}` : ""),
+    h("p.tried", null, `${word("call_since")} ${clockTime(call.told_at)}（`, h("span", { "data-since": call.told_at }, span(ageOf(call.told_at))), "）", tried ? ` · ${tried}` : ""),
     call.result ? h("p", null, h("b", null, named("call_result", call.result)), ` · ${call.claimed_by ?? ""} ${clockTime(call.done_at)}`, call.note ? ` · ${call.note}` : "") : acts(call, onChange),
     h("p.bad.fault", { id: `call-fault-${call.id}`, role: "alert" }));
 }
@@ -51,10 +51,5 @@ async function finish(call, result) {
 }
 
 async function press(call, run, onChange) {
-  try {
-    await run();
-    onChange();
-  } catch (error) {
-    document.getElementById(`call-fault-${call.id}`).textContent = error.message;
-  }
+  if (await attempt(`call-fault-${call.id}`, run)) onChange();
 }

@@ -1,7 +1,7 @@
 // Roll calls: whom to ask, how many that is, and how many have tapped.
 
 import { api, newKey } from "./session.js";
-import { clockTime, h, percent, refill } from "./page.js";
+import { attempt, clockTime, h, percent, refill } from "./page.js";
 import { named, word } from "./words.js";
 
 const DUTIES = ["flood", "reporter", "forest", "desk", "command"];
@@ -37,8 +37,7 @@ function disarm() {
 
 /** The first press says how many will be asked; the second asks them. */
 async function press(onDone) {
-  box("probe-fault").textContent = "";
-  try {
+  const done = await attempt("probe-fault", async () => {
     if (!armed) {
       const heard = await api("orders/preview", { method: "POST", body: asked() });
       armed = setTimeout(disarm, ARMED_MS);
@@ -50,11 +49,8 @@ async function press(onDone) {
     disarm();
     box("probe").reset();
     onDone();
-  } catch (error) {
-    disarm();
-    const fields = Object.entries(error.fields ?? {}).map(([name, why]) => `${name}: ${why}`).join("; ");
-    box("probe-fault").textContent = [error.message, fields].filter(Boolean).join(" – ");
-  }
+  });
+  if (!done) disarm();
 }
 
 export function showProbes(place, items) {

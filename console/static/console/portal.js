@@ -1,6 +1,6 @@
 // Where the city's portal sends the browser back: trades what the address brings for a session, then on to the page left.
 
-import { signInFromPortal } from "./session.js";
+import { signInFromPortal, spoken } from "./session.js";
 import { dressPage } from "./words.js";
 
 const box = (id) => document.getElementById(id);
@@ -12,6 +12,6 @@ try {
   location.replace(await signInFromPortal(said));
 } catch (error) {
   box("portal-wait").hidden = true;
-  box("sign-in-fault").textContent = error.message;
+  box("sign-in-fault").textContent = spoken(error);
   box("again").hidden = false;
 }

@@ -1,8 +1,9 @@
 // The report's page: which span, then the document as report_draw.js draws it. Prints as it stands; the PDF is the server's.
 
-import { api, picture, signedIn } from "./session.js";
+import { picture } from "./session.js";
 import { openGate } from "./gate.js";
-import { fromField, refill, serverNow, tickPage, toField } from "./page.js";
+import { attempt, fromField, h, refill, serverNow, toField } from "./page.js";
+import { reader } from "./reading.js";
 import { language, word } from "./words.js";
 import { drawReport } from "./report_draw.js";
 
@@ -10,41 +11,37 @@ const DAY_MS = 86400000;
 const box = (id) => document.getElementById(id);
 let report = null;
 let me = null;
+const reading = reader(() => paint(), Infinity); // made once; it does not grow old
 
 const asked = (id) => encodeURIComponent(fromField(box(id).value));
 const query = () => `since=${asked("since")}&until=${asked("until")}`;
 
-async function show() {
-  await busy(async () => {
-    const answer = await api(`console/report?${query()}`);
-    if (!me) return; // signed out meanwhile
-    report = answer;
-    history.replaceState(null, "", `?${query()}`);
-    paint();
-  });
+/** A refusal is said above the report, and the one before stays. */
+function show() {
+  const span = query();
+  reading.forget("report");
+  return busy(() => reading.read("report", `console/report?${span}`, (answer) => { report = answer; history.replaceState(null, "", `?${span}`); }));
 }
 
 async function savePdf() {
   await busy(async () => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(await picture(`console/report.pdf?${query()}`));
-    link.download = `report-${box("since").value}-${box("until").value}.pdf`.replaceAll(":", "");
+    const name = `report-${box("since").value}-${box("until").value}.pdf`.replaceAll(":", "");
+    const link = h("a", { href: URL.createObjectURL(await picture(`console/report.pdf?${query()}`)), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   });
 }
 
-/** One request at a time; a refusal is said beside the fields and the report before stays. */
+/** One request at a time. */
 async function busy(act) {
   const buttons = [...box("ask").querySelectorAll("button")];
   for (const button of buttons) button.disabled = true;
-  box("fault").textContent = "";
-  try { await act(); } catch (error) { if (signedIn()) box("fault").textContent = error.message; }
+  await attempt("fault", act);
   for (const button of buttons) button.disabled = false;
 }
 
 function paint() {
-  if (report) refill(box("document"), drawReport(report, language() === "en"));
+  if (report && me) refill(box("document"), drawReport(report, language() === "en"));
   document.title = word("report_title");
 }
 
@@ -62,5 +59,4 @@ for (const [id, ms] of [["since", serverNow() - DAY_MS], ["until", serverNow()]]
 box("ask").onsubmit = (event) => { event.preventDefault(); show(); };
 box("save").onclick = savePdf;
 box("print").onclick = () => print();
-setInterval(() => tickPage(0), 1000);
-openGate({ page: "report-page", know, begin: show, leave, dress: paint });
+openGate({ page: "report-page", reading, know, begin: show, leave, dress: paint });

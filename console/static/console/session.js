@@ -13,11 +13,19 @@ let onSignedOut = () => {};
 
 export class Refused extends Error {
   constructor(status, body) {
-    super(body?.message ?? `HTTP ${status}`);
+    super(body?.message ?? `${word("server_fault")} (HTTP ${status})`);
     this.status = status;
+    this.said = body?.message ?? `HTTP ${status}`; // for a line that is tried again by itself
     this.code = body?.code ?? "";
     this.fields = body?.fields ?? {};
   }
+}
+
+/** What is said to a person of an act that failed: the server's words with its fields, or that it was not reached. */
+export function spoken(error) {
+  if (!(error instanceof Refused)) return word("no_answer");
+  const fields = Object.entries(error.fields).map(([name, why]) => `${name}: ${typeof why === "string" ? why : JSON.stringify(why)}`);
+  return [error.message, fields.join("; ")].filter(Boolean).join(" – ");
 }
 
 export const signedIn = () => tokens !== null;
@@ -42,8 +50,8 @@ export async function leaveForPortal() {
 export async function signInFromPortal(said) {
   const left = JSON.parse(sessionStorage.getItem(FLOW) ?? "null");
   sessionStorage.removeItem(FLOW);
-  if (!left) throw new Error(word("portal_elsewhere"));
-  if (!said.has("code")) throw new Error(word("portal_declined"));
+  if (!left) throw new Refused(400, { message: word("portal_elsewhere") });
+  if (!said.has("code")) throw new Refused(400, { message: word("portal_declined") });
   const [code, state, iss] = ["code", "state", "iss"].map((name) => said.get(name) ?? undefined);
   keep(await bare("auth/oidc/sessions", { flow: left.flow, code, state, iss }));
   return left.page;

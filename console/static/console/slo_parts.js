@@ -18,7 +18,7 @@ const spoken = (incident) => {
 export function showFaults(box, faults, incidents) {
   refill(box,
     faults.length ? faults.map((fault) => h("article.card.fault-card", null, h("h3", null, spoken(`${fault.kind}/${fault.of}`)), h("p", null, fault.text))) : h("p.good", null, word("slo_all_well")),
-    incidents.length ? incidents.map(incident) : h("p.quiet", null, word("slo_no_incidents")));
+    incidents.length ? incidents.map(incident) : h("p.quiet.nothing", null, word("slo_no_incidents")));
 }
 
 function incident(row) {

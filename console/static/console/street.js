@@ -15,13 +15,13 @@ export function showStreet(box, place, { rain, warnings, reach }) {
     h("h3", null, place.name, own.map(({ warning, street }) => [" ", badge(street.level), drillMark(warning.drill), h("small", null, ` ${word("since")} ${clockTime(warning.raised_at)}`)])),
     posts.map((warning) => h("p", null, badge(warning.level), drillMark(warning.drill), ` ${word(warning.station.kind)} ${warning.station.name} `, h("small", null, `${word("since")} ${clockTime(warning.raised_at)}`))),
     rain ? rainTable(rain) : null,
-    reach === undefined ? h("p.quiet", null, word("loading")) : reach === null ? h("p.quiet", null, word("out_of_scope")) : people(reach));
+    reach === undefined ? null : reach === null ? h("p.quiet", null, word("out_of_scope")) : people(reach));
 }
 
-/** The reach of everything in force there; null where it lies outside the officer's people. */
-export async function readStreet(code) {
+/** The reach of everything in force in a street, by its door; null where it lies outside the officer's people. */
+export async function readStreet(path) {
   try {
-    return await api(`console/regions/${encodeURIComponent(code)}/reach`);
+    return await api(path);
   } catch (error) {
     if (error instanceof Refused && error.status === 404) return null;
     throw error;

@@ -1,9 +1,10 @@
 // The page of the water: every level of the officer's districts, live and the gravest first; rain and radar on the map.
 // It reads, filters and listens; rows, panel and pictures draw themselves (water_table, water_post, water_picture).
 
-import { api, signedIn } from "./session.js";
+import { api, signedIn, spoken } from "./session.js";
 import { openGate } from "./gate.js";
-import { clockTime, h, learnClock, paintSocket, refill, serverNow, span, throttled, tickPage } from "./page.js";
+import { clockTime, h, learnClock, paintSocket, refill, serverNow, span, throttled } from "./page.js";
+import { reader } from "./reading.js";
 import { language, named, word } from "./words.js";
 import { listen } from "./live.js";
 import { chooseOnMap, drawMap, legend, paintMap } from "./map.js";
@@ -17,33 +18,23 @@ const FIRST_ON_PHONE = 25;
 const KINDS = ["reservoir", "river", "tide"];
 const box = (id) => document.getElementById(id);
 const narrow = matchMedia("(max-width: 700px)");
-const fresh = () => ({ me: null, places: null, levels: null, read_at: 0, heard_at: 0, socket: "joining", stand: "", all: false, code: "", told: null, fault: "" });
+const fresh = () => ({ me: null, places: null, levels: null, read_at: 0, socket: "joining", stand: "", all: false, code: "", told: null, fault: "" });
 let now = fresh();
 let stop = () => {};
 let drawn = "";
 
 // Reading
 
-async function readLevels() {
-  try {
-    const answer = await api("live/levels");
-    now.heard_at = serverNow();
-    if (answer === now.levels) return; // 304: nothing changed
-    [now.levels, now.read_at] = [answer, serverNow()];
-    paint();
-    readOpen();
-  } catch (error) {
-    console.warn("live/levels", error.message); // the banner says how old the figures are
-  }
-}
+const reading = reader(() => paint(), (3 * POLL_MS) / 1000);
+const readLevels = () => reading.read("levels", "live/levels", (answer) => { [now.levels, now.read_at] = [answer, serverNow()]; readOpen(); });
 
 const readClock = () => api("console/feeds").then((answer) => learnClock(answer.as_of)).catch(() => {});
-const refresh = throttled(() => { readLevels(); readPictures(); }, 2000);
+const refresh = throttled(() => { readLevels(); readPictures(reading); }, 2000);
 const readOpen = throttled(openAgain, 10000);
 
 /** Seconds by which the items are older than they say. */
 function more_s() {
-  const since = now.places?.synthetic.replay ? now.heard_at + QUIET_MS : now.read_at;
+  const since = now.places?.synthetic.replay ? reading.stand("levels").read_at + QUIET_MS : now.read_at;
   return Math.max(0, (serverNow() - since) / 1000);
 }
 
@@ -56,7 +47,7 @@ async function openAgain() {
     [now.told, now.fault] = [told, ""];
   } catch (error) {
     if (code !== now.code) return;
-    now.fault = error.message;
+    now.fault = spoken(error);
   }
   paintPost();
 }
@@ -120,9 +111,10 @@ function clear() {
 function paintFigures(items, older_s) {
   const counts = new Map(STANDS.map((stand) => [stand, 0]));
   for (const item of items) counts.set(standOf(item, older_s), (counts.get(standOf(item, older_s)) ?? 0) + 1);
+  const sure = reading.stand("levels").state === "read"; // else no zero stands
   const figure = (stand, count) => h("li", { class: `stand-${stand || "all"}${count ? "" : " calm"}` },
     h("button", { type: "button", id: `figure-${stand || "all"}`, "aria-pressed": String(now.stand === stand), onclick: () => { now.stand = now.stand === stand ? "" : stand; paint(); } },
-      h("b", null, count), h("span", null, stand ? named("stand", stand) : word("all"))));
+      h("b", null, count || sure ? count : "–"), h("span", null, stand ? named("stand", stand) : word("all"))));
   refill(box("figures"), figure("", items.length), [...counts].map(([stand, count]) => figure(stand, count)));
   const grave = counts.get("check") + counts.get("design") + counts.get("over");
   document.title = `${grave ? `(${grave}) ` : ""}${word("water_title")}`;
@@ -139,7 +131,6 @@ function paintPost() {
 }
 
 function tick() {
-  tickPage(now.levels ? now.heard_at : 0, 45);
   if (!now.levels) return;
   const older_s = more_s();
   for (const node of document.querySelectorAll("[data-age]")) node.textContent = span(Number(node.dataset.age) + older_s);
@@ -150,7 +141,8 @@ const hearSocket = (state) => { now.socket = state; paintSocket(state); };
 // Coming and going
 
 async function know() {
-  [now.places] = await Promise.all([api("console/map"), readClock()]);
+  readClock(); // not waited for: it only corrects ages
+  now.places = await api("console/map");
   now.streets = new Map(now.places.streets.map((street) => [street.code, street]));
   now.districts = new Map(now.places.districts.map((district) => [district.code, district]));
   now.made_up = new Set(now.places.stations.filter((station) => station.synthetic).map((station) => station.code));
@@ -203,4 +195,4 @@ wirePictures();
 setInterval(tick, 1000);
 setInterval(() => { if (signedIn() && now.places) { refresh(); paint(); } }, POLL_MS);
 setInterval(() => { if (signedIn()) readClock(); }, 300000);
-openGate({ page: "water-page", know, begin, leave, dress });
+openGate({ page: "water-page", reading, know, begin, leave, dress });

@@ -1,6 +1,6 @@
 // Rain and radar over the map, step by step: a slider that marks its gaps and what is only forecast, play and pause.
 
-import { api, picture, signedIn } from "./session.js";
+import { picture, signedIn } from "./session.js";
 import { clockTime, h, percent, refill, s } from "./page.js";
 import { either, word } from "./words.js";
 import { forgetPicture, showPicture } from "./map.js";
@@ -15,15 +15,9 @@ let urls = new Map(); // door of a picture -> its object URL, kept while it is l
 let coming = new Map(); // door -> promise of its URL
 let timer = 0;
 
-/** Reads both lists; what did not change costs a 304. Call it when water came in. */
-export async function readPictures() {
-  const lists = await Promise.all([`rain/frames?hours=${HOURS}`, `radar/frames?hours=${HOURS}`].map((path) => api(path).catch(() => null)));
-  if (!signedIn()) return;
-  const before = now.lists;
-  now.lists = { rain: lists[0] ?? before.rain, radar: lists[1] ?? before.radar };
-  if (now.lists.rain === before.rain && now.lists.radar === before.radar) return;
-  letGo();
-  showPictures();
+/** Has both lists read by `reading`; what did not change costs a 304. Call it when water came in. */
+export function readPictures(reading) {
+  for (const tab of ["rain", "radar"]) reading.read(tab, `${tab}/frames?hours=${HOURS}`, (answer) => { now.lists[tab] = answer; letGo(); showPictures(); });
 }
 
 export function wirePictures() {
@@ -63,6 +57,7 @@ function place(list) {
 export function showPictures() {
   for (const tab of ["rain", "radar"]) box(`tab-${tab}`).setAttribute("aria-pressed", String(now.tab === tab));
   box("map").dataset.tab = now.tab;
+  box("player").dataset.reads = now.tab;
   const names = radars();
   box("radars").hidden = now.tab !== "radar" || names.length < 2;
   refill(box("radars"), names.map((name) => h("option", { value: name }, name)));
@@ -71,7 +66,7 @@ export function showPictures() {
   if (!now.lists[now.tab] || !list.length) {
     showPicture(null);
     box("frame-said").textContent = "";
-    refill(box("player"), h("p.empty", null, now.lists[now.tab] ? [word(now.tab === "rain" ? "no_rain_frames" : "no_radar"), " ", h("a", { href: "/console/feeds" }, word("see_feeds"))] : word("loading")));
+    refill(box("player"), now.lists[now.tab] ? h("p.empty", null, word(now.tab === "rain" ? "no_rain_frames" : "no_radar"), " ", h("a", { href: "/console/feeds" }, word("see_feeds"))) : null);
     refill(box("scale"));
     return;
   }

@@ -39,7 +39,7 @@ export function row(item, { place, made_up, more_s, chosen, open }) {
       h("button.plain", { type: "button", id: `post-${item.station}`, "aria-pressed": String(chosen), onclick: () => open(item.station) }, item.name),
       item.gated === false ? h("small.mark", { title: word("ungated_note") }, word("ungated")) : null,
       made_up ? h("small.mark.made-up", { title: word("synthetic_mark") }, word("synthetic_short")) : null),
-    h("td.c-place", null, place),
+    h("td.c-place", { title: place }, place),
     h("td.c-level", null, h("b", null, fixed(item.level_m, 2)), h("small", null, item.datum)),
     h("td.c-limit", null, item.limit_m === null ? "–" : [h("small", null, named("limit", item.limit_kind)), fixed(item.limit_m, 2)]),
     h("td.c-over", { class: item.over_m > 0 ? "above" : "" }, item.over_m === null ? "–" : signed(item.over_m)),

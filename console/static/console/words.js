@@ -13,7 +13,8 @@ import { SLO } from "./words_slo.js";
 import { WATER } from "./words_water.js";
 
 const SHELL = {
-  title: ["一键通 · 三防值班台", "Yijiantong · flood duty desk"],
+  title: ["一键通 · 三防值班台", "Flood duty desk"],
+  product: ["一键通 · 三防值班台", "Yijiantong · flood duty desk"],
   phone: ["手机号码", "Mobile number"],
   get_code: ["获取验证码", "Send code"],
   code: ["验证码", "Code"],
@@ -45,7 +46,17 @@ const SHELL = {
   // connection
   socket_live: ["实时", "live"],
   socket_joining: ["连接中", "connecting"],
-  socket_polling: ["断线，轮询中", "socket down, polling"],
+  socket_polling: ["断线，轮询中", "no socket, polling"],
+  socket_reading: ["读取中", "loading"],
+  socket_partly: ["部分未读到", "incomplete"],
+  offline_unread: ["服务器无响应，尚未读到任何数据", "Server not answering; nothing has been read yet"],
+  partly_read: ["部分内容未读到或未更新，见各处标注；未读到不等于没有", "Parts could not be read or are out of date, as marked; not read does not mean none"],
+  not_read: ["暂时读取不到，自动重试中", "Cannot be read now; trying again"],
+  not_renewed: ["未按时更新", "Not renewed in time"],
+  stopped_at: ["数据停在", "as of"],
+  figure_not_read: ["未读到", "not read"],
+  server_fault: ["服务器出错，请重试", "Server fault; try again"],
+  no_answer: ["服务器没有应答，可能未办成，请刷新后再试", "No answer from the server; it may not be done: look again, then retry"],
   offline: ["服务器无响应，数据停在", "Server not answering; figures are of"],
   loading: ["读取中…", "Loading…"],
   more: ["更多", "More"],

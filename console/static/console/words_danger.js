@@ -1,7 +1,7 @@
 // What the page of warnings says. [zh, en]
 
 export const DANGER = {
-  danger_title: ["一键通 · 预警", "Yijiantong · warnings"],
+  danger_title: ["一键通 · 预警", "Warnings"],
   danger_note: ["每 10 秒刷新 · 依据取自当时入库的数据，可逐位复算", "Every 10 s · reasons are the rows known at the time and can be recomputed bit for bit"],
   warnings_head: ["预警", "Warnings"],
   warnings_past: ["含已解除", "With past ones"],

@@ -1,7 +1,7 @@
 // What the page of drills says. [zh, en]
 
 export const DRILLS = {
-  drills_title: ["一键通 · 演练", "Yijiantong · drills"],
+  drills_title: ["一键通 · 演练", "Drills"],
   drills_note: ["演练须由另一名指挥人员启动 · 参演人员启动时固定，其他人收不到任何消息 · 出现真实险情自动暂停", "Another person, of the command, begins a drill · who takes part is fixed then, nobody else hears anything · a real danger pauses it"],
   drills_head: ["演练", "Drills"],
   drills_none: ["尚无演练", "No drills yet"],

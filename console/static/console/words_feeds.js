@@ -1,14 +1,13 @@
 // Words of the page of the data and of the report's. [zh, en]
 
 export const FEEDS = {
-  feeds_title: ["一键通 · 数据", "Yijiantong · data"],
+  feeds_title: ["一键通 · 数据", "Data"],
   feeds_head: ["数据源", "Feeds"],
   checks_head: ["核实", "To be checked"],
   telegrams_head: ["存疑报文", "Doubtful telegrams"],
   posts_head: ["被拒数据包", "Refused posts"],
   feeds_note: ["每 10 秒刷新 · 超过周期 1.2 倍为迟到，1.5 倍为中断并告警", "Read every 10 s · late after 1.2 cadences; silent, with an alarm, after 1.5"],
-  not_read: ["暂时读取不到，稍后自动重试", "Cannot be read now; it will be tried again"],
-  withheld_note: ["本页供市级系统值班和值班岗使用；其他岗位请看值班台。", "This page is for the city's duty engineer and duty desk; other posts use the board."],
+  withheld_note: ["本页仅供市级系统值班和市级值班岗使用；区、街道值班岗和其他岗位请看值班台。", "Only the city's duty engineer and the city's duty desk may see this page; district and street desks and other posts use the board."],
   fig_silent: ["中断数据源", "Silent feeds"],
   fig_late: ["迟到数据源", "Late feeds"],
   fig_alarms: ["未解除告警", "Open alarms"],
@@ -53,7 +52,7 @@ export const FEEDS = {
   answer_real: ["属实", "Real"],
   answer_broken: ["设备故障", "Broken"],
   // the report
-  report_title: ["一键通 · 复盘", "Yijiantong · after-action report"],
+  report_title: ["一键通 · 复盘", "After-action report"],
   report_since: ["自（北京时间）", "From (Beijing time)"],
   report_until: ["至（北京时间）", "Until (Beijing time)"],
   report_show: ["生成报告", "Make the report"],

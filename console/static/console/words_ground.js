@@ -1,7 +1,7 @@
 // What the page of reports from the ground says. [zh, en]
 
 export const GROUND = {
-  ground_title: ["一键通 · 灾情险情上报", "Yijiantong · reports from the ground"],
+  ground_title: ["一键通 · 灾情险情上报", "Ground reports"],
   ground_note: ["每 10 秒刷新 · 雨情水情为上报时刻的实况，不再更改 · 同类、150 米、2 小时内的上报一并提示，由人工认定是否重复", "Every 10 s · rain and levels are those of the moment of the report and never change · reports of a kind within 150 m and 2 h are shown together, a person says whether they are the same"],
   ground_head: ["灾情险情", "Reports"],
   ground_region: ["区域", "Region"],

@@ -1,7 +1,7 @@
 // What the page of calls, coverage and roll calls says. [zh, en]
 
 export const PEOPLE = {
-  people_title: ["一键通 · 叫应与覆盖", "Yijiantong · calls and coverage"],
+  people_title: ["一键通 · 叫应与覆盖", "Calls and coverage"],
   people_note: ["人工叫应每 5 秒、其余每 60 秒刷新 · 电话号码仅对认领人显示，每次查看均有记录", "Calls every 5 s, the rest every 60 s · a number is shown to its caller only, and every look is recorded"],
   calls_head: ["人工叫应", "To be called by hand"],
   calls_done: ["已办", "Done"],

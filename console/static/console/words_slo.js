@@ -1,7 +1,7 @@
 // Words of the page of the service levels. [zh, en]
 
 export const SLO = {
-  slo_title: ["一键通 · 运行", "Yijiantong · service"],
+  slo_title: ["一键通 · 运行", "Service"],
   slo_levels: ["服务水平", "Service levels"],
   slo_messages: ["最近消息", "Newest messages"],
   slo_faults: ["故障与告警", "Faults and alarms"],
@@ -9,7 +9,6 @@ export const SLO = {
   slo_waiting: ["待发", "Waiting"],
   slo_jobs: ["后台任务", "Background jobs"],
   slo_note: ["每 10 秒刷新 · 消息不含演练，任何人数均不含探测手机", "Read every 10 s · messages without drills; canaries are counted nowhere"],
-  slo_withheld: ["本页供市级系统值班和值班岗使用；其他岗位请看值班台。", "This page is for the city's duty engineer and duty desk; other posts use the board."],
   slo_limit: ["目标", "Target"],
   slo_now: ["现值", "Now"],
   slo_day: ["24 小时", "24 h"],

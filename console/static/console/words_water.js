@@ -1,7 +1,7 @@
 // Words of the page of the water. [zh, en]
 
 export const WATER = {
-  water_title: ["一键通 · 水情", "Yijiantong · water"],
+  water_title: ["一键通 · 水情", "Water"],
   tide: ["潮位", "Tide"],
   all: ["全部", "All"],
   all_kinds: ["全部类型", "All kinds"],
