@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from alerts.assessment.order_words import Ordered, order_words
 from alerts.bulletins import issue
-from alerts.drafts import check_areas
 from alerts.models import Bulletin, BulletinKind, Requires, ResponseLevel, ResponseOrder
 from hydrology.models import Region
 
@@ -17,15 +16,15 @@ def say(
 ) -> Bulletin:
     code = ResponseLevel(order.level).code
     stops = list(order.measures.order_by("sector"))
-    names = dict(
-        Region.objects.filter(code__in={area for stop in stops for area in stop.areas}).values_list(
-            "code", "name"
-        )
+    areas = {*order.areas, *(area for stop in stops for area in stop.areas)}
+    # as the draft was checked: a region that has moved or gone since must not keep the word from being said
+    names = {area: area for area in areas} | dict(
+        Region.objects.filter(code__in=areas).values_list("code", "name")
     )
     was = order.replaces
     said = Ordered(
         level=code,
-        areas=[area.name for area in check_areas(order.areas, order.authority)],
+        areas=[names[area] for area in order.areas],
         deadline_at=fields.get("deadline_at"),  # type: ignore[arg-type]
         drill=order.drill,
         hazard=order.hazard,

@@ -3,6 +3,9 @@
 Tasks are idempotent and short; what is due stands in the tables, so a task may be lost, doubled or killed.
 """
 
+from collections.abc import Callable
+from threading import Lock
+
 from celery import shared_task
 from django.conf import settings
 
@@ -58,10 +61,34 @@ def refresh_live() -> None:
     live.refresh(now=clock.now())
 
 
-@shared_task(name="dispatch.sweep")
-def sweep_dispatch() -> None:
+class Alone:
+    """A job that runs once at a time in this process. Who calls it meanwhile does not wait: it runs once more then.
+
+    In a storm each answer nudges a sweep: they held all threads, each at the same work, and nothing else got one.
+    """
+
+    def __init__(self, job: Callable[[], None]) -> None:
+        self._job, self._busy, self._again = job, Lock(), False
+
+    def __call__(self) -> None:
+        self._again = True
+        while self._again and self._busy.acquire(blocking=False):
+            try:
+                self._again = False
+                self._job()
+            finally:
+                self._busy.release()
+
+
+@Alone
+def _dispatch() -> None:
     dispatch.take_up(now=clock.now())
     drills.stop_resting(now=clock.now())  # what is real goes first
+
+
+@shared_task(name="dispatch.sweep")
+def sweep_dispatch() -> None:
+    _dispatch()
 
 
 @shared_task(name="dispatch.release")
@@ -81,14 +108,24 @@ def telephone() -> None:
     telephony.send_due(clock=clock.now)
 
 
+@Alone
+def _escalate() -> None:
+    climb.sweep(now=clock.now())
+
+
 @shared_task(name="escalation.sweep")
 def sweep_escalation() -> None:
-    climb.sweep(now=clock.now())
+    _escalate()
+
+
+@Alone
+def _audit() -> None:
+    audit.audit(now=clock.now())
 
 
 @shared_task(name="escalation.audit")
 def audit_escalation() -> None:
-    audit.audit(now=clock.now())
+    _audit()
 
 
 @shared_task(name="monitor.sweep")

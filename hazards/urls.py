@@ -15,5 +15,5 @@ urlpatterns = [
     path("hazards/<int:pk>", ground.OneHazard.as_view()),
     path("hazards/<int:pk>/people", ground.HazardPeople.as_view()),
     path("hazards/<int:pk>/photos/<int:number>", ground.HazardPhoto.as_view()),
-    re_path(rf"^hazards/(?P<pk>\d+)/(?P<verb>{'|'.join(TRANSITIONS)})$", ground.HazardAct.as_view()),
+    re_path(rf"^hazards/(?P<pk>\d{{1,18}})/(?P<verb>{'|'.join(TRANSITIONS)})$", ground.HazardAct.as_view()),
 ]

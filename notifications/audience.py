@@ -21,11 +21,11 @@ _FIRST = f"""
     SELECT DISTINCT ON (p.officer_id) p.officer_id, p.region_id
     FROM (
         SELECT r.code, r.path, 'below' AS side
-        FROM hydrology_region r JOIN hydrology_region a ON r.path LIKE a.path || '%%'
+        FROM hydrology_region r JOIN hydrology_region a ON starts_with(r.path, a.path)
         WHERE a.code = ANY(%(areas)s)
         UNION
         SELECT r.code, r.path, 'above'
-        FROM hydrology_region r JOIN hydrology_region a ON a.path LIKE r.path || '%%'
+        FROM hydrology_region r JOIN hydrology_region a ON starts_with(a.path, r.path)
         WHERE a.code = ANY(%(areas)s)
     ) r
     JOIN officers_post p ON p.region_id = r.code

@@ -41,7 +41,7 @@ def coverage(paths: Iterable[str], now: datetime, *, days: int = TAPPED_WITHIN_D
                 "told_since": months.since(now - timedelta(days=days) - OPENED_WITHIN),
                 "duties": [Duty.FLOOD.value, Duty.REPORTER.value],
                 "kinds": [*LEVEL_KINDS, StationKind.HAZARD],
-                "paths": [f"{path}%" for path in paths],
+                "paths": list(paths),
             },
         )
         rows = cursor.fetchall()
@@ -62,7 +62,7 @@ def dark(paths: Iterable[str], now: datetime, *, limit: int = DARK_AT_MOST) -> d
     A person: officer, name, masked_phone, duty, region, region_name, reason (never, no_token, retired), detail, since.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_DARK, {"now": now, "paths": [f"{path}%" for path in paths], "limit": limit})
+        cursor.execute(_DARK, {"now": now, "paths": list(paths), "limit": limit})
         rows = cursor.fetchall()
     names = ("officer", "name", "masked_phone", "duty", "region", "region_name", "reason", "detail", "since")
     people = [dict(zip(names, row[:-1], strict=True)) for row in rows]
@@ -128,7 +128,7 @@ WITH tapped AS (
     SELECT l.kind, l.code, l.name, l.region, p.officer_id, p.rank
     FROM places l LEFT JOIN posts p ON p.key = l.key
         AND (p.duty = 'flood' OR l.kind = 'HP')  -- a hazard point may be a reporter's
-    WHERE l.path LIKE ANY(%(paths)s)
+    WHERE l.path ^@ ANY(%(paths)s)  -- starts with
 )
 SELECT p.kind, p.code, p.name, p.region,
        count(DISTINCT p.officer_id) FILTER (WHERE p.rank = 'A'), count(DISTINCT p.officer_id) FILTER (WHERE p.rank = 'B'),
@@ -144,7 +144,7 @@ _DARK = """
 WITH dark AS MATERIALIZED (
     SELECT DISTINCT ON (p.officer_id) p.officer_id, p.duty, p.region_id
     FROM officers_post p JOIN hydrology_region r ON r.code = p.region_id
-    WHERE p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s) AND r.path LIKE ANY(%(paths)s)
+    WHERE p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s) AND r.path ^@ ANY(%(paths)s)
       AND NOT EXISTS (
           SELECT 1 FROM officers_device v
           WHERE v.officer_id = p.officer_id AND v.retired_at IS NULL AND v.token <> '')

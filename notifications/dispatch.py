@@ -114,21 +114,50 @@ class Ask:
 
 
 def take_up(*, now: datetime) -> int:
-    """Dispatch every valid bulletin that has none, gravest first; returns how many. Safe to run anywhere."""
-    done = 0
-    for pk in Bulletin.objects.unsent(now).values_list("pk", flat=True):
-        with transaction.atomic():
-            bulletin = (
-                Bulletin.objects.unsent(now)
-                .select_for_update(skip_locked=True, of=("self",), no_key=True)
-                .filter(pk=pk)
-                .first()
-            )
-            if bulletin is not None:
-                dispatch = run_errand(bulletin, Errand.FIRST, now=now)
-                call_off_leavers(dispatch, now=now)
-                done += 1
+    """Dispatch every valid bulletin that has none; returns how many. Safe to run anywhere.
+
+    The gravest matter first, and of one matter (a thread, a warning) what was said earlier: the last thing a phone is told
+    is the latest. One that fails holds up no other; the first such fault is raised when all others are done.
+    """
+    waiting = list(Bulletin.objects.unsent(now).only("urgency", "thread", "warning"))
+    gravest: dict[object, int] = {}
+    for bulletin in waiting:
+        gravest[_matter(bulletin)] = max(bulletin.urgency, gravest.get(_matter(bulletin), 0))
+    waiting.sort(key=lambda bulletin: (-gravest[_matter(bulletin)], bulletin.pk))
+    done, faults = 0, list[Exception]()
+    for bulletin in waiting:
+        try:
+            done += _take_one(bulletin.pk, [one.pk for one in waiting if _earlier(one, bulletin)], now)
+        except Exception as fault:
+            log.exception("dispatch.failed bulletin=%s", bulletin.pk)
+            faults.append(fault)
+    if faults:
+        raise faults[0]
     return done
+
+
+def _matter(bulletin: Bulletin) -> object:
+    """What belongs together; a bulletin that belongs to nothing is a matter of its own."""
+    return bulletin.thread or bulletin.warning_id or -bulletin.pk
+
+
+def _earlier(one: Bulletin, bulletin: Bulletin) -> bool:
+    return one.pk < bulletin.pk and _matter(one) == _matter(bulletin)
+
+
+@transaction.atomic
+def _take_one(pk: int, earlier: Sequence[int], now: datetime) -> bool:
+    """Dispatch it unless another worker has it or had it; waits for one who is at what was said `earlier`."""
+    rows = Bulletin.objects.order_by("pk").values_list("pk")
+    if not rows.select_for_update(skip_locked=True, no_key=True).filter(pk=pk).first():
+        return False
+    list(rows.select_for_update(no_key=True).filter(pk__in=earlier))
+    # asked again under the lock: the row itself does not change when it is taken up
+    bulletin = Bulletin.objects.unsent(now).filter(pk=pk).first()
+    if bulletin is None:
+        return False
+    call_off_leavers(run_errand(bulletin, Errand.FIRST, now=now), now=now)
+    return True
 
 
 def run_errand(

@@ -119,6 +119,7 @@ class Hub:
         self._behind: set[Socket] = set()
         self._joined: dict[int, float] = {}  # device: when its ticket was issued; not yet told to the others
         self._turn = self._pinged = 0
+        self._started = False
         self._enter = Together(lambda hellos: enter(hellos, clock(), page=PAGE), most=MOST_TOGETHER)
         self._new, self._ended, self._lagging = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -138,7 +139,7 @@ class Hub:
         entry = await self._enter.ask(hello)
         if isinstance(entry, int):
             return entry
-        if not self.tasks:
+        if not self._started:
             self._start()
         self._turn = (self._turn + 1) % TURNS
         socket.take(entry, self._turn)
@@ -192,6 +193,8 @@ class Hub:
             batch = ready[:MOST_TOGETHER]
             wanted = [Since(socket.officer, socket.upto) for socket in batch]
             newest, theirs = await _missed(wanted, self._clock())
+            if not any(theirs) and all(newest <= socket.upto for socket in batch):
+                return  # a ledger that came back older than what was told: `_tell` finds out, or there is more next time
             for socket, items in zip(batch, theirs, strict=True):
                 if socket in self._behind:
                     socket.write(b"".join(item.frame for item in items))
@@ -203,7 +206,12 @@ class Hub:
         """Everything after the mark to whoever is connected. Who comes in meanwhile reads up to the new mark himself."""
         while self.mark is not None:
             newest = (await _ledger()).newest
-            if newest <= self.mark:
+            if newest < self.mark:  # restored, or another primary that had not heard the last lines
+                log.warning("sockets.ledger_older mark=%s newest=%s", self.mark, newest)
+                self.mark = newest
+                for socket in self.everyone():
+                    socket.upto = min(socket.upto, newest)
+            if newest == self.mark:
                 break
             since, self.mark = self.mark, await _step(self.mark, newest, MOST_TOLD)
             try:
@@ -315,6 +323,7 @@ class Hub:
     # the loops
 
     def _start(self) -> None:
+        self._started = True
         never = asyncio.Event()
         self.hold(self._listen())
         self.hold(_again(self._tell, self._new, SWEEP_S))

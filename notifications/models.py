@@ -13,7 +13,9 @@ from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, Func, OuterRef, Q
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Coalesce, Least
 
 from alerts.models import Bulletin, BulletinKind
 from hydrology.models import Region
@@ -199,28 +201,49 @@ class ReceiptState(models.TextChoices):
     HELP = "help"  # he goes and needs help; the duty desk above him is told
 
 
+CAME = (ReceiptState.DELIVERED, ReceiptState.SHOWN)  # said of the very line, by no person
+ONCE = (
+    *CAME,
+    ReceiptState.OPENED,
+)  # happens to a line once; all else a person may say again, and his last word counts
 ACTS = (ReceiptState.ARRIVED, ReceiptState.REPORTED)
 GOES = (ReceiptState.CONFIRMED, ReceiptState.ARRIVED, ReceiptState.REPORTED)
+
+
+def _said_at(receipt: str) -> str:
+    """When it was said, by our clock: a phone's own may be wrong, and a desk answers for a phone."""
+    return (
+        f"least({receipt}.at - make_interval(secs => coalesce({receipt}.skew_s, 0)), {receipt}.received_at)"
+    )
+
 
 # ReceiptQuerySet.refusals for a query in SQL: the deliveries from %(open)s on (months.open_since)
 REFUSED = f"""
     SELECT n.delivery_id FROM notifications_receipt n
     WHERE n.delivery_id >= %(open)s AND n.state = 'cannot' AND NOT EXISTS (
         SELECT 1 FROM notifications_receipt y
-        WHERE y.delivery_id >= %(open)s AND y.delivery_id = n.delivery_id AND y.state IN {tuple(map(str, GOES))} AND y.at > n.at)
+        WHERE y.delivery_id >= %(open)s AND y.delivery_id = n.delivery_id AND y.state IN {tuple(map(str, GOES))}
+          AND ({_said_at("y")}, y.id) > ({_said_at("n")}, n.id))
 """
 
 
 class ReceiptQuerySet(models.QuerySet["Receipt"]):
     def refusals(self, since: int = 0) -> Self:
-        """Those who said that they cannot go and have not said since, by the phone's clock, that they go after all.
+        """Those who said that they cannot go and have not said since that they go after all.
 
         Of deliveries from the id `since` on.
         """
-        later = Receipt.objects.filter(
-            delivery=OuterRef("delivery"), delivery__gte=since, state__in=GOES, at__gt=OuterRef("at")
+        skew = Func(Coalesce("skew_s", 0.0), template="make_interval(secs => %(expressions)s)")
+        said_at = Least(
+            CombinedExpression(F("at"), "-", skew, output_field=models.DateTimeField()), "received_at"
         )
-        return self.filter(~Exists(later), delivery__gte=since, state=ReceiptState.CANNOT)
+        goes = Receipt.objects.annotate(said_at=said_at).filter(
+            Q(said_at__gt=OuterRef("said_at")) | Q(said_at=OuterRef("said_at"), pk__gt=OuterRef("pk")),
+            delivery=OuterRef("delivery"), delivery__gte=since, state__in=GOES,
+        )  # fmt: skip
+        return self.annotate(said_at=said_at).filter(
+            ~Exists(goes), delivery__gte=since, state=ReceiptState.CANNOT
+        )
 
 
 class Receipt(models.Model):
@@ -246,12 +269,10 @@ class Receipt(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["delivery", "state"], condition=~Q(state="help"), name="receipt_once"
+                fields=["delivery", "state"], condition=Q(state__in=ONCE), name="receipt_once"
             ),
-            # who called for help at two may need it again at four
-            models.UniqueConstraint(
-                fields=["delivery", "at"], condition=Q(state="help"), name="receipt_help_once"
-            ),
+            # who could not go at two may go at three, and need help at four; also how a line's receipts are found
+            models.UniqueConstraint(fields=["delivery", "state", "at"], name="receipt_word_once"),
         ]
         indexes = [
             # few among many; every sweep of the climbs asks for them

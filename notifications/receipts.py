@@ -2,7 +2,8 @@
 
 Owns Receipt and Delivery from DELIVERED on. Late, repeated and out-of-order receipts are accepted; none moves a
 state back. An answer also settles the repeats of the same delivery, so nothing more is sent for it, and wakes the
-escalation so that its climb ends at once. Who answers what only renewed a message answers that message.
+escalation so that its climb ends at once; that the first ring came, or was opened, cancels no call. Who answers what only
+renewed a message answers that message.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,18 @@ from django.db import connection, transaction
 from foundation.nudge import nudge, nudge_at_most
 from foundation.wire import hint
 from notifications.help import call_for_help
-from notifications.models import ACTS, RANK, Delivery, Dispatch, Errand, Receipt, ReceiptState, State
+from notifications.models import (
+    ACTS,
+    CAME,
+    ONCE,
+    RANK,
+    Delivery,
+    Dispatch,
+    Errand,
+    Receipt,
+    ReceiptState,
+    State,
+)
 
 NUDGE_EVERY_S = 0.8  # of one process: 41,000 answers in ten minutes are about one sweep a second, not seventy
 
@@ -30,7 +42,6 @@ MEANS = {
     ReceiptState.CANNOT: State.CONFIRMED,
     ReceiptState.HELP: State.CONFIRMED,
 }
-CAME = (ReceiptState.DELIVERED, ReceiptState.SHOWN)  # said of the very line, by no person
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,7 @@ SET state = CASE WHEN r.rank > array_position(%(order)s::text[], d.state::text) 
     acting_at = CASE WHEN r.acting THEN coalesce(d.acting_at, %(now)s) ELSE d.acting_at END
 FROM unnest(%(id)s::bigint[], %(state)s::text[], %(rank)s::int[], %(shown)s::bool[], %(acting)s::bool[])
      AS r(id, state, rank, shown, acting)
-WHERE (d.id = r.id OR d.root_id = r.id) AND d.id >= %(first)s AND d.officer_id = %(officer)s
+WHERE (d.id = r.id OR d.root_id = r.id AND r.rank >= %(confirmed)s) AND d.id >= %(first)s AND d.officer_id = %(officer)s
 RETURNING d.dispatch_id
 """
 
@@ -130,8 +141,8 @@ def take(
 
 
 def _once(delivery: int, state: str, at: datetime) -> tuple[object, ...]:
-    """What is kept once: a state of a line; of calls for help, each."""
-    return (delivery, str(state), at if state == ReceiptState.HELP else None)
+    """What is kept once: that a line came, was shown, was opened; each word of a person, by its instant."""
+    return (delivery, str(state), None if state in ONCE else at)
 
 
 def _of_its_own(answer: Answer) -> bool:
