@@ -72,7 +72,9 @@ def act(pk: int, verb: str, officer_id: int, scope: Scope, move: Move, *, now: d
         made.status = after
         made.save(update_fields=["status", "assignee", "close_reason", "duplicate_of", "closed_at"])
         if made.duplicate_of:  # what was a duplicate of this one is one of that: no chains
-            GroundReport.objects.filter(duplicate_of=made).update(duplicate_of=made.duplicate_of)
+            for other in made.duplicates.order_by("pk"):
+                other.duplicate_of = made.duplicate_of
+                other.save(update_fields=["duplicate_of"])
         note_step(
             made, verb, officer_id, now, before=old, note=move.note,
             assignee=made.assignee_id if verb == "assign" else None,

@@ -34,6 +34,7 @@ from officers.models import Device, Officer, Session
 
 ACCESS_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(days=30)  # since the last refresh
+LOST_FOR = timedelta(minutes=1)  # an answer that was lost may be asked for again
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,10 @@ def admit(device_id: int, now: datetime) -> Tokens:
 
 
 def refresh(token: str, now: datetime) -> Tokens:
-    """The next pair of tokens. Raises Refusal 401 `signed_out`; an old token ends the session as well."""
+    """The next pair of tokens. Raises Refusal 401 `signed_out`; an old token ends the session as well.
+
+    But for the one just spent: whose answer was lost asks again with it, and gets the same refresh token.
+    """
     session_id = UUID(_opened("refresh", token)[0])
     with transaction.atomic():  # the end of a session must be kept, so the refusal waits for the commit
         session = Session.objects.live(now).select_for_update(of=("self",)).filter(pk=session_id).first()
@@ -209,7 +213,10 @@ def _open_session(device: Device, now: datetime) -> tuple[Session, Tokens]:
 
 def _next_tokens(session: Session, token: str, now: datetime) -> Tokens | None:
     if hmac.compare_digest(session.refresh_digest, _refresh_digest(token)):
-        return _issue_tokens(session, now)
+        return _issue_tokens(session, now, after=token)
+    issued_at, lost = session.expires_at - SESSION_LIFE, _refresh_token(session, after=token)
+    if now - issued_at <= LOST_FOR and hmac.compare_digest(session.refresh_digest, _refresh_digest(lost)):
+        return Tokens(_access_token(session, now), lost)
     session.revoked_at, session.revoked_reason = now, "refresh reused"
     session.save(update_fields=["revoked_at", "revoked_reason"])
     _tell_ended()
@@ -217,13 +224,21 @@ def _next_tokens(session: Session, token: str, now: datetime) -> Tokens | None:
     return None
 
 
-def _issue_tokens(session: Session, now: datetime) -> Tokens:
-    expires_s = int((now + ACCESS_LIFE).timestamp())
-    access = _signer("access").sign(f"{session.pk.hex}.{session.officer_id}.{expires_s}")
-    token = _signer("refresh").sign(f"{session.pk.hex}.{secrets.token_urlsafe(32)}")
+def _issue_tokens(session: Session, now: datetime, after: str = "") -> Tokens:
+    token = _refresh_token(session, after or secrets.token_urlsafe(32))
     session.refresh_digest, session.expires_at = _refresh_digest(token), now + SESSION_LIFE
     session.save()
-    return Tokens(access, token)
+    return Tokens(_access_token(session, now), token)
+
+
+def _access_token(session: Session, now: datetime) -> str:
+    expires_s = int((now + ACCESS_LIFE).timestamp())
+    return _signer("access").sign(f"{session.pk.hex}.{session.officer_id}.{expires_s}")
+
+
+def _refresh_token(session: Session, after: str) -> str:
+    """The one that follows `after`, always the same: only our key makes it of that."""
+    return _signer("refresh").sign(f"{session.pk.hex}.{seals.keyed_digest(after, 'refresh after')}")
 
 
 def _bearer(authorization: str) -> str | None:

@@ -215,6 +215,15 @@ def test_a_report_is_closed_for_a_reason_that_can_be_followed(
     assert act(chief, rows["self"], "close", **duplicate).json()["duplicate_of"] == rows["first"].pk
 
 
+def test_what_was_a_duplicate_of_a_duplicate_is_one_of_the_original(city: Regions) -> None:
+    chief, officer = desk(city[EAST]), person(city[A1])
+    one, two, original = (reported(officer) for _ in range(3))
+    act(chief, one, "close", reason="duplicate", duplicate_of=two.pk)
+    assert act(chief, two, "close", reason="duplicate", duplicate_of=original.pk).status_code == 200
+    one.refresh_from_db()
+    assert one.duplicate_of_id == original.pk
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_reports_are_never_duplicates_of_each_other() -> None:
     city = make_regions()

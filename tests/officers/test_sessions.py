@@ -90,9 +90,26 @@ def test_a_refresh_brings_the_next_pair(signed_in: SignIn) -> None:
 def test_reuse_of_an_old_refresh_token_ends_the_whole_family(signed_in: SignIn) -> None:
     first = signed_in().tokens
     second = auth.refresh(first.refresh, NOW)
-    assert refusal_of_refresh(first.refresh) == ("signed_out", 401)
+    assert refusal_of_refresh(first.refresh, NOW + 2 * MINUTE) == ("signed_out", 401)
     assert refusal_of_refresh(second.refresh) == ("signed_out", 401)
     assert refusal_of_access(second.access) == ("signed_out", 401)
+    assert Session.objects.get().revoked_reason == "refresh reused"
+
+
+def test_whose_answer_was_lost_asks_again_and_stays_signed_in(signed_in: SignIn) -> None:
+    first = signed_in().tokens
+    lost = auth.refresh(first.refresh, NOW)  # the server dies before the phone has it
+    again = auth.refresh(first.refresh, NOW + MINUTE / 2)
+    assert again.refresh == lost.refresh
+    auth.grant_of(again.access, NOW + MINUTE / 2)
+    auth.refresh(again.refresh, NOW + MINUTE)
+
+
+def test_the_former_token_ends_the_family_once_the_new_one_was_used(signed_in: SignIn) -> None:
+    first = signed_in().tokens
+    second = auth.refresh(first.refresh, NOW)
+    auth.refresh(second.refresh, NOW)
+    assert refusal_of_refresh(first.refresh) == ("signed_out", 401)
     assert Session.objects.get().revoked_reason == "refresh reused"
 
 
