@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import RequestDataTooBig, ValidationError
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
@@ -26,8 +26,13 @@ STATUS_TEXT = {
     403: ("您没有执行此操作的权限。", "You may not do this."),
     404: ("没有找到。请核对编号。", "Not found. Check the number."),
     405: ("此地址不支持该方法。", "This address does not take that method."),
+    413: ("请求体过大，请分批发送。", "The body is too large; send it in parts."),
     415: ("不支持的内容类型，请用 application/json。", "Unsupported content type; send application/json."),
     429: ("请求过于频繁，请稍后再试。", "Too many requests; try again later."),
+    500: (
+        "系统内部出错，已记录。请稍后重试。",
+        "Something failed on our side and was noted; try again later.",
+    ),
 }
 
 NOT_STORABLE = Refusal(
@@ -99,9 +104,25 @@ IN_PROGRESS = Refusal(
 
 def no_such_address(request: HttpRequest, exception: Exception) -> JsonResponse:
     """Django's 404 handler: an unknown address answers in the same shape as everything else."""
-    zh, en = STATUS_TEXT[404]
+    return _said(request, "not_found", 404)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Django's 400 handler: what it refuses before a view, such as a host that is not ours or a body without end."""
+    if isinstance(exception, RequestDataTooBig):
+        return _said(request, "too_large", 413)
+    return _said(request, "bad_request", 400)
+
+
+def our_fault(request: HttpRequest) -> JsonResponse:
+    """Django's 500 handler: a program gets the shape it knows; the log has the rest."""
+    return _said(request, "internal_error", 500)
+
+
+def _said(request: HttpRequest, code: str, status: int) -> JsonResponse:
+    zh, en = STATUS_TEXT[status]
     message = en if language_of(request) == "en" else zh
-    return JsonResponse({"code": "not_found", "message": message, "fields": {}}, status=404)
+    return JsonResponse({"code": code, "message": message, "fields": {}}, status=status)
 
 
 def forget_answers(at: datetime) -> int:

@@ -24,4 +24,6 @@ urlpatterns = [
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
 ]
 
+handler400 = "backend.doors.bad_request"
 handler404 = "backend.doors.no_such_address"
+handler500 = "backend.doors.our_fault"

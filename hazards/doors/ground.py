@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from alerts.api import Newest
 from alerts.doors.orders import handed_out
+from foundation.bodies import JsonBody
 from foundation.clock import now
 from foundation.errors import not_found
 from hazards import ground, ground_acts
@@ -45,7 +46,7 @@ def whole(request: Request, pk: int, status: int = 200) -> Response:
 
 
 class Hazards(APIView):
-    parser_classes = [MultiPartParser, JSONParser]
+    parser_classes = [MultiPartParser, JsonBody]
 
     @extend_schema(
         operation_id="hazards",

@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from foundation.bodies import read_at_most
 from foundation.clock import now
-from foundation.errors import Refusal
 from hydrology import ingest, shapes
 from hydrology.doors import asked
 from hydrology.feeds.signing import KEY_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify
@@ -47,7 +47,7 @@ class FeedDoor(APIView):
         *,
         drill: bool = False,
     ) -> Response:
-        body = _raw(request, most_bytes)
+        body = read_at_most(request, most_bytes)
         at = now()
         answer = store(verify(request.headers, body, at, drill=drill), body, at)
         language = asked.language(request)
@@ -55,19 +55,6 @@ class FeedDoor(APIView):
             {"index": r["index"], "code": r["code"], "message": r[language]} for r in answer["rejected"]
         ]
         return Response({**answer, "rejected": rejected})
-
-
-def _raw(request: Request, most_bytes: int) -> bytes:
-    """At most `most_bytes`, whatever the request says of itself; one byte more is refused."""
-    body: bytes = request.read(most_bytes + 1)
-    if len(body) <= most_bytes:
-        return body
-    raise Refusal(
-        "too_large",
-        zh=f"请求体超过 {most_bytes // 1024 // 1024} MB，请分批上报。",
-        en=f"The body is larger than {most_bytes // 1024 // 1024} MB; send it in parts.",
-        status=413,
-    )
 
 
 class IngestReadings(FeedDoor):

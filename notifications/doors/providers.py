@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from foundation.bodies import read_at_most
 from foundation.clock import iso, now
 from foundation.errors import Refusal
 from foundation.gateway import KEY_HEADER, SIGNATURE_HEADER, TIME_HEADER, account
@@ -100,9 +101,7 @@ class Reports(APIView):
 
         Huawei and JPush may post their own receipts here instead (docs/vendors.md), each with its own proof.
         """
-        body, at = request.read(MOST_BYTES + 1), now()
-        if len(body) > MOST_BYTES:
-            raise _TOO_LARGE
+        body, at = read_at_most(request, MOST_BYTES), now()
         if KEY_HEADER not in request.headers and (said := _own_words(provider, request, body, at)):
             return said
         _verify(provider, request, body, at)
@@ -203,14 +202,6 @@ def _unreadable() -> Refusal:
         en=f'The body must be {{"reports": [...]}} with at most {MOST_REPORTS} of them, or the vendor\'s own receipts.',
         fields={"reports": "array"},
     )
-
-
-_TOO_LARGE = Refusal(
-    "too_large",
-    zh=f"请求体超过 {MOST_BYTES // 1024} KB，请分批上报。",
-    en=f"The body is larger than {MOST_BYTES // 1024} KB; send it in parts.",
-    status=413,
-)
 
 
 def _echo(given: object) -> object:

@@ -1,5 +1,6 @@
 """What all doors share: how an error is said, and that a POST sent twice is done once."""
 
+import json
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -9,12 +10,14 @@ from typing import Any
 
 import pytest
 from django.db import connections
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.urls import get_resolver
 from rest_framework.test import APIClient
 
 from alerts.models import ResponseOrder
 from backend.doors import ABANDONED, forget_answers
 from backend.models import KeptAnswer
+from foundation.bodies import MOST_JSON_BYTES
 from foundation.clock import now
 from hydrology.feeds.signing import signed_headers
 from hydrology.models import Feed, Region
@@ -236,3 +239,45 @@ def test_a_cursor_that_is_not_ours_is_refused_by_name(door: str, cursor: str, de
     answer = desk.get(f"/api/v1/{door}", {"cursor": b64encode(cursor.encode()).decode()})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
     assert answer.json()["fields"] == {"cursor": "invalid"}
+
+
+DEEP = "[" * 50_000 + "]" * 50_000
+
+
+@pytest.mark.parametrize("body", [DEEP, "[" * 100 + "]" * 100, '{"a":' * 100 + "1" + "}" * 100])
+@pytest.mark.parametrize("door", ["auth/otp", "auth/sessions", "orders", "inbox/receipts", "hazards"])
+def test_a_body_nested_without_end_is_refused_at_every_door(
+    desk: APIClient, client: Client, door: str, body: str
+) -> None:
+    api = client if door.startswith("auth/") else desk
+    answer = api.post(f"/api/v1/{door}", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+
+
+def test_a_huge_body_is_refused_before_it_is_read_as_json(client: Client, db: None) -> None:
+    """It is not even JSON: nobody has looked."""
+    answer = client.post("/api/v1/auth/otp", b"[" * (MOST_JSON_BYTES + 1), content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert set(answer.json()) == {"code", "message", "fields"}
+
+
+def test_a_body_beyond_what_any_door_takes_is_too_large_everywhere(desk: APIClient, settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    answer = desk.post(ORDERS, order(text_zh="长" * 1000), format="json", **KEY)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+def test_a_host_that_is_not_ours_is_refused_in_the_shape_of_all_errors(client: Client) -> None:
+    answer = client.get("/api/v1/orders", headers={"Host": "elsewhere.example", "Accept-Language": "en"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+
+
+def test_an_unknown_verb_is_refused_in_the_shape_of_all_errors(client: Client) -> None:
+    answer = client.generic("BREW", "/api/v1/auth/otp")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+
+
+def test_a_fault_of_ours_is_said_in_the_shape_of_all_errors(rf: RequestFactory) -> None:
+    fault = get_resolver().resolve_error_handler(500)
+    answer = fault(rf.get("/api/v1/orders"))
+    assert (answer.status_code, set(json.loads(answer.content))) == (500, {"code", "message", "fields"})
