@@ -21,7 +21,6 @@ urlpatterns = [
     path("drills/<int:pk>", drills.OneDrill.as_view()),
     re_path(rf"^drills/(?P<pk>\d+)/(?P<verb>{drills.HERE})$", drills.DrillAct.as_view()),
     path("warnings", warnings.Warnings.as_view()),
-    path("warnings/<int:pk>", warnings.OneWarning.as_view()),
     re_path(rf"^warnings/(?P<pk>\d+)/(?P<verb>{'|'.join(hand.VERBS)})$", warnings.WarningAct.as_view()),
     path("releases", warnings.Releases.as_view()),
     re_path(r"^releases/(?P<pk>\d+)/(?P<verb>release|drop)$", warnings.ReleaseAct.as_view()),
@@ -37,7 +36,6 @@ urlpatterns = [
     path("responses", orders.Responses.as_view()),
     path("measures", orders.Measures.as_view()),
     path("orders", orders.Orders.as_view()),
-    path("orders/<int:pk>", orders.OneOrder.as_view()),
     path("orders/<int:pk>/attachments", orders.OrderPapers.as_view()),
     re_path(rf"^orders/(?P<pk>\d+)/(?P<verb>{VERBS})$", orders.OrderAct.as_view()),
 ]

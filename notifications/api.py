@@ -1,4 +1,4 @@
-"""Doors of the notifications room: the inbox, receipts, the reach of a message and its preview."""
+"""Doors of the notifications room: the inbox, receipts, a preview; the others stand in doors/."""
 
 from datetime import datetime
 
@@ -9,21 +9,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from alerts.models import BulletinKind, ResponseOrder, Warning
 from alerts.orders import URGENCY
 from foundation.clock import SHENZHEN, now
 from foundation.errors import Refusal, not_found
 from hydrology.models import Region, path_filter
 from notifications import receipts
 from notifications.inbox import items
-from notifications.models import Delivery, Errand
+from notifications.models import Delivery
 from notifications.preview import preview, red_list
-from notifications.reach import reach_of
 from notifications.shapes import (
     InboxPage,
     PreviewIn,
     PreviewOut,
-    ReachOut,
     ReceiptIn,
     ReceiptsIn,
     ReceiptsOut,
@@ -114,23 +111,6 @@ class Receipts(APIView):
         return Response(
             {"results": take_receipts(request.user.pk, said.get("receipts"), "http", said.get("clock"))}
         )
-
-
-class Reach(APIView):
-    @extend_schema(responses=ReachOut, operation_id="reach")
-    def get(self, request: Request, kind: str, pk: int) -> Response:
-        """Counts per state, per district and street, streets with nobody confirmed, the unanswered."""
-        scope = request.auth.scope
-        model, path = (ResponseOrder, "authority__path") if kind == "orders" else (Warning, "region__path")
-        row = model.objects.filter(path_filter(path, scope.water_paths), pk=pk).first()
-        bulletin = row.bulletins.filter(kind=_KINDS[kind]).order_by("-id").first() if row else None
-        if bulletin is None:
-            raise not_found("消息", "message")
-        first = bulletin.dispatches.filter(errand=Errand.FIRST).values_list("pk", flat=True)
-        return Response({"dispatch": first.first(), **reach_of(bulletin.pk, scope.paths)})
-
-
-_KINDS = {"orders": BulletinKind.ORDER, "warnings": BulletinKind.WARNING}
 
 
 class Preview(APIView):

@@ -12,12 +12,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Case, CharField, Count, F, Func, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    Exists,
+    F,
+    Func,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.functions import JSONObject
 
-from alerts.models import Requires
+from alerts.models import Bulletin, Requires, WarningLevel
 from hydrology.models import Region, path_filter
 from notifications import months
+from notifications.inbox import OWED
 from notifications.models import (
     ANSWERED,
     DEAD_TOKEN,
@@ -32,6 +46,7 @@ from notifications.models import (
 from officers.models import Post
 
 UNANSWERED_LIMIT = 200
+OVER = WarningLevel.NONE.name.lower()
 PEOPLE_LIMIT = 50
 
 
@@ -105,22 +120,42 @@ def figures(states: Mapping[str, int], acting: int) -> dict[str, int]:
     }
 
 
+def asking(kinds: Iterable[str], **about: int) -> list[int]:
+    """The bulletins about this `order` or `warning` that ask for an answer, oldest first; that it is over asks for none.
+
+    Of what only asked to be opened, such as a level notice below ALERT, all that say it stands.
+    """
+    said = list(
+        Bulletin.objects.filter(kind__in=kinds, officers=[], **about)
+        .order_by("id")
+        .values_list("pk", "requires", "level")
+    )
+    owed = [pk for pk, requires, _ in said if requires in OWED]
+    return owed or [pk for pk, _, level in said if level != OVER]
+
+
+def counts_of(bulletins: Sequence[int], paths: Iterable[str]) -> dict[str, int]:
+    """The counts of `reach_of` alone, of bulletins on one matter. Two queries."""
+    since = months.since_of(bulletin__in=bulletins)
+    return _counts(_tallies(_lines(bulletins, paths, since, once=True), since)[0])
+
+
 def reach_of(
     bulletins: int | Sequence[int],
     paths: Iterable[str],
     *,
     after: int = 0,
     limit: int = UNANSWERED_LIMIT,
+    once: bool = False,
 ) -> dict[str, Any]:
     """The reach of a bulletin, or of several together, below `paths`; `after` is the unanswered list's cursor.
 
+    `once`: they are about one matter, and a person counts by the newest he was first told of.
     `nobody`: streets where people were called and no one has given what the bulletin requires. Four queries.
     """
     ids = [bulletins] if isinstance(bulletins, int) else bulletins
     since = months.since_of(bulletin__in=ids)
-    lines = Delivery.objects.filter(
-        path_filter("region__path", tuple(paths)), id__gte=since, dispatch__bulletin__in=ids
-    )
+    lines = _lines(ids, paths, since, once=once)
     whole, districts, streets = _tallies(lines, since)
     names = dict(Region.objects.filter(code__in=[*districts, *streets]).values_list("code", "name"))
     street_rows = [
@@ -130,9 +165,7 @@ def reach_of(
     first = lines.filter(dispatch__errand=Errand.FIRST)
     unanswered, further = _page(first.exclude(_owes_nothing(since)), since, after, limit)
     return {
-        **figures(whole.states, whole.acting),
-        "no_device": whole.no_device,
-        "unanswered_total": whole.states.total() - whole.answered,
+        **_counts(whole),
         "states": {state.value: whole.states.get(state, 0) for state in State},
         "districts": [{"code": c, "name": names[c], **_row(t)} for c, t in sorted(districts.items())],
         "streets": street_rows,
@@ -142,15 +175,39 @@ def reach_of(
     }
 
 
+def _lines(
+    bulletins: Sequence[int], paths: Iterable[str], since: int, *, once: bool = False
+) -> QuerySet[Delivery]:
+    lines = Delivery.objects.filter(
+        path_filter("region__path", tuple(paths)), id__gte=since, dispatch__bulletin__in=bulletins
+    )
+    if not once or len(bulletins) == 1:
+        return lines
+    newer = Delivery.objects.filter(
+        id__gte=since,
+        id__gt=OuterRef("id"),
+        officer=OuterRef("officer"),
+        dispatch__bulletin__in=bulletins,
+        dispatch__errand=Errand.FIRST,
+    )
+    return lines.exclude(Exists(newer), dispatch__errand=Errand.FIRST)
+
+
+def _counts(tally: Tally) -> dict[str, int]:
+    return {
+        **figures(tally.states, tally.acting),
+        "no_device": tally.no_device,
+        "unanswered_total": tally.states.total() - tally.answered,
+    }
+
+
 def people_of(bulletin: int, paths: Iterable[str], *, words: str = "", after: int = 0) -> dict[str, Any]:
     """Everybody told of a bulletin below `paths`, the answered too, oldest line first: `{items, next}`.
 
     `words`: a part of his name or of his place's, or how his number ends. Repeats are no lines of their own.
     """
     since = months.since_of(bulletin=bulletin)
-    lines = Delivery.objects.filter(
-        path_filter("region__path", tuple(paths)), id__gte=since, dispatch__bulletin=bulletin
-    )
+    lines = _lines([bulletin], paths, since)
     if words:
         named = Q(officer__name__icontains=words) | Q(region__name__icontains=words)
         lines = lines.filter(named | Q(officer__masked_phone__endswith=words))

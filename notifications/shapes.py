@@ -4,7 +4,7 @@ import json
 
 from rest_framework import serializers
 
-from alerts.shapes import LEVEL_CODES, CodeField
+from alerts.shapes import LEVEL_CODES, CodeField, WarningWhole
 from foundation.clock import SHENZHEN
 from notifications import receipts
 from notifications.coverage import DARK, FAULTS
@@ -189,7 +189,21 @@ class PeopleOut(serializers.Serializer[object]):
     next = serializers.IntegerField(allow_null=True)
 
 
-class ReachOut(CountsOut):
+class WarningCounts(CountsOut):
+    """Of what asked for an answer, below the caller's regions; each person by the newest of it."""
+
+    no_device = serializers.IntegerField()
+    unanswered_total = serializers.IntegerField()
+
+
+class WarningReached(WarningWhole):
+    reach = WarningCounts(help_text="GET warnings/{id}/reach tells where, and who")
+
+    class Meta(WarningWhole.Meta):
+        fields = [*WarningWhole.Meta.fields, "reach"]
+
+
+class ReachOut(WarningCounts):
     dispatch = serializers.IntegerField(
         allow_null=True,
         help_text="GET dispatches/{dispatch}/people names everybody told; null: not yet dispatched",
@@ -198,8 +212,6 @@ class ReachOut(CountsOut):
     districts = DistrictReachOut(many=True)
     streets = StreetReachOut(many=True, help_text="the smallest share of answers first")
     nobody = StreetReachOut(many=True, help_text="streets where nobody has answered")
-    no_device = serializers.IntegerField()
-    unanswered_total = serializers.IntegerField()
     unanswered = UnansweredOut(many=True)
     next = serializers.IntegerField(allow_null=True)
 

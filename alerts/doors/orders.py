@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Q
 from django.http import HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header
@@ -29,14 +30,16 @@ UPLOAD = {
 }
 
 
-def seen(request: Request) -> ResponseOrderQuerySet:
-    """Orders of authorities the caller sees."""
-    return ResponseOrder.objects.filter(path_filter("authority__path", request.auth.scope.paths))
+def seen(request: Request, mine: Q | None = None) -> ResponseOrderQuerySet:
+    """Orders of authorities the caller sees, and those that `mine` says are his."""
+    return ResponseOrder.objects.filter(
+        path_filter("authority__path", request.auth.scope.paths) | (mine or Q())
+    )
 
 
-def whole(request: Request, pk: int, at: datetime) -> Response:
-    """The order as its door shows it."""
-    order = seen(request).whole().filter(pk=pk).first()
+def whole(request: Request, pk: int, at: datetime, mine: Q | None = None) -> Response:
+    """The order as its door shows it; `mine` as `seen`."""
+    order = seen(request, mine).whole().filter(pk=pk).first()
     if order is None:
         raise not_found("指令", "order")
     return Response(OrderOut(order, context={"now": at}).data)
@@ -80,12 +83,6 @@ class Orders(APIView):
         answer = whole(request, order.pk, at)
         answer.status_code = 201
         return answer
-
-
-class OneOrder(APIView):
-    @extend_schema(responses=OrderOut)
-    def get(self, request: Request, pk: int) -> Response:
-        return whole(request, pk, now())
 
 
 class OrderAct(APIView):

@@ -70,14 +70,7 @@ class Warnings(APIView):
         warning = hand.begin(
             request.user.pk, request.auth.scope, _asked(said), hazard=said["hazard"], drill=said["drill"], now=now()
         )  # fmt: skip
-        return Response(_whole(request, warning.pk), status=201)
-
-
-class OneWarning(APIView):
-    @extend_schema(responses=WarningWhole)
-    def get(self, request: Request, pk: int) -> Response:
-        """One warning with its chain of events and everything that was said about it."""
-        return Response(_whole(request, pk))
+        return Response(whole(request, warning.pk), status=201)
 
 
 class WarningAct(APIView):
@@ -89,7 +82,7 @@ class WarningAct(APIView):
         hand.act(
             pk, verb, request.user.pk, request.auth.scope, _asked(asked.validated_data), now=now()
         )  # fmt: skip
-        return Response(_whole(request, pk))
+        return Response(whole(request, pk))
 
 
 def _asked(said: dict[str, object]) -> Asked:
@@ -97,12 +90,13 @@ def _asked(said: dict[str, object]) -> Asked:
     return Asked(said["note"], said["level"], streets, said["hours"])  # type: ignore[arg-type]
 
 
-def _whole(request: Request, pk: int) -> object:
+def whole(request: Request, pk: int) -> dict[str, object]:
+    """The warning as its doors show it. Raises Refusal 404."""
     chain = Prefetch("bulletins", Bulletin.objects.order_by("id"))
     warning = _warnings(request).filter(pk=pk).prefetch_related(chain).first()
     if warning is None:
         raise not_found("预警", "warning")
-    return WarningWhole(warning, context={"holds": hand.holds(warning)}).data
+    return dict(WarningWhole(warning, context={"holds": hand.holds(warning)}).data)
 
 
 class Releases(APIView):

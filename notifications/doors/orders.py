@@ -1,6 +1,5 @@
 """Two doors of orders that need to know the people: issuing, which counts them, and papers, which they may open."""
 
-from django.db.models import Exists, OuterRef
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -17,8 +16,8 @@ from alerts.shapes import NoteIn
 from foundation.clock import now
 from foundation.errors import not_found
 from hydrology.models import path_filter
+from notifications.doors.told import told
 from notifications.issuing import issue
-from notifications.models import Delivery
 
 
 class IssueIn(NoteIn):
@@ -56,9 +55,9 @@ class OrderPaper(APIView):
     )
     def get(self, request: Request, pk: int, paper: int) -> HttpResponseBase:
         """A paper of an order, for whom the order was delivered to and who sees its authority. ETag/304."""
-        told = Delivery.objects.filter(officer=request.user.pk, dispatch__bulletin__order=OuterRef("order"))
-        mine = path_filter("order__authority__path", request.auth.scope.paths) | Exists(told)
-        found = Attachment.objects.filter(mine, order=pk, pk=paper)
+        mine = told(request.user.pk, pk, "order")
+        seen = path_filter("order__authority__path", request.auth.scope.paths) | mine
+        found = Attachment.objects.filter(seen, order=pk, pk=paper)
         row = found.defer("body").first()
         if row is None:
             raise not_found("附件", "attachment")

@@ -15,7 +15,7 @@ from alerts.models import Bulletin, Drill, DrillState, OrderEvent, ResponseOrder
 from foundation.clock import now
 from hydrology.models import Region
 from notifications import dispatch, frames
-from notifications.models import Delivery
+from notifications.models import Delivery, State
 from officers.models import Duty, Officer, Post
 from tests.alerts.conftest import DISTRICT, A, B, C, signed_in
 from tests.notifications.conftest import give_phone
@@ -397,3 +397,26 @@ def test_an_orders_reach_names_the_dispatch_by_which_its_people_are_found(
     people = desks.desk.get(f"/api/v1/dispatches/{reach['dispatch']}/people").json()["items"]
     assert (reach["total"], reach["acting"]) == (len(people), 0)
     assert A in {person["region"] for person in people}
+
+
+def test_an_orders_reach_stays_its_own_after_it_is_called_off(desks: Desks, regions: Regions) -> None:
+    """Who went still counts, whether or not the news that it is over has been dispatched."""
+    phone(regions[A])
+    pk = desks.issued(CITY, A)
+    Delivery.objects.update(state=State.CONFIRMED)
+    before = desks.desk.get(f"/api/v1/orders/{pk}/reach").json()
+    assert desks.act(pk, "end").status_code == 200
+    at_once = desks.desk.get(f"/api/v1/orders/{pk}/reach").json()
+    dispatch.take_up(now=now())
+    later = desks.desk.get(f"/api/v1/orders/{pk}/reach").json()
+    assert before["confirmed"] == before["total"] > 0
+    assert before == at_once == later
+
+
+def test_whom_an_order_was_delivered_to_may_read_it(desks: Desks, regions: Regions) -> None:
+    told, other = signed_in((regions[A], Duty.FLOOD)), signed_in((regions[B], Duty.FLOOD))
+    pk = desks.issued(CITY, A)
+    read = told.get(f"/api/v1/orders/{pk}")
+    assert (read.status_code, read.json()["id"]) == (200, pk)
+    assert other.get(f"/api/v1/orders/{pk}").status_code == 404
+    assert told.post(f"/api/v1/orders/{pk}/end", {}, format="json").status_code == 404

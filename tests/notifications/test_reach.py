@@ -8,12 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
-from alerts.models import Requires
+from alerts.models import Requires, Warning
 from console.board import recent_dispatches
 from foundation.scope import Scope
 from hydrology.models import Region
 from notifications.models import RANK, Delivery, Errand, Receipt, ReceiptState, State
 from notifications.reach import figures, people_of, reach_of, silent_streets
+from officers.models import Duty
+from tests.alerts.conftest import signed_in
 from tests.console.factories import make_bulletin, make_dispatch
 from tests.hydrology.factories import NOW, make_regions
 
@@ -176,3 +178,32 @@ def test_a_line_that_only_renews_acts_where_its_root_does(regions: dict[str, Reg
     Delivery.objects.filter(pk=root.pk).update(acting_at=NOW)
     assert reach_of(renewed.bulletin_id, CITY)["acting"] == 1
     assert [line["acting"] for line in people_of(renewed.bulletin_id, CITY)["items"]] == [True]
+
+
+def test_a_warnings_reach_counts_each_person_by_the_newest_that_asked_him(regions: dict[str, Region]) -> None:
+    """Raised in one street, then graver there and in another, then over; the last is not dispatched yet."""
+    A, B = regions["440303001"], regions["440303002"]
+    warning = Warning.objects.create(
+        hazard="rainstorm", region=regions["440303"], level=4, peak_level=4, raised_at=NOW
+    )
+    raised, graver = (make_bulletin(warning=warning) for _ in range(2))
+    one = make_dispatch([(A, State.CONFIRMED)], bulletin=raised).deliveries.get()
+    second = make_dispatch([(A, State.OPENED), (B, State.CONFIRMED)], bulletin=graver)
+    second.deliveries.filter(region=A).update(officer=one.officer)
+    make_bulletin(Requires.OPEN, warning=warning, level="none")
+    desk = signed_in((regions["440303"], Duty.DESK))
+    reach = desk.get(f"/api/v1/warnings/{warning.pk}/reach").json()
+    assert (reach["dispatch"], reach["total"], reach["confirmed"]) == (second.pk, 2, 1)
+    assert [person["officer"] for person in reach["unanswered"]] == [one.officer_id]
+    whole = desk.get(f"/api/v1/warnings/{warning.pk}").json()
+    assert whole["reach"] == {name: reach[name] for name in whole["reach"]}
+    assert (whole["reach"]["total"], whole["reach"]["unanswered_total"]) == (2, 1)
+
+
+def test_a_warning_that_only_asks_to_be_opened_has_a_reach_as_well(regions: dict[str, Region]) -> None:
+    street = regions["440303001"]
+    warning = Warning.objects.create(hazard="reservoir", region=street, level=2, peak_level=2, raised_at=NOW)
+    said = make_bulletin(Requires.OPEN, warning=warning, level="attention", kind="level")
+    make_dispatch([(street, State.OPENED)], bulletin=said)
+    desk = signed_in((regions["440303"], Duty.DESK))
+    assert desk.get(f"/api/v1/warnings/{warning.pk}/reach").json()["opened"] == 1
