@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from alerts.assessment.order_words import Ordered, order_words
+from alerts.assessment.order_words import Ordered, Over, order_words
 from alerts.bulletins import issue
-from alerts.models import Bulletin, BulletinKind, Requires, ResponseLevel, ResponseOrder
+from alerts.models import Bulletin, BulletinKind, OrderStatus, Requires, ResponseLevel, ResponseOrder
 from hydrology.models import Region
 
 CALL_OFF_VALIDITY = timedelta(hours=12)
 
 
-def say(
-    order: ResponseOrder, now: datetime, *, ends: bool = False, left: bool = False, **fields: object
-) -> Bulletin:
+def say(order: ResponseOrder, now: datetime, *, over: Over | None = None, **fields: object) -> Bulletin:
     code = ResponseLevel(order.level).code
     stops = list(order.measures.order_by("sector"))
     areas = {*order.areas, *(area for stop in stops for area in stop.areas)}
@@ -32,8 +30,7 @@ def say(
         was=(was.hazard, ResponseLevel(was.level).code) if was else None,
         stops=[(stop.sector, [names[area] for area in stop.areas]) for stop in stops],
         papers=order.attachments.count(),
-        ends=ends,
-        left=left,
+        over=over,
     )
     return issue(
         order_words(said, order.title_zh, order.text_zh, order.title_en, order.text_en),
@@ -54,11 +51,11 @@ def say(
 
 def call_off(order: ResponseOrder, *, now: datetime, officers: Sequence[int] = ()) -> Bulletin:
     """The order no longer stands: told to its audience, or only to these `officers`, whom what replaced it leaves out."""
+    ended = Over.WITHDRAWN if order.status == OrderStatus.WITHDRAWN else Over.ENDED
     return say(
         order,
         now,
-        ends=True,
-        left=bool(officers),
+        over=Over.LEFT if officers else ended,
         officers=list(officers),
         urgency=1,
         requires=Requires.OPEN,

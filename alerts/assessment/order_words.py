@@ -7,6 +7,7 @@ push, the list of areas and the title do. Names of places are Chinese in both la
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from alerts.assessment.wording import (
@@ -59,7 +60,26 @@ SECTORS: Final = {
     "transport": ("停运", "public transport"),
     "business": ("停业", "businesses"),
 }
-LEFT: Final = ("新指令不再包含您的责任区或岗位。", "The new order no longer covers your area or post. ")
+
+
+class Over(StrEnum):
+    """Why an order that was sent asks for nothing any more."""
+
+    ENDED = "ended"  # it was in force to its end
+    WITHDRAWN = "withdrawn"  # it was taken back
+    LEFT = "left"  # for those whom the order that takes its place does not address
+
+
+_OVER: Final = {  # what is said first, and why
+    Over.ENDED: ("终止", "ENDED", "", ""),
+    Over.WITHDRAWN: ("撤回", "WITHDRAWN", "", ""),
+    Over.LEFT: (
+        "终止",
+        "ENDED",
+        "新指令不再包含您的责任区或岗位。",
+        "The new order no longer covers your area or post. ",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +95,7 @@ class Ordered:
     was: tuple[str, str] | None = None
     stops: Sequence[tuple[str, Sequence[str]]] = ()  # sector, names of its areas
     papers: int = 0
-    ends: bool = False
-    left: bool = False  # ends for those whom the order that takes its place does not address
+    over: Over | None = None  # None: it stands
 
 
 def order_words(said: Ordered, title_zh: str, text_zh: str, title_en: str = "", text_en: str = "") -> Words:
@@ -88,27 +107,29 @@ def order_words(said: Ordered, title_zh: str, text_zh: str, title_en: str = "", 
     other = one_line(title_en) or f"Flood response {level_en}: {title}"
     first_zh = clip(one_line(said.areas[0]), 7) if said.areas else ""
     more_zh = f"等{len(said.areas)}地" if len(said.areas) > 1 else ""
-    over_zh, over_en = ("终止", " ENDED") if said.ends else ("", "")
-    does_zh, does_en = ("", "") if said.ends else _HEADS[said.action]
-    head_zh = f"{mark_zh}【{does_zh}{level_zh}响应{over_zh}】{first_zh}{more_zh}："
-    head_en = f"{mark_en}[RESPONSE {does_en}{level_en.upper()}{over_en}] {first_en(said.areas, 'areas')}: "
-    more = [("", "")] if said.ends else _more(said)
-    left_zh, left_en = LEFT if said.left else ("", "")
-    lines_zh = [
-        mark_zh + left_zh + text_zh,
-        f"范围：{'、'.join(said.areas)}。",
-        *(zh for zh, _ in more),
-        f"{sign_zh}。",
-    ]
-    lines_en = [
-        mark_en + left_en + (text_en or text_zh),
-        f"Areas: {', '.join(said.areas)}.",
-        *(en for _, en in more),
-        sign_en,
-    ]
+    does_zh, does_en = _HEADS[said.action]
+    areas_zh, areas_en = f"范围：{'、'.join(said.areas)}。", f"Areas: {', '.join(said.areas)}."
+    if said.over is None:
+        tail_zh = tail_en = ""
+        top_zh, top_en = mark_zh, mark_en
+        more = _more(said)
+        lines_zh = [mark_zh + text_zh, areas_zh, *(zh for zh, _ in more), f"{sign_zh}。"]
+        lines_en = [mark_en + (text_en or text_zh), areas_en, *(en for _, en in more), sign_en]
+    else:  # what is over comes first, and what had been ordered last: nobody goes because of it
+        over_zh, over_en, why_zh, why_en = _OVER[said.over]
+        does_zh, does_en, tail_zh, tail_en = "", "", over_zh, f" {over_en}"
+        top_zh, top_en = f"{mark_zh}【{over_zh}】", f"{mark_en}[{over_en}] "
+        lines_zh = [f"{top_zh}{why_zh}{sign_zh}：{title}。", areas_zh, f"原指令内容：{text_zh}"]
+        lines_en = [
+            f"{top_en}{why_en}Stop acting on this order: {other}.",
+            areas_en,
+            f"What it said: {text_en or text_zh}",
+        ]
+    head_zh = f"{mark_zh}【{does_zh}{level_zh}响应{tail_zh}】{first_zh}{more_zh}："
+    head_en = f"{mark_en}[RESPONSE {does_en}{level_en.upper()}{tail_en}] {first_en(said.areas, 'areas')}: "
     return Words(
-        title_zh=mark_zh + clip(title, TITLE_ZH - len(mark_zh)),
-        title_en=mark_en + clip(other, TITLE_EN - len(mark_en)),
+        title_zh=top_zh + clip(title, TITLE_ZH - len(top_zh)),
+        title_en=top_en + clip(other, TITLE_EN - len(top_en)),
         push_zh=f"{head_zh}{clip(title, PUSH_ZH - len(head_zh) - len(sign_zh) - 1)}，{sign_zh}",
         push_en=f"{head_en}{clip(other, PUSH_EN - len(head_en) - len(sign_en) - 2)}. {sign_en}",
         body_zh="\n".join(filter(None, [*lines_zh, DRILL_END_ZH if said.drill else ""])),
@@ -118,7 +139,7 @@ def order_words(said: Ordered, title_zh: str, text_zh: str, title_en: str = "", 
 
 def _sign(said: Ordered) -> tuple[str, str]:
     """What is asked for, by when."""
-    if said.ends:
+    if said.over is not None:
         return "原指令不再执行", "Stop acting on it."
     if said.deadline_at is None:
         return "请立即签收", "Confirm receipt now."

@@ -10,6 +10,7 @@ import pytest
 from django.db import IntegrityError, connections, transaction
 
 from alerts import drafts, orders
+from alerts.cap_out import message_of
 from alerts.models import Bulletin, OrderEvent, OrderStatus, ResponseLevel, ResponseOrder
 from escalation import climb
 from escalation.models import Climb, ClimbState
@@ -208,9 +209,11 @@ def test_what_was_never_issued_is_withdrawn_in_silence(room: Room, route: list[s
     assert not Bulletin.objects.exists()
 
 
-@pytest.mark.parametrize(("verb", "status"), [("withdraw", S.WITHDRAWN), ("end", S.ENDED)])
+@pytest.mark.parametrize(
+    ("verb", "status", "word"), [("withdraw", S.WITHDRAWN, "撤回"), ("end", S.ENDED, "终止")]
+)
 def test_calling_off_tells_the_same_people_and_nobody_is_chased_any_more(
-    room: Room, regions: dict[str, Region], verb: str, status: str
+    room: Room, regions: dict[str, Region], verb: str, status: str, word: str
 ) -> None:
     officer = make_officer(regions[A])
     for told in (officer, room.drafter):  # the desk above hears it as well
@@ -222,7 +225,9 @@ def test_calling_off_tells_the_same_people_and_nobody_is_chased_any_more(
     first, last = Bulletin.objects.order_by("id")
     assert (last.areas, last.duties, last.supersedes_id) == (first.areas, first.duties, first.pk)
     assert (last.requires, last.urgency) == ("open", 1)
-    assert "终止" in last.push_zh
+    assert word in last.push_zh
+    assert last.title_zh.startswith(f"【{word}】") and last.body_zh.startswith(f"【{word}】")
+    assert message_of(last).infos[0].headline == last.title_zh
     assert climb.sweep(now=NOW + 10 * MINUTE) == 0
     assert {state for (state,) in Climb.objects.values_list("state")} == {ClimbState.STOPPED}
     dispatch.take_up(now=NOW + 10 * MINUTE)

@@ -158,7 +158,7 @@ def test_who_the_new_order_leaves_out_is_called_off_and_nobody_hears_both(
         assert said_to(kept) == [("confirm", False), ("confirm", False)]
     off = Bulletin.objects.get(requires="open")
     assert (off.order_id, sorted(off.officers)) == (first, sorted([leaves.pk, reporter.pk]))
-    assert off.body_zh.startswith("新指令不再包含您的责任区或岗位。")
+    assert off.body_zh.startswith("【终止】新指令不再包含您的责任区或岗位。")
     told = desks.desk.get(f"/api/v1/orders/{first}").json()
     assert (told["status"], told["replaced_by"], told["ended_at"]) == (
         "superseded", second, desks.desk.get(f"/api/v1/orders/{second}").json()["released_at"]
