@@ -82,7 +82,6 @@ def answer_error(error: Exception, context: dict[str, object]) -> Response | Non
     return response
 
 
-KEPT_STATUS = frozenset({200, 201, 202, 204, 400, 409})  # never a passing 401, 403, 404, 429 or 5xx
 KEPT_FOR = timedelta(days=7)
 CALLED_NUMBER = re.compile(r"/api/v1/calls/[0-9]+/phone")
 # the report is known by it for ever; a phone that sends its photos again draws another boundary, so other bytes
@@ -147,8 +146,8 @@ class SameAnswerTwice:
     """Middleware for `Idempotency-Key`: the same key and body gets the first answer, another body 409.
 
     The row is written before the view runs, in its own transaction, so two at once cannot both run; it is
-    removed again when the view fails with 5xx. Keys belong to the bearer's token subject, never shared; without
-    a bearer nothing is kept.
+    removed again when nothing came of it: who mends a refused body may send it with the same key. Keys belong to
+    the bearer's token subject, never shared; without a bearer nothing is kept.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -165,7 +164,7 @@ class SameAnswerTwice:
         if not ours:
             return self._again(kept, digest, language_of(request))
         response = self.get_response(request)
-        if response.status_code in KEPT_STATUS and not response.streaming:
+        if 200 <= response.status_code < 300 and not response.streaming:
             kept.status, kept.body = response.status_code, response.content
             kept.save(update_fields=["status", "body"])
         else:

@@ -74,17 +74,17 @@ class Hazards(APIView):
     @extend_schema(
         operation_id="hazard_report",
         request={"multipart/form-data": GroundIn, "application/json": GroundIn},
-        responses={200: GroundWholeOut, 201: GroundWholeOut},
+        responses={201: GroundWholeOut},
     )
     def post(self, request: Request) -> Response:
-        """Report a danger from where I stand, be it in none of my regions. The same `client_id` again: 200, the same one."""
+        """Report a danger from where I stand, be it in none of my regions. The same `client_id` again: the same one."""
         if not isinstance(request.data, dict):
             raise refused({"body": "须为表单或对象 / must be a form or an object"})
         files = {name: request.FILES.getlist(name) for name in request.FILES}
         raw = {name: request.data.get(name) for name in request.data if name not in files}
         said = read_report(raw, files, request.headers.get("Idempotency-Key", ""))
-        made, new = ground.report(request.user.pk, request.auth.scope, said, now=now())
-        return whole(request, made.pk, 201 if new else 200)
+        made, _ = ground.report(request.user.pk, request.auth.scope, said, now=now())
+        return whole(request, made.pk, 201)
 
 
 class OneHazard(APIView):

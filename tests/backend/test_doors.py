@@ -94,6 +94,12 @@ def test_a_refused_request_gets_its_refusal_again(desk: APIClient) -> None:
     assert first.json()["code"] == "area_outside"
 
 
+def test_a_refused_request_leaves_its_key_to_the_mended_one(desk: APIClient) -> None:
+    assert desk.post(ORDERS, order(areas=["nowhere"]), format="json", **KEY).status_code == 400
+    assert desk.post(ORDERS, order(), format="json", **KEY).status_code == 201
+    assert ResponseOrder.objects.count() == 1
+
+
 def test_what_may_pass_is_not_kept(desk: APIClient) -> None:
     """403 and 404 change when a post is given; the next try with the same key must be a real one."""
     assert desk.post(f"{ORDERS}/999/submit", {}, format="json", **KEY).status_code == 404
