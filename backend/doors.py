@@ -17,6 +17,7 @@ from rest_framework.views import exception_handler
 from backend.models import KeptAnswer
 from foundation.clock import now
 from foundation.errors import Refusal
+from hydrology.doors.asked import language
 from officers.auth import subject_of
 
 log = logging.getLogger(__name__)
@@ -53,15 +54,10 @@ NUL = Refusal(
 )
 
 
-def language_of(request: HttpRequest) -> str:
-    """ "en" only when the caller asks for English first; Chinese otherwise."""
-    return "en" if request.headers.get("Accept-Language", "").lower().startswith("en") else "zh"
-
-
 def answer_error(error: Exception, context: dict[str, object]) -> Response | None:
     """DRF's exception handler: `{code, message, fields}` with the right status; None lets Django log a 500."""
     request: Request = context["request"]  # type: ignore[assignment]
-    language = language_of(request)
+    spoken = language(request)
     if isinstance(error, DataError) or (
         isinstance(error, ValueError | ValidationError) and "cursor" in request.query_params
     ):
@@ -69,8 +65,10 @@ def answer_error(error: Exception, context: dict[str, object]) -> Response | Non
         log.warning("doors.not_storable path=%s", request.path, exc_info=error)
         error = NO_CURSOR if "cursor" in request.query_params else NOT_STORABLE
     if isinstance(error, Refusal):
-        body = {"code": error.code, "message": error.message(language), "fields": error.fields}
-        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+        body = {"code": error.code, "message": error.message(spoken), "fields": error.fields}
+        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+        if error.retry_after_s is not None:
+            headers["Retry-After"] = str(error.retry_after_s)
         return Response(body, status=error.status, headers=headers)
     response = exception_handler(error, context)
     if response is None:
@@ -78,7 +76,7 @@ def answer_error(error: Exception, context: dict[str, object]) -> Response | Non
     zh, en = STATUS_TEXT.get(response.status_code, STATUS_TEXT[400])
     fields = response.data if isinstance(error, exceptions.ValidationError) else {}
     code = getattr(error, "default_code", "error") if not fields else "invalid"
-    response.data = {"code": code, "message": en if language == "en" else zh, "fields": fields}
+    response.data = {"code": code, "message": en if spoken == "en" else zh, "fields": fields}
     return response
 
 
@@ -120,7 +118,7 @@ def our_fault(request: HttpRequest) -> JsonResponse:
 
 def _said(request: HttpRequest, code: str, status: int) -> JsonResponse:
     zh, en = STATUS_TEXT[status]
-    message = en if language_of(request) == "en" else zh
+    message = en if language(request) == "en" else zh
     return JsonResponse({"code": code, "message": message, "fields": {}}, status=status)
 
 
@@ -138,7 +136,7 @@ class NoNul:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         query = request.META.get("QUERY_STRING", "")
         if "\0" in request.path or "%00" in query or "\0" in query:
-            return _refused(NUL, language_of(request))
+            return _refused(NUL, language(request))
         return self.get_response(request)
 
 
@@ -162,7 +160,7 @@ class SameAnswerTwice:
         digest = hashlib.sha256(request.path.encode() + b"\n" + request.body).hexdigest()
         kept, ours = _begin(subject_of(caller), key, digest)
         if not ours:
-            return self._again(kept, digest, language_of(request))
+            return self._again(kept, digest, language(request))
         response = self.get_response(request)
         if 200 <= response.status_code < 300 and not response.streaming:
             kept.status, kept.body = response.status_code, response.content

@@ -2,16 +2,26 @@
 
 from collections.abc import Mapping
 
+from django.utils.translation.trans_real import parse_accept_lang_header
+
 
 class Refusal(Exception):
     """What was asked cannot be done, and nothing was changed.
 
     `code` is stable English for programs; `zh` and `en` are for people and say what to do next;
-    `fields` names the faulty fields; `status` is the HTTP status a door answers with.
+    `fields` names the faulty fields; `status` is the HTTP status a door answers with; `retry_after_s` says when to
+    ask again, where that is known.
     """
 
     def __init__(
-        self, code: str, *, zh: str, en: str, status: int = 400, fields: Mapping[str, str] | None = None
+        self,
+        code: str,
+        *,
+        zh: str,
+        en: str,
+        status: int = 400,
+        fields: Mapping[str, str] | None = None,
+        retry_after_s: int | None = None,
     ) -> None:
         super().__init__(f"{code}: {en}")
         self.code = code
@@ -19,10 +29,17 @@ class Refusal(Exception):
         self.en = en
         self.status = status
         self.fields = dict(fields or {})
+        self.retry_after_s = retry_after_s
 
     def message(self, language: str) -> str:
         """The text in the reader's language; Chinese unless English is asked for."""
         return self.en if language.startswith("en") else self.zh
+
+
+def language_of(accept: str) -> str:
+    """ "en" where an Accept-Language header weighs English above Chinese; else "zh"."""
+    wanted = (tongue[:2] for tongue, weight in parse_accept_lang_header(accept) if weight)
+    return next((tongue for tongue in wanted if tongue in {"zh", "en"}), "zh")
 
 
 def not_found(what_zh: str, what_en: str) -> Refusal:

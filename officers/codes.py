@@ -99,6 +99,7 @@ def _require_pace(phone_digest: str, now: datetime) -> None:
             zh=f"获取验证码过于频繁。请在{wait_s}秒后重试。",
             en=f"Too many codes were asked for. Try again in {wait_s} seconds.",
             status=429,
+            retry_after_s=wait_s,
         )
 
 

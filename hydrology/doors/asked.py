@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime
 
+from django.http import HttpRequest
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
-from foundation.errors import Refusal, not_found
+from foundation.errors import Refusal, language_of, not_found
 from foundation.scope import below
 from hydrology.feeds.signing import instant
 from hydrology.models import Region
@@ -22,8 +23,9 @@ JSON_BYTES = "application/json"
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
-def language(request: Request) -> str:
-    return "en" if request.headers.get("Accept-Language", "").lower().startswith("en") else "zh"
+def language(request: Request | HttpRequest) -> str:
+    """The caller's, of the two that are spoken here."""
+    return language_of(request.headers.get("Accept-Language", ""))
 
 
 def choice(request: Request, name: str, choices: tuple[str, ...], default: str | None = None) -> str | None:

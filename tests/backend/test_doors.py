@@ -196,7 +196,8 @@ def test_every_error_has_one_shape(desk: APIClient, code: str) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "chinese"),
-    [("", True), ("zh-CN,zh;q=0.9,en;q=0.8", True), ("en-GB,en;q=0.9", False), ("fr", True)],
+    [("", True), ("zh-CN,zh;q=0.9,en;q=0.8", True), ("en-GB,en;q=0.9", False), ("fr", True)]
+    + [("en;q=0.1,zh", True), ("fr,en;q=0.5", False), ("en;q=0,zh;q=0.1", True), ("x" * 9000, True)],
 )
 @pytest.mark.parametrize("code", ["invalid", "not_found", "method_not_allowed"])
 def test_errors_are_said_in_the_callers_language(

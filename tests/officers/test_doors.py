@@ -51,6 +51,7 @@ def test_a_second_code_within_a_minute_answers_429_alike_for_every_number(
         client.post("/api/v1/auth/otp", {"phone": phone}, format="json")
         again = client.post("/api/v1/auth/otp", {"phone": phone}, format="json")
         assert (again.status_code, again.json()["code"]) == (429, "too_many_codes")
+        assert 0 < int(again["Retry-After"]) <= 60
 
 
 def test_signing_in_answers_tokens_and_the_officer_with_a_masked_number(session: dict[str, object]) -> None:
