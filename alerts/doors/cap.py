@@ -1,6 +1,8 @@
 """What was said, in CAP 1.2: one message, and the Atom feed of open warnings. Scope as for warnings and orders."""
 
-from django.db.models import OuterRef, Subquery
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -15,6 +17,7 @@ from hydrology.models import path_filter
 
 CAP_XML, ATOM_XML = "application/cap+xml", "application/atom+xml"
 MOST_ENTRIES = 200
+SHOWN_FOR = timedelta(hours=24)  # by when it was said: data time may be another
 BULLETIN = OpenApiParameter("bulletin", int, description="one message of the chain; the newest when left out")
 
 
@@ -54,10 +57,16 @@ class OrderCap(APIView):
 class WarningsAtom(APIView):
     @extend_schema(responses={(200, ATOM_XML): OpenApiTypes.STR})
     def get(self, request: Request) -> HttpResponse:
-        """The newest message of each open warning of the caller's districts, newest first."""
+        """The newest message of each warning of the caller's districts, newest first: open, or of the last 24 hours.
+
+        What reads the feed sees the end of a warning: a missing entry could as well be a fault.
+        """
+        at = now()
         newest = Bulletin.objects.filter(warning=OuterRef("pk")).order_by("-id")
-        seen = Warning.objects.open().filter(path_filter("region__path", request.auth.scope.water_paths))
-        wanted = seen.annotate(said=Subquery(newest.values("pk")[:1])).values("said")
+        lately = Bulletin.objects.filter(issued_at__gt=at - SHOWN_FOR, warning=OuterRef("pk"))
+        seen = Warning.objects.filter(Q(ended_at=None) | Exists(lately))
+        wanted = seen.filter(path_filter("region__path", request.auth.scope.water_paths))
+        wanted = wanted.annotate(said=Subquery(newest.values("pk")[:1])).values("said")
         rows = Bulletin.objects.filter(pk__in=wanted).order_by("-issued_at", "-id")[:MOST_ENTRIES]
         address = request.build_absolute_uri("/api/v1")
-        return HttpResponse(atom_of(rows, address, now()), ATOM_XML)
+        return HttpResponse(atom_of(rows, address, at), ATOM_XML)

@@ -1,5 +1,6 @@
 """What was said, as others read it: the chain of a warning and of an order in CAP 1.2, signed when a key is there."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from alerts.cap.values import Alert, Certainty, MsgType, ResponseType, Severity,
 from alerts.cap.xml import read
 from alerts.cap_out import ATOM
 from alerts.models import Bulletin, Hazard, Warning
+from foundation.clock import now
 from hydrology.models import Feed, Region
 from officers.models import Duty
 from tests.alerts.conftest import DISTRICT, SLOT, A, B, C, fell, play, signed_in
@@ -102,6 +104,22 @@ def test_the_feed_lists_open_warnings_of_the_callers_districts_only(feed: Feed, 
     [link] = links(district)
     href = link.get("href").partition("/api/v1/")[2]
     assert cap(district, href).infos[0].areas[0].geocodes == (("GB/T 2260", A),)
+
+
+def test_the_feed_shows_an_end_for_a_day(feed: Feed, regions: Regions, desk: APIClient) -> None:
+    play(feed, [{}, {A: 6.0}])
+    warning = Warning.objects.get()
+    desk.post(f"/api/v1/warnings/{warning.pk}/cancel", {"note": "雨停"}, format="json")
+    entries = etree.fromstring(desk.get("/api/v1/warnings.atom").content).findall(f"{{{ATOM}}}entry")
+    [link] = entries[0].findall(f"{{{ATOM}}}link")
+    shown = cap(desk, link.get("href").partition("/api/v1/")[2])
+    assert (len(entries), shown.msg_type) == (1, MsgType.CANCEL)
+
+    lately = Warning.objects.create(
+        hazard=Hazard.FLOOD, region=regions[DISTRICT], level=0, peak_level=2, raised_at=NOW, ended_at=NOW
+    )
+    make_bulletin(warning=lately, issued_at=now() - timedelta(hours=25))
+    assert desk.get("/api/v1/warnings.atom").content.count(b"<entry>") == 1
 
 
 def test_the_601st_message_of_a_minute_is_refused_by_name_and_left_out_of_the_feed(
