@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 URGENCY = 2  # the desk is told at once, nobody is chased for it
 MOST_LISTED = 200
+OVER = WarningLevel.NONE.name.lower()
 CODES = {level.name.lower(): level.value for level in WarningLevel}
 LAPSED = "过了有效期 no longer valid"
 
@@ -59,7 +60,8 @@ def overtake(warning: Warning, step: Step, everyone: Sequence[str], now: datetim
     """The step as it is to be said now that it takes the place of what is still held; None: to nobody.
 
     A rise takes the held streets with it, at the graver level, so that nobody is forgotten. What ends the warning
-    drops what is held and goes to those of `everyone` who had heard something. Call with the warning locked.
+    drops what is held and goes to those of `everyone` who had heard something, and not yet that it is over for them.
+    Call with the warning locked.
     """
     held = Held.objects.open().filter(warning=warning).first()
     ends = step.action in (Action.CANCEL, Action.EXPIRE)
@@ -71,8 +73,9 @@ def overtake(warning: Warning, step: Step, everyone: Sequence[str], now: datetim
         held.save(update_fields=["state", "decided_at"])
         log.info("release.overtaken id=%s warning=%s by=%s", held.pk, warning.pk, step.action)
     if ends:
-        heard = {area for areas in warning.bulletins.values_list("areas", flat=True) for area in areas}
-        told = tuple(street for street in everyone if street in heard)
+        said = warning.bulletins.order_by("id").values_list("areas", "level")
+        heard = {area: level for areas, level in said for area in areas}
+        told = tuple(street for street in everyone if CODES[heard.get(street, OVER)])
         return replace(step, streets=told) if told else None
     if held is None or step.action is Action.DOWNGRADE:
         return step

@@ -19,8 +19,6 @@ from alerts.assessment.wording import (
     HEAD_ZH,
     PUSH_EN,
     PUSH_ZH,
-    TITLE_EN,
-    TITLE_ZH,
     Words,
     clip,
     first_en,
@@ -91,6 +89,7 @@ _LEVELS: Final = {  # (level zh, en, push zh, en, body zh, en)
         "once. Confirm that you have read this.",
     ),
 }
+TITLE_PLACE: Final = 40
 _BY_DESK_ZH, _BY_DESK_EN = "值班人员研判", "by the duty desk's judgement"
 _BLIND_ZH, _BLIND_EN = "数据中断", "no data"
 _OVER_ZH, _OVER_EN = "时限已到", "its time is over"
@@ -152,8 +151,8 @@ def hand_words(story: HandStory) -> Words:
     end_zh, end_en = ([DRILL_END_ZH], [DRILL_END_EN]) if story.drill else ([], [])
     facts_zh, facts_en = [basis_zh, *filter(None, [note])], [basis_en, *filter(None, [note])]
     return Words(
-        drill_zh + clip(place, TITLE_ZH - len(drill_zh + news_zh)) + news_zh,
-        f"{drill_en}{news_en}, {clip(place, TITLE_EN - len(drill_en + news_en) - 2)}",
+        drill_zh + place_zh(place, streets, TITLE_PLACE) + news_zh,
+        f"{drill_en}{news_en}, {clip(place, TITLE_PLACE)} {first_en(streets, 'streets')}".rstrip(),
         fit(head_zh, facts_zh, "：", "，", f"，{push_zh}", PUSH_ZH),
         fit(head_en, facts_en, ", ", ", ", f". {push_en}", PUSH_EN),
         "\n".join([*lines_zh, body_zh, *end_zh]),

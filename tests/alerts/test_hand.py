@@ -588,3 +588,28 @@ def test_to_look_for_what_expires_costs_three_queries_while_nothing_does(
     end = play(feed, [DRY, {A: LEVEL_3, B: LEVEL_1, C: LEVEL_1}])
     with django_assert_num_queries(3):
         assert endings.expire_due(now=end + SENT) == 0
+
+
+def test_who_was_told_that_it_is_over_is_not_told_again(feed: Feed, officer: Officer) -> None:
+    warning = begin(officer, 3, A, B, hazard="flood")
+    act(officer, warning, "cancel", None, A)
+    act(officer, warning, "cancel")
+    raised, first, last = warning.bulletins.order_by("id")
+    assert (sorted(raised.areas), first.areas, last.areas) == ([A, B], [A], [B])
+    assert (first.level, last.level) == ("none", "none")
+
+
+def test_the_title_names_the_streets_it_is_about(feed: Feed, officer: Officer) -> None:
+    warning = begin(officer, 3, A, B, hazard="flood")
+    act(officer, warning, "cancel", None, A)
+    name = Region.objects.get(pk=A).name
+    last = warning.bulletins.order_by("-id")[0]
+    assert name.removesuffix("街道") in last.title_zh and name in last.title_en
+
+
+def test_a_street_that_is_warned_again_hears_of_that_end_too(feed: Feed, officer: Officer) -> None:
+    warning = begin(officer, 3, A, B, hazard="flood")
+    act(officer, warning, "cancel", None, A)
+    act(officer, warning, "extend", 2, A)
+    act(officer, warning, "cancel")
+    assert sorted(warning.bulletins.order_by("-id")[0].areas) == [A, B]
