@@ -116,7 +116,7 @@ class Receipts(APIView):
 class Preview(APIView):
     @extend_schema(request=PreviewIn, responses=PreviewOut, operation_id="preview")
     def post(self, request: Request, kind: str) -> Response:
-        """How many officers would hear it, by district, and where nobody would, before anything is sent."""
+        """How many officers would hear it, by district and by duty, and where nobody would, before anything is sent."""
         asked = PreviewIn(data=request.data)
         asked.is_valid(raise_exception=True)
         said = asked.validated_data

@@ -17,9 +17,10 @@ from notifications.coverage import coverage
 from notifications.models import Dispatch, Errand
 
 WORST = 20  # faulty places shown
+COUNTS = ("officers", "no_live_device", "quiet")
 
 _PREVIEW = """
-SELECT r.code, r.name, r.level, count(*), count(*) FILTER (WHERE NOT EXISTS (
+SELECT p.duty, r.code, r.name, r.level, count(*), count(*) FILTER (WHERE NOT EXISTS (
     SELECT 1 FROM officers_device v
     WHERE v.officer_id = a.officer_id AND v.retired_at IS NULL AND v.token <> '')),
     count(*) FILTER (WHERE a.officer_id IN (
@@ -27,7 +28,12 @@ SELECT r.code, r.name, r.level, count(*), count(*) FILTER (WHERE NOT EXISTS (
 FROM ({audience}) a
 JOIN hydrology_region own ON own.code = a.region_id
 JOIN hydrology_region r ON r.code = split_part(own.path, '/', CASE WHEN own.level = 'city' THEN 1 ELSE 2 END)
-GROUP BY r.code, r.name, r.level, r.path ORDER BY r.path
+CROSS JOIN LATERAL (
+    SELECT p.duty FROM officers_post p
+    WHERE p.officer_id = a.officer_id AND p.region_id = a.region_id AND (p.duty = 'desk' OR p.duty = ANY(%(duties)s))
+      AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
+    ORDER BY p.id LIMIT 1) p
+GROUP BY GROUPING SETS ((r.code, r.name, r.level, r.path), (p.duty)) ORDER BY r.path, p.duty
 """
 
 
@@ -40,8 +46,9 @@ def preview(
     urgency: int = 0,
     drill_of: int | None = None,
 ) -> dict[str, Any]:
-    """`{officers, no_live_device, quiet, regions: [{code, name, level, officers, no_live_device, quiet}]}`.
+    """`{officers, no_live_device, quiet, regions: [{code, name, level, officers, no_live_device, quiet}], duties}`.
 
+    `duties`: by the duty for which a person is addressed, the same three counts. A person counts once.
     `quiet`: who has the message of the order `under` which it joins, no less grave than `urgency`, and is not rung
     again. Of a drill only its own people count.
     """
@@ -51,10 +58,13 @@ def preview(
     with connection.cursor() as cursor:
         cursor.execute(_PREVIEW.format(audience=query), {**parameters, **told})
         rows = cursor.fetchall()
-    names = ("code", "name", "level", "officers", "no_live_device", "quiet")
-    regions = [dict(zip(names, row, strict=True)) for row in rows]
-    totals = {name: sum(region[name] for region in regions) for name in names[3:]}
-    return {**totals, "regions": regions}
+    names = ("code", "name", "level", *COUNTS)
+    regions = [dict(zip(names, row[1:], strict=True)) for row in rows if row[0] is None]
+    by_duty = [
+        dict(zip(("duty", *COUNTS), (row[0], *row[4:]), strict=True)) for row in rows if row[0] is not None
+    ]
+    totals = {name: sum(region[name] for region in regions) for name in COUNTS}
+    return {**totals, "regions": regions, "duties": by_duty}
 
 
 def red_list(areas: Sequence[str], now: datetime) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 
 from rest_framework import serializers
 
+from alerts.order_shapes import DUTY_CHOICES
 from alerts.shapes import LEVEL_CODES, CodeField, WarningWhole
 from foundation.clock import SHENZHEN
 from notifications import receipts
@@ -11,6 +12,7 @@ from notifications.coverage import DARK, FAULTS
 from notifications.models import Errand, ReceiptState, State
 
 FORM_CHARS = 20_000
+MOST_ID = 2**63 - 1
 TAKEN = ["accepted", "repeated", "unknown", "invalid"]  # what became of one receipt or report
 
 
@@ -120,10 +122,18 @@ class ReceiptsOut(serializers.Serializer[object]):
 
 class PreviewIn(serializers.Serializer[object]):
     areas = serializers.ListField(child=serializers.CharField(max_length=32), min_length=1, max_length=1000)
-    duties = serializers.ListField(child=serializers.CharField(max_length=16), min_length=1, max_length=10)
-    under = serializers.IntegerField(default=None, allow_null=True, help_text="the order it would join")
+    duties = serializers.ListField(
+        child=serializers.ChoiceField(choices=DUTY_CHOICES), min_length=1, max_length=10
+    )
+    under = serializers.IntegerField(
+        default=None, allow_null=True, min_value=1, max_value=MOST_ID, help_text="the order it would join"
+    )
     drill_of = serializers.IntegerField(
-        default=None, allow_null=True, help_text="the drill under way it belongs to"
+        default=None,
+        allow_null=True,
+        min_value=1,
+        max_value=MOST_ID,
+        help_text="the drill under way it belongs to",
     )
     level = CodeField(LEVEL_CODES, default=None, allow_null=True, help_text="of the order")
 
@@ -225,6 +235,13 @@ class PreviewRegionOut(serializers.Serializer[object]):
     quiet = serializers.IntegerField(help_text="have the message it joins; are not rung again")
 
 
+class PreviewDutyOut(serializers.Serializer[object]):
+    duty = serializers.ChoiceField(choices=DUTY_CHOICES, help_text="for which he is addressed")
+    officers = serializers.IntegerField()
+    no_live_device = serializers.IntegerField()
+    quiet = serializers.IntegerField()
+
+
 class CoverageItem(serializers.Serializer[object]):
     kind = serializers.ChoiceField(choices=["street", "reservoir", "river", "tide", "hazard"])
     code = serializers.CharField()
@@ -248,6 +265,7 @@ class PreviewOut(serializers.Serializer[object]):
     no_live_device = serializers.IntegerField()
     quiet = serializers.IntegerField()
     regions = PreviewRegionOut(many=True)
+    duties = PreviewDutyOut(many=True)
     coverage = RedListOut()
 
 

@@ -18,6 +18,7 @@ from notifications import dispatch, frames
 from notifications.models import Delivery, State
 from officers.models import Duty, Officer, Post
 from tests.alerts.conftest import DISTRICT, A, B, C, signed_in
+from tests.console.factories import make_officer
 from tests.notifications.conftest import give_phone
 
 CITY = "4403"
@@ -420,3 +421,29 @@ def test_whom_an_order_was_delivered_to_may_read_it(desks: Desks, regions: Regio
     assert (read.status_code, read.json()["id"]) == (200, pk)
     assert other.get(f"/api/v1/orders/{pk}").status_code == 404
     assert told.post(f"/api/v1/orders/{pk}/end", {}, format="json").status_code == 404
+
+
+def test_a_preview_counts_each_person_once_by_the_duty_he_is_addressed_for(
+    desks: Desks, regions: Regions
+) -> None:
+    both = make_officer(regions[A], Duty.FLOOD)
+    Post.objects.create(
+        officer=both, region=regions[A], duty=Duty.REPORTER, valid_from=now() - timedelta(days=1)
+    )
+    make_officer(regions[B], Duty.REPORTER)
+    body = {"areas": [A, B], "duties": ["flood", "reporter"], "level": "II"}
+    shown = desks.desk.post("/api/v1/orders/preview", body, format="json").json()
+    assert {row["duty"]: row["officers"] for row in shown["duties"]} == {"desk": 1, "flood": 1, "reporter": 1}
+    assert shown["officers"] == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "faulty"),
+    [({"duties": ["mayor"]}, "duties"), ({"under": 10**30}, "under"), ({"drill_of": -1}, "drill_of")],
+)
+def test_a_preview_refuses_what_an_order_would_refuse(
+    desks: Desks, said: dict[str, Any], faulty: str
+) -> None:
+    body = {"areas": [A], "duties": ["flood"]} | said
+    answer = desks.desk.post("/api/v1/orders/preview", body, format="json")
+    assert (answer.status_code, set(answer.json()["fields"])) == (400, {faulty})
