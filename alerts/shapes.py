@@ -1,5 +1,7 @@
 """What goes in and out of the alerts doors, for the OpenAPI document and the checks of what comes in."""
 
+import re
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -18,7 +20,7 @@ from alerts.models import (
     WarningStreet,
 )
 from alerts.storms import storm_of, threads_of
-from foundation.clock import SHENZHEN
+from foundation.clock import SHENZHEN, iso
 from hydrology.models import Station, StationKind
 from hydrology.standing import KINDS
 
@@ -30,6 +32,21 @@ class At(serializers.DateTimeField):
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(default_timezone=SHENZHEN, **kwargs)
+
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)")
+_WATCHS_OWN = frozenset({"pending_slots", "hand_over", "below_peak"})
+
+
+def reasons_out(kept: Any) -> Any:
+    """Reasons as they are shown: instants with +08:00, without what only the watch counts by."""
+    if isinstance(kept, dict):
+        return {name: reasons_out(value) for name, value in kept.items() if name not in _WATCHS_OWN}
+    if isinstance(kept, list):
+        return [reasons_out(value) for value in kept]
+    if isinstance(kept, str) and _INSTANT.fullmatch(kept):
+        return iso(datetime.fromisoformat(kept))
+    return kept
 
 
 class CodeField(serializers.ChoiceField):
@@ -99,13 +116,17 @@ class WarningEventOut(serializers.ModelSerializer[WarningEvent]):
     created_at = At()
     actor = serializers.CharField(source="actor.name", allow_null=True, help_text="null: the watch")
     by_hand = serializers.SerializerMethodField()
-    reasons = serializers.JSONField(
+    reasons = serializers.SerializerMethodField(
         help_text="rule version, fields, nowcast run, share missing, per street the rain"
     )
 
     class Meta:
         model = WarningEvent
         fields = ["id", "action", "level", "at", "created_at", "areas", "reasons", "actor", "by_hand", "note"]
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_reasons(self, event: WarningEvent) -> object:
+        return reasons_out(event.reasons)
 
     def get_by_hand(self, event: WarningEvent) -> bool:
         return event.actor_id is not None
@@ -156,10 +177,10 @@ class WarningOut(serializers.ModelSerializer[Warning]):
         ]  # fmt: skip
 
     @extend_schema_field(OpenApiTypes.OBJECT)
-    def get_reasons(self, warning: Warning) -> dict[str, object]:
+    def get_reasons(self, warning: Warning) -> object:
         """The last event's reasons: what the present level rests on."""
         events = list(warning.events.all())
-        return events[-1].reasons if events else {}
+        return reasons_out(events[-1].reasons) if events else {}
 
 
 class WarningWhole(WarningOut):

@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from alerts.assessment.lifecycle import PlaceState
 from alerts.explain import Recomputed, recompute
 from alerts.models import Warning, WarningEvent
-from alerts.shapes import WARNING_CODES, WarningEventOut
+from alerts.shapes import WARNING_CODES, WarningEventOut, reasons_out
 from foundation.errors import not_found
 from hydrology.models import Region, path_filter
 
@@ -105,8 +105,7 @@ def _asked(request: Request, events: QuerySet[WarningEvent]) -> WarningEvent:
 
 
 def _explained(event: WarningEvent, made: Recomputed) -> Json:
-    told = event.reasons
-    streets = told.get("streets", {})
+    told, streets = reasons_out(event.reasons), event.reasons.get("streets", {})
     names = dict(Region.objects.filter(pk__in=streets).values_list("code", "name"))
     zh, en = made.says
     return {
@@ -147,6 +146,6 @@ def _street(code: str, name: str, told: Json, made: Recomputed) -> Json:
         "community": told.get("community"),
         "reasons": told["reasons"],
         "thresholds": made.rows,
-        "values_mm": told["values_mm"],
+        "values_mm": reasons_out(told["values_mm"]),
         "marks": made.marks.get(code, {}),
     }

@@ -14,7 +14,7 @@ from hydrology import ingest
 from hydrology.models import Feed, Region
 from notifications import dispatch
 from officers.models import Duty, Post
-from tests.alerts.conftest import DISTRICT, SLOT, A, B, C, fell, signed_in
+from tests.alerts.conftest import DISTRICT, SLOT, A, B, C, fell, play, signed_in
 from tests.hydrology.factories import NOW, body, make_reservoir, stage
 
 ORDERS, WARNINGS = "/api/v1/orders", "/api/v1/warnings"
@@ -230,3 +230,16 @@ def test_a_notice_of_another_district_is_not_shown(desk: APIClient, feed: Feed) 
         ingest.take_readings(feed, body(stage("lake", NOW + n * SLOT, 28.1)), NOW + n * SLOT)
         stages.assess_levels(now=NOW + n * SLOT)
     assert desk.get(WARNINGS).json()["results"] == []
+
+
+def test_every_instant_of_a_warnings_answer_is_of_shenzhen_and_the_watchs_counters_stay_inside(
+    feed: Feed, regions: Regions
+) -> None:
+    play(feed, [{}, {A: 6.0}, {A: 13.0}])
+    desk = signed_in((regions[DISTRICT], Duty.DESK))
+    warning = Warning.objects.get()
+    for path in ("warnings", f"warnings/{warning.pk}", f"warnings/{warning.pk}/explained"):
+        text = desk.get(f"/api/v1/{path}").content.decode()
+        assert "+08:00" in text and "+00:00" not in text, path
+        assert not [name for name in ("pending_slots", "hand_over", "below_peak") if name in text]
+    assert "+00:00" in str(warning.events.first().reasons)  # as it is stored
