@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -60,8 +61,13 @@ class FeedDoor(APIView):
 class IngestReadings(FeedDoor):
     @extend_schema(parameters=SIGNED, request=shapes.ReadingsIn, responses=ANSWERS, auth=[])
     def post(self, request: Request) -> Response:
-        """Up to 10,000 readings; one bad row never loses the good ones. The same body again: the same answer."""
-        return self.take(request, MOST_READINGS_BYTES, ingest.take_readings)
+        """Up to 10,000 readings; one bad row never loses the good ones.
+
+        The same signed post again: the same answer. The same body signed anew is a post of its own: its rows are
+        duplicates, unless they put back what was corrected in between.
+        """
+        take = partial(ingest.take_readings, signed_at=request.headers.get(TIME_HEADER, ""))
+        return self.take(request, MOST_READINGS_BYTES, take)
 
 
 class IngestGrids(FeedDoor):

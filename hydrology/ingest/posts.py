@@ -26,9 +26,18 @@ LOCKS = {"readings": 0x48594452, "grid": 0x48594447, "radar": 0x48594450, "signa
 
 
 def take(
-    feed: Feed, kind: str, body: bytes, now: datetime, read: Callable[[Feed, bytes, datetime], Store]
+    feed: Feed,
+    kind: str,
+    body: bytes,
+    now: datetime,
+    read: Callable[[Feed, bytes, datetime], Store],
+    *,
+    signed_at: str = "",
 ) -> Answer:
     """Decode before the transaction; then post, rows and answer in one.
+
+    The same body again is a repeat; where `signed_at` is said, the feed's own time as it signed it, only with the same
+    one. Signed anew it is a post: a value may go back to what it was before a correction.
 
     Answers `{accepted, duplicate, rejected: [{index, code, zh, en}]}`. Raises Refusal 400 `malformed` when nothing
     could be looked at; the bytes are kept all the same. A drill's feed, and what a feed is not registered for, is refused
@@ -46,7 +55,8 @@ def take(
         store = read(feed, body, now)
     except Refusal as refusal:
         store = partial(_store_refusal, feed, now, refusal)
-    digest = hashlib.sha256(body).hexdigest()
+    signed = f"{signed_at}\n".encode() if signed_at else b""
+    digest = hashlib.sha256(signed + body).hexdigest()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_POST, [feed.pk, kind, digest, body, now])
         row = cursor.fetchone()

@@ -4,6 +4,7 @@ Leaves the rows behind and nudges the watch and the live snapshot. Parsing and j
 the comparison with what is stored is batch.py. Late data is stored and is history.
 """
 
+import json
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -23,19 +24,29 @@ from hydrology.storage import make_room
 log = logging.getLogger(__name__)
 
 
-def take_readings(feed: Feed, body: bytes, now: datetime) -> Answer:
+def take_readings(feed: Feed, body: bytes, now: datetime, *, signed_at: str = "") -> Answer:
     """Store a batch of up to 10,000 readings (JSON); answers and raises like `posts.take`."""
-    return take(feed, "readings", body, now, _read)
+    return take(feed, "readings", body, now, _read, signed_at=signed_at)
 
 
 def _read(feed: Feed, body: bytes, now: datetime) -> Store:
     try:
-        rows, refused = parse_readings(orjson.loads(body), now=now)
-    except orjson.JSONDecodeError as error:
-        raise malformed("body", f"不是 UTF-8 JSON（{error}）", f"is not UTF-8 JSON ({error})") from error
+        rows, refused = parse_readings(_decoded(body), now=now)
     except MalformedBody as error:
         raise malformed(error.field, error.reason_zh, error.reason) from error
     return partial(_store, feed, now, rows, refused)
+
+
+def _decoded(body: bytes) -> object:
+    """What the JSON says. Half a character or a number beyond all numbers spoils its own row only."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            zh, en = f"不是 UTF-8 JSON（{error}）", f"is not UTF-8 JSON ({error})"
+            raise malformed("body", zh, en) from error
 
 
 def _store(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from django.db import connection
 from hypothesis import given
@@ -33,6 +34,7 @@ from tests.hydrology.factories import (
     body,
     make_feed,
     make_regions,
+    make_reservoir,
     make_station,
     rain,
     stage,
@@ -383,8 +385,9 @@ def signed(raw: bytes, at: datetime, secret: str = SECRET, key: str = "gauges") 
 
 def test_a_signed_post_is_taken_and_told_in_the_callers_language(door: Feed) -> None:
     raw = body(rain("rain-1", now(), 1.0), rain("nowhere", now(), 1.0))
-    english = posted(raw, signed(raw, now()), **{"Accept-Language": "en"})
-    chinese = posted(raw, signed(raw, now()))
+    headers = signed(raw, now())
+    english = posted(raw, headers, **{"Accept-Language": "en"})
+    chinese = posted(raw, headers)
     assert english.status_code == chinese.status_code == 200
     assert english.json()["accepted"] == chinese.json()["accepted"] == 1
     assert "not registered" in english.json()["rejected"][0]["message"]
@@ -395,6 +398,48 @@ def test_a_malformed_post_is_answered_400_with_the_field(door: Feed) -> None:
     answer = posted(b"{", signed(b"{", now()))
     assert answer.status_code == 400
     assert (answer.json()["code"], list(answer.json()["fields"])) == ("malformed", ["body"])
+
+
+def test_a_value_signed_anew_counts_again_after_a_correction_and_a_replay_does_not(door: Feed) -> None:
+    make_reservoir("lake", "440303001")
+    at = now()
+    first, corrected = (body(stage("lake", at, level)) for level in (59.85, 60.0))
+    headers = signed(first, at - timedelta(seconds=20))
+    answer = posted(first, headers).json()
+    assert posted(corrected, signed(corrected, at)).json()["accepted"] == 1
+    assert posted(first, headers).json() == answer
+    assert Observation.objects.latest_revision().get().value == 60.0
+    assert posted(first, signed(first, at + timedelta(seconds=1))).json()["accepted"] == 1
+    assert Observation.objects.latest_revision().get().value == 59.85
+    assert posted(first, signed(first, at + timedelta(seconds=2))).json()["duplicate"] == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        (b'{"station": "rain-1", "element": "rain_mm", "observed_at": "AT", "value": 1e999}', "not_a_number"),
+        (b'{"station": "\\ud800", "element": "rain_mm", "observed_at": "AT", "value": 1}', "bad_station"),
+        (b'{"station": "rain-1", "element": "\\ud800", "observed_at": "AT", "value": 1}', "unknown_element"),
+        (b'{"station": "rain-1", "element": "rain_mm", "observed_at": "\\udfff", "value": 1}', "bad_time"),
+        (b'{"station": "rain-1", "element": "rain_mm", "observed_at": "AT", "value": NaN}', "not_a_number"),
+        (
+            b'{"station": "rain-1", "element": "rain_mm", "observed_at": "AT", "value": "\\ud800"}',
+            "not_a_number",
+        ),
+    ],
+)
+def test_a_row_that_json_can_hardly_say_loses_no_other(door: Feed, row: bytes, code: str) -> None:
+    good = orjson.dumps(rain("rain-2", NOW, 1.0))
+    raw = b'{"readings": [' + row.replace(b"AT", NOW.isoformat().encode()) + b", " + good + b"]}"
+    answer = posted(raw, signed(raw, now()))
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+    assert [(bad["index"], bad["code"]) for bad in answer.json()["rejected"]] == [(0, code)]
+
+
+def test_a_body_nested_without_end_is_malformed(door: Feed) -> None:
+    raw = b"[" * 50_000 + b"]" * 50_000
+    answer = posted(raw, signed(raw, now()))
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
 
 
 def test_an_unknown_key_and_a_wrong_signature_are_told_alike(door: Feed) -> None:
