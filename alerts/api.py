@@ -1,7 +1,6 @@
 """Doors of the alerts room: checks to answer; the others stand in doors/. No queries, no rules."""
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -13,9 +12,10 @@ from alerts.shapes import (
     ChecksOut,
 )
 from foundation.clock import now
+from hydrology.doors.asked import Pages, flag
 
 
-class Newest(CursorPagination):
+class Newest(Pages):
     ordering = "-id"
     page_size = 50
 
@@ -24,8 +24,7 @@ class Checks(APIView):
     @extend_schema(parameters=[OpenApiParameter("open", bool)], responses=ChecksOut)
     def get(self, request: Request) -> Response:
         """Doubted rain to be checked in the regions whose duty desk the caller staffs, newest first, at most 200."""
-        asked = request.query_params.get("open")
-        rows = checks.listed(request.auth.scope, asked in {"1", "true"} if asked else None)
+        rows = checks.listed(request.auth.scope, flag(request, "open"))
         return Response(ChecksOut({"items": rows}).data)
 
 

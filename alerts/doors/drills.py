@@ -9,29 +9,25 @@ from django.db.models import Count, Q, QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from alerts import drills
+from alerts.api import Newest
 from alerts.assessment.drill_words import Act
 from alerts.drill_frames import take_frame
 from alerts.models import Drill, DrillState
 from alerts.shapes import At, NamedRegion, NoteIn
 from foundation.clock import now
 from foundation.errors import not_found
+from hydrology.doors.asked import LIMIT, choice
 from hydrology.doors.ingest import ANSWERS, MOST_GRID_BYTES, SIGNED, FeedDoor
 from hydrology.ingest import Answer
 from hydrology.models import Feed, Product, path_filter
 
 PRODUCT_HEADER = "X-Product"
 HERE = "|".join(verb for verb in drills.VERBS if verb != Act.BEGIN)
-
-
-class Newest(CursorPagination):
-    ordering = "-id"
-    page_size = 50
 
 
 class DrillIn(serializers.Serializer[object]):
@@ -93,12 +89,13 @@ def seen(request: Request) -> QuerySet[Drill]:
 
 class Drills(APIView):
     @extend_schema(
-        parameters=[OpenApiParameter("state", str, enum=DrillState.values)], responses=DrillOut(many=True)
+        parameters=[OpenApiParameter("state", str, enum=DrillState.values), LIMIT],
+        responses=DrillOut(many=True),
     )
     def get(self, request: Request) -> Response:
         """Drills of the caller's regions and those he takes part in, newest first."""
         rows = seen(request)
-        if state := request.query_params.get("state"):
+        if state := choice(request, "state", DrillState.values):
             rows = rows.filter(state=state)
         pages = Newest()
         page = pages.paginate_queryset(rows, request, view=self)

@@ -23,6 +23,7 @@ from alerts.order_shapes import AttachmentOut, MeasuresOut, OrderIn, OrderOut, P
 from alerts.shapes import NoteIn
 from foundation.clock import now
 from foundation.errors import Refusal, not_found
+from hydrology.doors.asked import LIMIT, choice
 from hydrology.models import Region, path_filter
 
 UPLOAD = {
@@ -62,7 +63,7 @@ def handed_out(
 
 
 class Orders(APIView):
-    @extend_schema(responses=OrderOut(many=True))
+    @extend_schema(parameters=[LIMIT], responses=OrderOut(many=True))
     def get(self, request: Request) -> Response:
         """Orders of the caller's regions, newest first."""
         pages = Newest()
@@ -137,7 +138,7 @@ class Plans(APIView):
         """Templates of orders in force; what is asked for is a template's key when drafting."""
         version, table = plans.in_force(now())
         found = list(table.values())
-        if hazard := request.query_params.get("hazard"):
+        if hazard := choice(request, "hazard", Hazard.values):
             found = [plan for plan in found if plan.hazard == hazard]
         if code := request.query_params.get("authority"):
             level = _region(request, code, "发布机关", "authority").level

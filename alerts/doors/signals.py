@@ -14,6 +14,7 @@ from alerts.api import Newest
 from alerts.models import Proposal, Signal
 from alerts.shapes import LEVEL_CODES, At, CodeField, NoteIn
 from foundation.clock import now
+from hydrology.doors.asked import LIMIT, flag
 from hydrology.doors.ingest import ANSWERS, SIGNED, FeedDoor
 from hydrology.models import path_filter
 
@@ -59,21 +60,21 @@ class IngestSignals(FeedDoor):
 
 
 class Signals(APIView):
-    @extend_schema(parameters=[OpenApiParameter("active", bool)], responses=SignalOut(many=True))
+    @extend_schema(parameters=[OpenApiParameter("active", bool), LIMIT], responses=SignalOut(many=True))
     def get(self, request: Request) -> Response:
         """Official signals, newest first; public knowledge, so of the whole city. `active`: only those in force."""
         rows = Signal.objects.all()
-        if request.query_params.get("active") in {"1", "true"}:
+        if flag(request, "active"):
             rows = rows.in_force()
         return _paged(self, request, rows, SignalOut)
 
 
 class Proposals(APIView):
-    @extend_schema(parameters=[OpenApiParameter("open", bool)], responses=ProposalOut(many=True))
+    @extend_schema(parameters=[OpenApiParameter("open", bool), LIMIT], responses=ProposalOut(many=True))
     def get(self, request: Request) -> Response:
         """Response levels the signals suggest to the caller's authorities, newest first."""
         rows = Proposal.objects.filter(path_filter("authority__path", request.auth.scope.paths))
-        if request.query_params.get("open") in {"1", "true"}:
+        if flag(request, "open"):
             rows = rows.filter(state="open")
         return _paged(self, request, rows.select_related("authority"), ProposalOut)
 

@@ -22,6 +22,8 @@ from alerts.shapes import (
 )
 from foundation.clock import now
 from foundation.errors import not_found
+from hydrology.doors.asked import LIMIT, choice, flag
+from hydrology.doors.asked import region as region_of
 from hydrology.models import path_filter
 
 
@@ -43,20 +45,21 @@ class Warnings(APIView):
             OpenApiParameter("region", str, description="district or street code"),
             OpenApiParameter("hazard", str, enum=Hazard.values),
             OpenApiParameter("level", str, enum=list(WARNING_CODES.values())),
+            LIMIT,
         ],
         responses=WarningOut(many=True),
     )
     def get(self, request: Request) -> Response:
         """Warnings of the caller's districts, newest first, each with the reasons of its present level."""
         rows = _warnings(request)
-        if request.query_params.get("active") in {"1", "true"}:
+        if flag(request, "active"):
             rows = rows.open()
-        if region := request.query_params.get("region"):
+        if region := region_of(request):
             rows = rows.filter(Q(region=region) | Q(region__parent=region))
-        if hazard := request.query_params.get("hazard"):
+        if hazard := choice(request, "hazard", Hazard.values):
             rows = rows.filter(hazard=hazard)
-        if level := request.query_params.get("level"):
-            rows = rows.filter(level=next((v for v, code in WARNING_CODES.items() if code == level), -1))
+        if level := choice(request, "level", WARNING_CODES.values()):
+            rows = rows.filter(level=next(value for value, code in WARNING_CODES.items() if code == level))
         pages = Newest()
         page = pages.paginate_queryset(rows, request, view=self)
         return pages.get_paginated_response(WarningOut(page, many=True).data)
@@ -103,7 +106,7 @@ class Releases(APIView):
     @extend_schema(parameters=[OpenApiParameter("open", bool)], responses=ReleasesOut)
     def get(self, request: Request) -> Response:
         """Words that wait, or waited, for release where the caller staffs the duty desk, newest first, at most 200."""
-        rows = releases.listed(request.auth.scope, request.query_params.get("open") in {"1", "true"})
+        rows = releases.listed(request.auth.scope, bool(flag(request, "open")))
         return Response(ReleasesOut({"items": rows}).data)
 
 

@@ -19,6 +19,7 @@ from hazards import ground, ground_acts
 from hazards.ground_form import read_report, refused
 from hazards.ground_shapes import GroundIn, GroundOut, GroundWholeOut, MoveIn, SendablesOut
 from hazards.models import CloseReason, GroundPhoto, GroundReport, GroundReportQuerySet
+from hydrology.doors.asked import LIMIT, flag
 from hydrology.models import Region, path_filter
 
 
@@ -53,20 +54,22 @@ class Hazards(APIView):
         parameters=[
             OpenApiParameter("region", str, description="code of one of the caller's regions, or below"),
             OpenApiParameter("open", bool, description="1: not closed yet; 0: closed; left out: both"),
+            LIMIT,
         ],
         responses=GroundOut(many=True),
     )
     def get(self, request: Request) -> Response:
         """Reports from the caller's regions, his own, and those he was sent to, newest first."""
-        asked, rows = request.query_params, seen(request).whole()
-        if code := asked.get("region"):
+        rows = seen(request).whole()
+        if code := request.query_params.get("region"):
             mine = path_filter("path", request.auth.scope.paths)
             region = Region.objects.filter(mine, pk=code).first()
             if region is None:
                 raise not_found("区域", "region")
             rows = rows.filter(region__path__startswith=region.path)
-        if asked.get("open"):
-            rows = rows.open() if asked["open"] in {"1", "true"} else rows.filter(closed_at__isnull=False)
+        wanted = flag(request, "open")
+        if wanted is not None:
+            rows = rows.open() if wanted else rows.filter(closed_at__isnull=False)
         pages = Newest()
         page = pages.paginate_queryset(rows, request, view=self) or []
         return pages.get_paginated_response(GroundOut(page, many=True, context=shown(request, page)).data)

@@ -1,10 +1,12 @@
 """What a request asks for: parameters parsed once, with an error that names the field and the remedy."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from django.http import HttpRequest
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 from foundation.errors import Refusal, language_of, not_found
@@ -13,6 +15,7 @@ from hydrology.feeds.signing import instant
 from hydrology.models import Region
 
 REGION = OpenApiParameter("region", str, description="code of a city, district or street in your regions")
+LIMIT = OpenApiParameter("limit", int, description="rows a page, at most 200; 50 when left out")
 AS_OF = OpenApiParameter(
     "as_of",
     OpenApiTypes.DATETIME,
@@ -28,7 +31,24 @@ def language(request: Request | HttpRequest) -> str:
     return language_of(request.headers.get("Accept-Language", ""))
 
 
-def choice(request: Request, name: str, choices: tuple[str, ...], default: str | None = None) -> str | None:
+class Pages(CursorPagination):
+    """A list by cursor; `limit` says how many rows a page has, `page_size` when it is left out."""
+
+    max_page_size = 200
+
+    def get_page_size(self, request: Request) -> int:
+        return whole(request, "limit", 1, self.max_page_size, self.page_size)
+
+
+def flag(request: Request, name: str) -> bool | None:
+    """Yes, no, or None when it is left out. Raises Refusal 400 naming the parameter: a typo is no answer."""
+    given = choice(request, name, ("true", "false", "1", "0"))
+    return None if given is None else given in {"true", "1"}
+
+
+def choice(request: Request, name: str, choices: Iterable[str], default: str | None = None) -> str | None:
+    """One of the choices, else `default`. Raises Refusal 400 naming the parameter and what it takes."""
+    choices = tuple(choices)
     given = request.query_params.get(name) or default
     if given is None or given in choices:
         return given
@@ -57,7 +77,7 @@ def number(request: Request, name: str, low: float, high: float) -> float:
 
 def whole(request: Request, name: str, low: int, high: int, default: int) -> int:
     """A whole number. Raises Refusal 400 naming the parameter and its bounds."""
-    given = request.query_params.get(name, str(default))
+    given = request.query_params.get(name) or str(default)
     if given.isascii() and given.isdecimal() and len(given) <= 9 and low <= int(given) <= high:
         return int(given)
     raise Refusal(

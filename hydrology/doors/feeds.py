@@ -80,10 +80,6 @@ def _feed(request: Request) -> str | None:
     return key or None
 
 
-def _only(request: Request, name: str) -> bool:
-    return request.query_params.get(name, "").lower() in {"1", "true"}
-
-
 class TelegramList(APIView):
     @extend_schema(
         parameters=[FEED, OpenApiParameter("doubtful", bool, description="only those not wholly taken")],
@@ -92,7 +88,7 @@ class TelegramList(APIView):
     def get(self, request: Request) -> Response:
         """The newest 100 SL 651 telegrams with verdict, reason and bytes. Duty engineer and city desk only."""
         admit(request)
-        items = refused.telegrams(feed=_feed(request), doubtful=_only(request, "doubtful"))
+        items = refused.telegrams(feed=_feed(request), doubtful=bool(asked.flag(request, "doubtful")))
         return Response({"as_of": iso(now()), "items": items})
 
 
@@ -119,6 +115,9 @@ class PostList(APIView):
         admit(request)
         at = now()
         items = refused.posts(
-            feed=_feed(request), refused=_only(request, "refused"), now=at, language=asked.language(request)
+            feed=_feed(request),
+            refused=bool(asked.flag(request, "refused")),
+            now=at,
+            language=asked.language(request),
         )
         return Response({"as_of": iso(at), "items": items})

@@ -5,7 +5,6 @@ from datetime import timedelta
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -21,10 +20,9 @@ from hydrology.models import Station
 from hydrology.science.readings import Element
 
 
-class ByCode(CursorPagination):
+class ByCode(asked.Pages):
     ordering = "code"
     page_size = 100
-    page_size_query_param = "limit"
     max_page_size = 1000
 
 
@@ -41,7 +39,7 @@ class Stations(APIView):
     )
     def get(self, request: Request) -> Response:
         """Gauges of the caller's districts, in order of code."""
-        kind = asked.choice(request, "kind", tuple(shapes.KIND_CODES.values()))
+        kind = asked.choice(request, "kind", shapes.KIND_CODES.values())
         region = asked.region(request)
         rows = Station.objects.within(*((region.path,) if region else request.auth.scope.water_paths))
         if kind:
@@ -101,7 +99,7 @@ class StationSeries(APIView):
         until = asked.time(request, "to", as_of)
         since = asked.time(request, "from", until - timedelta(days=1))
         items, newest_at = series(station.pk, Element(element), since, until, step, known)
-        wanted = element == Element.RAIN and request.query_params.get("maxima") in {"1", "true"}
+        wanted = element == Element.RAIN and asked.flag(request, "maxima")
         return private(
             {
                 "station": code,

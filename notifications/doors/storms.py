@@ -8,6 +8,7 @@ from rest_framework.views import APIView
 
 from alerts.models import Hazard
 from alerts.shapes import NamedRegion
+from hydrology.doors.asked import flag
 from notifications import storms
 
 
@@ -33,5 +34,5 @@ class Storms(APIView):
     @extend_schema(parameters=[OpenApiParameter("active", bool)], responses=StormsOut)
     def get(self, request: Request) -> Response:
         """The newest storms over the caller's water, at most 50, with the messages they came to."""
-        active = request.query_params.get("active") in {"1", "true"}
+        active = bool(flag(request, "active"))
         return Response({"items": storms.listed(request.auth.scope, active=active)})

@@ -288,3 +288,35 @@ def test_a_fault_of_ours_is_said_in_the_shape_of_all_errors(rf: RequestFactory) 
     fault = get_resolver().resolve_error_handler(500)
     answer = fault(rf.get("/api/v1/orders"))
     assert (answer.status_code, set(json.loads(answer.content))) == (500, {"code", "message", "fields"})
+
+
+@pytest.mark.parametrize(
+    ("address", "field"),
+    [("warnings?level=zz", "level"), ("warnings?hazard=zz", "hazard"), ("warnings?active=maybe", "active")]
+    + [
+        ("hazards?open=x", "open"),
+        ("plans?hazard=x", "hazard"),
+        ("drills?state=x", "state"),
+        ("checks?open=2", "open"),
+    ]
+    + [("signals?active=x", "active"), ("proposals?open=x", "open"), ("releases?open=x", "open")]
+    + [("storms?active=x", "active"), ("orders?limit=abc", "limit"), ("stations?limit=-1", "limit")]
+    + [("stations?limit=0", "limit"), ("warnings?limit=1e9", "limit")],
+)
+def test_a_filter_with_a_typo_is_named_instead_of_reading_as_all_clear(
+    desk: APIClient, address: str, field: str
+) -> None:
+    answer = desk.get(f"/api/v1/{address}")
+    assert (answer.status_code, set(answer.json()["fields"])) == (400, {field})
+
+
+def test_a_warning_filter_for_a_region_that_is_not_there_is_no_all_clear(desk: APIClient) -> None:
+    assert desk.get("/api/v1/warnings?region=44030300l").status_code == 404
+
+
+def test_a_list_has_as_many_rows_a_page_as_asked(desk: APIClient) -> None:
+    for _ in range(3):
+        desk.post(ORDERS, order(), format="json")
+    page = desk.get(f"{ORDERS}?limit=2").json()
+    assert len(page["results"]) == 2
+    assert len(desk.get(page["next"]).json()["results"]) == 1
