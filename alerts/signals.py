@@ -221,8 +221,9 @@ def _propose(now: datetime) -> None:
     city = Region.objects.filter(level=Level.CITY).first()
     if city is None:
         return
-    districts = Region.objects.filter(level=Level.DISTRICT).order_by("code").values_list("code", flat=True)
-    wanted = {one.authority: one for one in propose(colours_in_force(), districts, city.pk)}
+    districts = dict(Region.objects.filter(level=Level.DISTRICT).order_by("code").values_list("code", "name"))
+    found = propose(colours_in_force(), districts, city.pk, names=districts)
+    wanted = {one.authority: one for one in found}
     orders = ResponseOrder.objects.filter(hazard=HAZARD, status=OrderStatus.ISSUED, drill=False)
     in_force = dict(orders.order_by("level").values_list("authority_id", "level"))
     newest = {
@@ -230,7 +231,7 @@ def _propose(now: datetime) -> None:
         for one in Proposal.objects.select_for_update().filter(hazard=HAZARD).order_by("id")
     }
     for authority in sorted({*wanted, *in_force, *newest}):
-        ends = Proposed(authority, 0, (authority,), "no signal is in force any more")
+        ends = Proposed(authority, 0, (authority,), "已无生效的预警信号", "no signal is in force any more")
         one, level_now = wanted.get(authority, ends), in_force.get(authority, 0)
         _hold_against(one, level_now, newest.get(authority), now)
 
@@ -252,11 +253,11 @@ def _hold_against(wanted: Proposed, level_now: int, newest: Proposal | None, now
         authority_id=wanted.authority,
         level=wanted.level,
         areas=list(wanted.areas),
-        why=wanted.why[:400],
+        why=f"{wanted.why_zh} / {wanted.why_en}"[:400],
         made_at=now,
     )
     issue(
-        proposal_words(proposal.authority.name, wanted.level, level_now, wanted.why),
+        proposal_words(proposal.authority.name, wanted.level, level_now, wanted.why_zh, wanted.why_en),
         now=now,
         kind=BulletinKind.MESSAGE,
         urgency=2,

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from django.core.exceptions import RequestDataTooBig, ValidationError
@@ -16,7 +16,7 @@ from rest_framework.views import exception_handler
 
 from backend.models import KeptAnswer
 from foundation.clock import now
-from foundation.errors import Refusal
+from foundation.errors import Refusal, in_one
 from hydrology.doors.asked import language
 from officers.auth import subject_of
 
@@ -47,6 +47,15 @@ NO_CURSOR = Refusal(
     en="This cursor is not one of ours; begin again with the first page.",
     fields={"cursor": "invalid"},
 )
+WHOLE = "non_field_errors"  # DRF's name for what is wrong with all of it
+WORDS = {  # where its own say nothing, or not in Chinese: (code, text, or any) -> ours
+    ("null", "No data provided"): "请求体不能为空，须为 JSON 对象 / must not be empty: send a JSON object",
+    (
+        "null_characters_not_allowed",
+        "",
+    ): "不能含有空字符，请删去 / must not hold a NUL character; take it out",
+    ("surrogate_characters_not_allowed", ""): "含有无法保存的字符 / contains characters that cannot be kept",
+}
 NUL = Refusal(
     "invalid",
     zh="地址或查询参数中不能有空字符（%00），请去掉后重试。",
@@ -65,19 +74,45 @@ def answer_error(error: Exception, context: dict[str, object]) -> Response | Non
         log.warning("doors.not_storable path=%s", request.path, exc_info=error)
         error = NO_CURSOR if "cursor" in request.query_params else NOT_STORABLE
     if isinstance(error, Refusal):
-        body = {"code": error.code, "message": error.message(spoken), "fields": error.fields}
         headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
         if error.retry_after_s is not None:
             headers["Retry-After"] = str(error.retry_after_s)
-        return Response(body, status=error.status, headers=headers)
+        return Response(error.answer(spoken), status=error.status, headers=headers)
     response = exception_handler(error, context)
     if response is None:
         return None
     zh, en = STATUS_TEXT.get(response.status_code, STATUS_TEXT[400])
-    fields = response.data if isinstance(error, exceptions.ValidationError) else {}
+    fields = _faults(error.detail, spoken) if isinstance(error, exceptions.ValidationError) else {}
     code = getattr(error, "default_code", "error") if not fields else "invalid"
     response.data = {"code": code, "message": en if spoken == "en" else zh, "fields": fields}
     return response
+
+
+def _faults(detail: object, language: str) -> dict[str, str]:
+    """DRF's nested faults as field -> text, what lies deeper with its place within the field."""
+    if not isinstance(detail, dict):
+        detail = {WHOLE: detail}
+    faults = {}
+    for name, its in detail.items():
+        said = (
+            f"{place.removeprefix('.')}: {why}".removeprefix(": ") for place, why in _leaves(its, language)
+        )
+        faults["body" if name == WHOLE else str(name)] = "; ".join(said)
+    return faults
+
+
+def _leaves(detail: object, language: str, place: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(detail, dict):
+        for name, its in detail.items():
+            yield from _leaves(its, language, place if name == WHOLE else f"{place}.{name}")
+    elif isinstance(detail, list):
+        deep = any(isinstance(its, dict | list) for its in detail)
+        for index, its in enumerate(detail):
+            if its:
+                yield from _leaves(its, language, f"{place}.{index}" if deep else place)
+    else:
+        code = getattr(detail, "code", "")
+        yield place, in_one(WORDS.get((code, str(detail)), WORDS.get((code, ""), str(detail))), language)
 
 
 KEPT_FOR = timedelta(days=7)
@@ -178,9 +213,7 @@ class SameAnswerTwice:
 
 
 def _refused(refusal: Refusal, language: str, status: int = 400) -> JsonResponse:
-    return JsonResponse(
-        {"code": refusal.code, "message": refusal.message(language), "fields": {}}, status=status
-    )
+    return JsonResponse(refusal.answer(language), status=status)
 
 
 def _begin(subject: str, key: str, digest: str) -> tuple[KeptAnswer, bool]:

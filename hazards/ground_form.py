@@ -125,16 +125,18 @@ def _photos(files: Sequence[UploadedFile], faults: dict[str, str]) -> tuple[Phot
     photos, bad = [], []
     for number, file in enumerate(files, start=1):
         if not 0 < (file.size or 0) <= MOST_BYTES:
-            bad.append(f"第{number}张为空或超过 10 MB，请压缩 / photo {number} is empty or larger than 10 MB")
+            bad.append(
+                (f"第{number}张为空或超过 10 MB，请压缩", f"photo {number} is empty or larger than 10 MB")
+            )
             continue
         body = file.read()
         if kind := photo_type(body):
             photos.append(Photo(kind, hashlib.sha256(body).hexdigest(), body))
         else:
-            bad.append(
-                f"第{number}张不是完整的 JPEG、PNG、WebP 或 HEIC 照片，请重拍 / "
-                f"photo {number} is no whole JPEG, PNG, WebP or HEIC"
-            )
+            bad.append((
+                f"第{number}张不是完整的 JPEG、PNG、WebP 或 HEIC 照片，请重拍",
+                f"photo {number} is no whole JPEG, PNG, WebP or HEIC",
+            ))  # fmt: skip
     if bad:
-        faults["photos"] = "; ".join(bad)
+        faults["photos"] = f"{'；'.join(zh for zh, _ in bad)} / {'; '.join(en for _, en in bad)}"
     return tuple(photos)

@@ -11,7 +11,8 @@ from rest_framework.views import APIView
 
 from alerts.orders import URGENCY
 from foundation.clock import SHENZHEN, now
-from foundation.errors import Refusal, not_found
+from foundation.errors import Refusal, in_one, not_found
+from hydrology.doors.asked import language
 from hydrology.models import Region, path_filter
 from notifications import receipts
 from notifications.inbox import items
@@ -56,10 +57,12 @@ def _whole(request: Request, name: str, default: int, most: int) -> int:
     return min(int(raw or default), most)
 
 
-def take_receipts(officer_id: int, raw: object, source: str, clock: object = None) -> list[dict[str, object]]:
+def take_receipts(
+    officer_id: int, raw: object, source: str, clock: object = None, spoken: str = "zh"
+) -> list[dict[str, object]]:
     """Receipts as a phone sent them, HTTP or socket; a bad one is `invalid` and does not lose the good ones.
 
-    `clock`: the phone's, as it sent them.
+    `clock`: the phone's, as it sent them; `spoken`: the language of what is wrong.
     """
     if not isinstance(raw, list) or len(raw) > MOST_RECEIPTS:
         raise Refusal(
@@ -75,7 +78,7 @@ def take_receipts(officer_id: int, raw: object, source: str, clock: object = Non
             good.append(asked.answer(asked.validated_data))
         else:
             known = row if isinstance(row, dict) else {}
-            fields = {name: _sayable(str(faults[0])) for name, faults in asked.errors.items()}
+            fields = {name: _sayable(in_one(str(faults[0]), spoken)) for name, faults in asked.errors.items()}
             echo = {name: _echo(known.get(name)) for name in ("id", "state")}
             results.append({**echo, "result": "invalid", "fields": fields})
     at = now()
@@ -109,7 +112,11 @@ class Receipts(APIView):
         """Receipts, also late, repeated and out of order; a state never moves back."""
         said = request.data if isinstance(request.data, dict) else {}
         return Response(
-            {"results": take_receipts(request.user.pk, said.get("receipts"), "http", said.get("clock"))}
+            {
+                "results": take_receipts(
+                    request.user.pk, said.get("receipts"), "http", said.get("clock"), language(request)
+                )
+            }
         )
 
 

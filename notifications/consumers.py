@@ -14,7 +14,7 @@ import orjson
 from channels.db import database_sync_to_async
 
 from foundation.clock import now
-from foundation.errors import Refusal
+from foundation.errors import Refusal, in_one, language_of
 from notifications import frames
 from notifications.api import take_receipts
 from notifications.entering import NOT_SIGNED_IN, TOPIC_OUTSIDE, Hello
@@ -41,13 +41,19 @@ async def officer_socket(scope: Message, receive: Receive, send: Send) -> None:
         return await send({"type": "websocket.close"})
     await receive()  # websocket.connect
     await send({"type": "websocket.accept"})
-    return await _Talk(line, send).listen(receive)
+    return await _Talk(line, send, language_of(_accepted(scope))).listen(receive)
+
+
+def _accepted(scope: Message) -> str:
+    """The Accept-Language of the handshake."""
+    return dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1")
 
 
 class _Talk:
-    __slots__ = ("due_s", "loop", "send", "socket", "timeout", "welcomed")
+    __slots__ = ("due_s", "language", "loop", "send", "socket", "timeout", "welcomed")
 
-    def __init__(self, line: asyncio.Transport, send: Send) -> None:
+    def __init__(self, line: asyncio.Transport, send: Send, language: str) -> None:
+        self.language = language
         self.send, self.socket, self.welcomed = send, Socket(Hub.here(now), line, send), False
         self.loop = asyncio.get_running_loop()
         self._await_hello()
@@ -93,7 +99,7 @@ class _Talk:
         return None
 
     def _complain(self, code: str, message: str) -> None:
-        self._say(type="error", code=code, message=message)
+        self._say(type="error", code=code, message=in_one(message, self.language))
 
     def _say(self, **fields: object) -> None:
         self.socket.write(frames.framed(**fields))
@@ -123,9 +129,11 @@ class _Talk:
     async def _receipt(self, frame: Message) -> None:
         raw = frame.get("receipts", [{k: v for k, v in frame.items() if k not in {"type", "clock"}}])
         try:
-            results = await _take_receipts(self.socket.officer, raw, "socket", frame.get("clock"))
+            results = await _take_receipts(
+                self.socket.officer, raw, "socket", frame.get("clock"), self.language
+            )
         except Refusal as error:
-            return self._complain(error.code, f"{error.zh} {error.en}")
+            return self._complain(error.code, error.message(self.language))
         return self._say(type="receipts", results=results)
 
 

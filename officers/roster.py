@@ -33,7 +33,7 @@ def normalise(phone: str) -> str:
         "bad_phone",
         zh="手机号码格式不正确。请输入11位手机号，境外号码请以+和国家代码开头。",
         en="Not a mobile number. Give 11 digits, or + and the country code for a number abroad.",
-        fields={"phone": "not a mobile number"},
+        fields={"phone": "不是手机号码 / not a mobile number"},
     )
 
 

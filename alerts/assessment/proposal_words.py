@@ -12,8 +12,8 @@ _LEVELS = {
 }
 
 
-def proposal_words(place: str, level: int, level_now: int, why: str) -> Words:
-    """`level` and `level_now` count 0 (none) to 5 (Ⅰ); `why` names the signals. Nothing is released by itself."""
+def proposal_words(place: str, level: int, level_now: int, why_zh: str, why_en: str) -> Words:
+    """`level` and `level_now` count 0 (none) to 5 (Ⅰ); `why_zh`, `why_en` name the signals. Nothing is released by itself."""
     (zh, en), (now_zh, now_en) = _LEVELS[level], _LEVELS[level_now]
     if not level_now:
         now_zh, now_en = "未启动响应", "no response"
@@ -22,6 +22,6 @@ def proposal_words(place: str, level: int, level_now: int, why: str) -> Words:
         title_en=f"Suggested for {place}: {en}"[:TITLE_EN],
         push_zh=f"预警信号变化，建议{place}{zh}，请研判。"[:PUSH_ZH],
         push_en=f"The signals changed: {en} is suggested for {place}. Please decide."[:PUSH_EN],
-        body_zh=f"当前：{now_zh}。依据：{why}。本建议不会自动发布，请值班人员研判后起草指令，或不采纳。",
-        body_en=f"Now: {now_en}. Because: {why}. Nothing is released by itself: draft an order, or decline.",
+        body_zh=f"当前：{now_zh}。依据：{why_zh}。本建议不会自动发布，请值班人员研判后起草指令，或不采纳。",
+        body_en=f"Now: {now_en}. Because: {why_en}. Nothing is released by itself: draft an order, or decline.",
     )

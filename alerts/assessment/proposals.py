@@ -7,12 +7,24 @@ the rows are data, and these only the first table.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from alerts.assessment.signals import GRAVITY, Colour, Event
 
 WIDE_SHARE: Final = 0.8  # zones over this share of the districts are as good as citywide
 MANY: Final = 2  # core districts at once
+COLOURS: Final = {
+    Colour.BLUE: ("蓝色预警信号", "blue signal"),
+    Colour.YELLOW: ("黄色预警信号", "yellow signal"),
+    Colour.ORANGE: ("橙色预警信号", "orange signal"),
+    Colour.RED: ("红色预警信号", "red signal"),
+}
+_WHERE: Final = {
+    "zoned": ("分区", "zoned"),
+    "many": ("多区", "several districts"),
+    "citywide": ("全市", "citywide"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +57,8 @@ class Proposed:
     authority: str
     level: int
     areas: tuple[str, ...]
-    why: str
+    why_zh: str
+    why_en: str
 
 
 def propose(
@@ -53,11 +66,12 @@ def propose(
     districts: Iterable[str],
     city: str,
     rows: Iterable[Row] = DEFAULT_ROWS,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Proposed]:
     """For each authority the gravest level any row gives, the city first.
 
     `open_colours`: the gravest colour in force by district code (a street's signal counts for its district, one of
-    the city for all). No row, no proposal.
+    the city for all). No row, no proposal. `names`: of the districts by code, for why.
     """
     every = tuple(districts)
     rules = tuple(rows)
@@ -78,14 +92,18 @@ def propose(
     if best:
         held = tuple(code for code in touched if GRAVITY[open_colours[code]] >= GRAVITY[best.colour])
         areas = (city,) if best.where == "citywide" else held
-        found.append(Proposed(city, best.level, areas, f"{best.colour} {best.where}: {', '.join(held)}"))
+        named = [names.get(code, code) for code in held]
+        (colour_zh, colour_en), (where_zh, where_en) = COLOURS[best.colour], _WHERE[best.where]
+        why = f"{where_zh}{colour_zh}：{'、'.join(named)}", f"{colour_en}, {where_en}: {', '.join(named)}"
+        found.append(Proposed(city, best.level, areas, *why))
     for code in touched:
         level = max(
             (row.level for row in rules if row.authority == "district" and row.colour == open_colours[code]),
             default=0,
         )
         if level:
-            found.append(Proposed(code, level, (code,), f"{open_colours[code]} in {code}"))
+            name, (colour_zh, colour_en) = names.get(code, code), COLOURS[open_colours[code]]
+            found.append(Proposed(code, level, (code,), f"{name}{colour_zh}", f"{colour_en}, {name}"))
     return found
 
 

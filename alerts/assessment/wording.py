@@ -255,7 +255,8 @@ def place_zh(district: str, streets: Sequence[str], room: int) -> str:
 
 def first_en(names: Sequence[str], unit: str) -> str:
     first = clip(one_line(names[0]), 20) if names else ""
-    return first + (f" and {len(names) - 1} more {unit}" if len(names) > 1 else "")
+    more = len(names) - 1
+    return first + (f" and {more} more {unit if more > 1 else unit.removesuffix('s')}" if more > 0 else "")
 
 
 def _rain_zh(reason: Reason) -> str:

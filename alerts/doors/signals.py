@@ -14,7 +14,8 @@ from alerts.api import Newest
 from alerts.models import Proposal, Signal
 from alerts.shapes import LEVEL_CODES, At, CodeField, NoteIn
 from foundation.clock import now
-from hydrology.doors.asked import LIMIT, flag
+from foundation.errors import in_one
+from hydrology.doors.asked import LIMIT, flag, language
 from hydrology.doors.ingest import ANSWERS, SIGNED, FeedDoor
 from hydrology.models import path_filter
 
@@ -38,6 +39,7 @@ class ProposalOut(serializers.ModelSerializer[Proposal]):
     authority = serializers.CharField(source="authority_id")
     authority_name = serializers.CharField(source="authority.name")
     made_at, decided_at = At(), At()
+    why = serializers.SerializerMethodField()
 
     class Meta:
         model = Proposal
@@ -45,6 +47,9 @@ class ProposalOut(serializers.ModelSerializer[Proposal]):
             "id", "hazard", "authority", "authority_name", "level", "areas", "why", "made_at", "state", "decided_at",
             "decided_by", "note", "order",
         ]  # fmt: skip
+
+    def get_why(self, proposal: Proposal) -> str:
+        return in_one(proposal.why, language(self.context["request"]))
 
 
 class IngestSignals(FeedDoor):
@@ -87,7 +92,7 @@ class ProposalAct(APIView):
         asked.is_valid(raise_exception=True)
         scope, note = request.auth.scope, asked.validated_data["note"]
         proposal = proposals.decide(pk, verb, request.user.pk, scope, note=note, now=now())
-        return Response(ProposalOut(proposal).data)
+        return Response(ProposalOut(proposal, context={"request": request}).data)
 
 
 def _paged(
@@ -95,4 +100,4 @@ def _paged(
 ) -> Response:
     pages = Newest()
     page = pages.paginate_queryset(rows, request, view=view)
-    return pages.get_paginated_response(shape(page, many=True).data)
+    return pages.get_paginated_response(shape(page, many=True, context={"request": request}).data)

@@ -211,3 +211,9 @@ colours = st.dictionaries(st.sampled_from(CODES), st.sampled_from(Colour))
 def test_a_graver_signal_never_lowers_a_proposal(some: dict[str, Colour], code: str) -> None:
     before, after = levels(some), levels({**some, code: Colour.RED})
     assert all(after.get(authority, 0) >= level for authority, level in before.items())
+
+
+def test_a_proposal_says_why_as_the_field_says_it() -> None:
+    [city, district] = propose({CODES[0]: Colour.ORANGE}, CODES, "4403", names={CODES[0]: "罗湖区"})
+    assert (city.why_zh, city.why_en) == ("分区橙色预警信号：罗湖区", "orange signal, zoned: 罗湖区")
+    assert (district.why_zh, district.why_en) == ("罗湖区橙色预警信号", "orange signal, 罗湖区")

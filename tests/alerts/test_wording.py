@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alerts.assessment.lifecycle import Action, Step
 from alerts.assessment.rules import WINDOWS, Level, Reason
-from alerts.assessment.wording import Words, warning_words
+from alerts.assessment.wording import Words, first_en, warning_words
 from foundation.clock import local
 
 SLOT_AT = local(datetime(2023, 9, 7, 10, 20, tzinfo=UTC))
@@ -166,3 +166,8 @@ def test_an_unknown_level_is_refused() -> None:
 def test_words_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="push_zh is longer than 50"):
         Words("", "", "雨" * 51, "", "", "")
+
+
+@pytest.mark.parametrize(("n", "said"), [(1, "a"), (2, "a and 1 more street"), (3, "a and 2 more streets")])
+def test_one_more_street_is_one_street(n: int, said: str) -> None:
+    assert first_en(["a", "b", "c"][:n], "streets") == said

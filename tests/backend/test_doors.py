@@ -19,6 +19,7 @@ from backend.doors import ABANDONED, forget_answers
 from backend.models import KeptAnswer
 from foundation.bodies import MOST_JSON_BYTES
 from foundation.clock import now
+from foundation.errors import in_one
 from hydrology.feeds.signing import signed_headers
 from hydrology.models import Feed, Region
 from officers.models import Duty
@@ -320,3 +321,37 @@ def test_a_list_has_as_many_rows_a_page_as_asked(desk: APIClient) -> None:
     page = desk.get(f"{ORDERS}?limit=2").json()
     assert len(page["results"]) == 2
     assert len(desk.get(page["next"]).json()["results"]) == 1
+
+
+@pytest.mark.parametrize("tongue", ["zh", "en"])
+def test_every_field_has_one_text_in_the_callers_language(desk: APIClient, tongue: str) -> None:
+    cases = [
+        (ORDERS, order(areas=["\0"], tasks=[{"duty": "mayor", "text_zh": "x"}], level="VI")),
+        (ORDERS, order(title_zh="a\0b")),
+        (ORDERS, None),
+        ("/api/v1/hazards", {"kind": "x"}),
+    ]
+    for door, said in cases:
+        answer = desk.post(
+            door, json.dumps(said), content_type="application/json", HTTP_ACCEPT_LANGUAGE=tongue
+        )
+        fields = answer.json()["fields"]
+        assert answer.status_code == 400 and fields, answer.content
+        for name, why in fields.items():
+            assert isinstance(why, str) and name != "non_field_errors"
+            assert bool(re.search("[\u4e00-\u9fff]", why)) is (tongue == "zh"), (name, why)
+
+
+def test_what_lies_deeper_is_named_by_its_place_in_the_field(desk: APIClient) -> None:
+    said = order(tasks=[{"text_zh": "x"}, {"duty": "mayor", "text_zh": "x"}])
+    fields = desk.post(ORDERS, said, format="json", HTTP_ACCEPT_LANGUAGE="en").json()["fields"]
+    assert set(fields) == {"tasks"} and fields["tasks"].startswith("1.duty: ")
+
+
+def test_a_text_in_both_languages_is_read_in_one() -> None:
+    assert [in_one("须填写 / must be given", tongue) for tongue in ("zh", "en")] == [
+        "须填写",
+        "must be given",
+    ]
+    assert in_one("either / or", "zh") == "either / or"
+    assert in_one("须填写", "en") == "须填写"

@@ -140,13 +140,20 @@ def _said_inside(image: Image.Image) -> dict[str, Any]:
         try:
             said[key] = json.loads(said[key])
         except (ValueError, RecursionError) as error:
-            raise BadPicture(key, f"{said[key][:40]!r} is no JSON", f"write {key} as JSON") from error
+            raise BadPicture(key, f"{_shown(said[key], 40)} is no JSON", f"write {key} as JSON") from error
     return said
+
+
+def _shown(given: object, most: int) -> str:
+    """What was sent, as the sender wrote it."""
+    if given is None:
+        return "(not given)"
+    return f"“{given[:most]}”" if isinstance(given, str) else str(given)[:most]
 
 
 def _name(field: str, given: object, most: int) -> str:
     if not isinstance(given, str) or not _NAME.fullmatch(given) or len(given) > most:
-        raise BadPicture(field, f"{str(given)[:40]!r} is no name", f"send 1 to {most} letters, digits, _ . -")
+        raise BadPicture(field, f"{_shown(given, 40)} is no name", f"send 1 to {most} letters, digits, _ . -")
     return given
 
 
@@ -158,7 +165,7 @@ def _instant(given: object) -> datetime:
         return at.replace(microsecond=0)
     except (ValueError, OverflowError) as error:
         raise BadPicture(
-            "observed_at", f"{str(given)[:40]!r} is no time with a zone", "send 2026-09-07T20:06:00+08:00"
+            "observed_at", f"{_shown(given, 40)} is no time with a zone", "send 2026-09-07T20:06:00+08:00"
         ) from error
 
 
@@ -166,7 +173,7 @@ def _box(given: object) -> Box:
     numbers = given if isinstance(given, list) and len(given) == 4 and all(map(_is_number, given)) else None
     if numbers is None:
         raise BadPicture(
-            "bbox", f"{str(given)[:60]!r} is no box", "send [west, south, east, north] in degrees"
+            "bbox", f"{_shown(given, 60)} is no box", "send [west, south, east, north] in degrees"
         )
     west, south, east, north = (float(value) for value in numbers)
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
@@ -187,13 +194,13 @@ def _scale(given: object) -> tuple[tuple[float, str], ...]:
     if len(pairs) != len(rows) or not all(
         _is_number(dbz) and isinstance(colour, str) and _COLOUR.fullmatch(colour) for dbz, colour in pairs
     ):
-        raise BadPicture("scale", f"{str(given)[:60]!r} is no scale", 'send [[10, "#0000ff"], …], at most 64')
+        raise BadPicture("scale", f"{_shown(given, 60)} is no scale", 'send [[10, "#0000ff"], …], at most 64')
     return tuple(sorted((float(dbz), str(colour).lower()) for dbz, colour in pairs))
 
 
 def _cadence(given: object) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or not 60 <= given <= 86_400:
-        raise BadPicture("cadence_s", f"{str(given)[:20]!r} is no period", "send 60 to 86400 seconds")
+        raise BadPicture("cadence_s", f"{_shown(given, 20)} is no period", "send 60 to 86400 seconds")
     return given
 
 

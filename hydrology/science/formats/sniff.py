@@ -42,4 +42,10 @@ def read(body: bytes, unsaid: timedelta = SLOT) -> RainRun:
         return micaps4.read(body)
     if hko_csv.claims(body):
         return hko_csv.read(body)
-    raise BadGrid("file", f"begins with {body[:12]!r} and is no grid we know", f"send {READ}")
+    raise BadGrid("file", f"begins with {_shown(body[:12])} and is no grid we know", f"send {READ}")
+
+
+def _shown(start: bytes) -> str:
+    """As a person reads it: letters as letters, anything else in hex."""
+    text = start.decode("ascii", "replace")
+    return f"“{text}”" if text.isascii() and text.isprintable() else start.hex(" ")
