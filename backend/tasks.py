@@ -3,7 +3,9 @@
 Tasks are idempotent and short; what is due stands in the tables, so a task may be lost, doubled or killed.
 """
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 
 from celery import shared_task
@@ -32,6 +34,8 @@ from hydrology.sources import polls
 from monitoring import samples, watchman
 from notifications import canaries, centre, delivery, dispatch, drills, months, nights, reports, telephony
 from officers import auth, oidc
+
+log = logging.getLogger(__name__)
 
 
 @shared_task(name="watch.assess")
@@ -158,29 +162,49 @@ def remind() -> None:
 def tidy() -> None:
     """Room for the months to come; what is old goes. Whole months last: a long reader may hold them up."""
     now, days = clock.now(), settings.KEEP_DAYS
-    storage.make_room(months_from(now))
-    auth.forget_expired(now=now)
-    oidc.forget_flows(now)
-    forget_answers(now)
-    canaries.forget_old(now=now, keep_days=days["canaries"])
-    samples.forget_old(now=now, keep_days=days["samples"])
-    reports.forget_old(now=now, keep_days=days["reports"])
-    telegrams.forget_old(now=now, keep_days=days["telegrams"])
-    questions.forget_old(now=now, keep_days=days["telegrams"])
-    ingest.forget_raw(now=now, keep_days=days["raw"])
-    ingest.forget_parts(now=now)
-    for product in ("observed", "nowcast"):
-        ingest.forget_runs(now=now, product=product, keep_days=days[product], named=grounds.runs_named)
-    ingest.forget_pictures(now=now, keep_days=days["radar"])
-    drill_frames.forget_frames(now=now, keep_days=days["drills"])
-    ingest.forget_blobs()
-    storage.let_go(
-        now=now,
-        keep_days=days["observations"],
-        archive_days=days["archive"],
-        rested_on=grounds.months_named,
+    _each(
+        partial(storage.make_room, months_from(now)),
+        partial(auth.forget_expired, now=now),
+        partial(oidc.forget_flows, now),
+        partial(forget_answers, now),
+        partial(canaries.forget_old, now=now, keep_days=days["canaries"]),
+        partial(samples.forget_old, now=now, keep_days=days["samples"]),
+        partial(reports.forget_old, now=now, keep_days=days["reports"]),
+        partial(telegrams.forget_old, now=now, keep_days=days["telegrams"]),
+        partial(questions.forget_old, now=now, keep_days=days["telegrams"]),
+        partial(ingest.forget_raw, now=now, keep_days=days["raw"]),
+        partial(ingest.forget_parts, now=now),
+        *(
+            partial(
+                ingest.forget_runs, now=now, product=product, keep_days=days[product], named=grounds.runs_named
+            )
+            for product in ("observed", "nowcast")
+        ),
+        partial(ingest.forget_pictures, now=now, keep_days=days["radar"]),
+        partial(drill_frames.forget_frames, now=now, keep_days=days["drills"]),
+        partial(ingest.forget_blobs),
+        partial(
+            storage.let_go,
+            now=now,
+            keep_days=days["observations"],
+            archive_days=days["archive"],
+            rested_on=grounds.months_named,
+        ),
+        partial(ingest.forget_posts),
+        partial(delivery.end_left, now=now),
+        partial(climb.end_left, now=now),
+        partial(months.tidy, now=now, keep_days=days["ledger"], archive_days=days["archive"]),
     )
-    ingest.forget_posts()
-    delivery.end_left(now=now)
-    climb.end_left(now=now)
-    months.tidy(now=now, keep_days=days["ledger"], archive_days=days["archive"])
+
+
+def _each(*parts: partial[object]) -> None:
+    """Every part by itself: one that fails keeps no other from being done; the first fault is raised at the end."""
+    faults: list[Exception] = []
+    for part in parts:
+        try:
+            part()
+        except Exception as fault:
+            log.exception("tidy.part_failed part=%s.%s", part.func.__module__, part.func.__name__)
+            faults.append(fault)
+    if faults:
+        raise faults[0]

@@ -17,7 +17,7 @@ from alerts import bulletins
 from alerts.assessment.wording import Words
 from alerts.models import Bulletin, BulletinKind, Requires
 from hydrology.models import Level, Region
-from notifications import months
+from notifications import months, reports
 from notifications.models import Delivery, Dispatch, Receipt
 from notifications.providers import transports
 from officers.models import Device, Duty, Post, PostQuerySet
@@ -150,6 +150,7 @@ def forget_old(*, now: datetime, keep_days: int) -> int:
             lines = Delivery.objects.filter(id__gte=months.since_of(pk__in=rounds), dispatch__in=rounds)
             ids = list(lines.order_by("pk").select_for_update().values_list("pk", flat=True))
             Receipt.objects.filter(delivery__in=ids).delete()  # no receipt can come any more
+            reports.let_go(ids)
             Delivery.objects.filter(pk__in=ids).delete()
             Dispatch.objects.filter(pk__in=rounds).delete()
             bulletins.forget_canaries(rounds.values())

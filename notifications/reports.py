@@ -105,6 +105,11 @@ def forget_old(*, now: datetime, keep_days: int) -> int:
     return ProviderReport.objects.filter(received_at__lt=now - timedelta(days=keep_days)).delete()[0]
 
 
+def let_go(lines: list[int]) -> None:
+    """These lines are about to go. What was said of them stays for its own days."""
+    ProviderReport.objects.filter(delivery__in=lines).update(delivery=None)
+
+
 def _keep(
     provider: str, reports: list[Report], by_id: dict[str, Delivery | None], now: datetime
 ) -> list[str]:

@@ -14,10 +14,11 @@ from console import board, report_ledger
 from foundation import clock
 from foundation.scope import Scope
 from hydrology.models import Region
-from notifications import canaries, delivery, dispatch, receipts
+from notifications import canaries, delivery, dispatch, receipts, reports
 from notifications.canaries import BACK_WITHIN, EVERY
-from notifications.models import Delivery, Dispatch, Receipt, ReceiptState, State
+from notifications.models import Delivery, Dispatch, ProviderReport, Receipt, ReceiptState, State
 from notifications.receipts import Answer
+from notifications.reports import Report, Said
 from officers import roster
 from officers.directory import scope_of
 from officers.models import Device, Duty, Officer, Post
@@ -125,6 +126,16 @@ def test_after_a_day_its_rows_go_and_what_people_were_told_stays(
         connection.cursor() as cursor,
     ):
         cursor.execute("DELETE FROM alerts_bulletin WHERE id = %s", [told.pk])
+
+
+def test_what_a_vendor_said_of_a_canary_outlives_its_rows(canary: Officer, vendor: Standin) -> None:
+    at = clock.now()
+    line = flown(at)
+    reports.take("fcm", [Report(str(line.pk), Said.DELIVERED, at)], now=at)
+    assert canaries.forget_old(now=at + timedelta(days=2), keep_days=1) == 1
+    assert not Delivery.objects.exists()
+    kept = ProviderReport.objects.get()
+    assert (kept.message, kept.delivery_id) == (str(line.pk), None)
 
 
 def canary_command(*words: str) -> str:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from alerts.models import Bulletin
 from backend import tasks
@@ -300,16 +301,30 @@ def test_what_nobody_could_finish_for_a_day_is_given_up(tell: Tell) -> None:
     assert Climb.objects.get().state == ClimbState.STOPPED
 
 
-def test_the_hourly_job_makes_the_months_ahead_and_lets_go_by_its_setting(
-    ledger: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def december(ledger: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The hourly job's present; observations' months that it makes ahead are dropped as well."""
     monkeypatch.setattr("foundation.clock.now", lambda: DEC)
+    yield
+    with connection.cursor() as cursor:
+        for month in filter(DEC.__le__, storage.months()):
+            cursor.execute(f"DROP TABLE {storage.table_of(month)}")
+
+
+def test_the_hourly_job_makes_the_months_ahead_and_lets_go_by_its_setting(december: None) -> None:
     tasks.tidy()
     assert set(months_from(DEC)) <= set(months.LEDGER.months())
     assert len([one for one in months.LEDGER.months() if one >= DEC]) == 3
-    with connection.cursor() as cursor:  # observations' months as well
-        for month in filter(DEC.__le__, storage.months()):
-            cursor.execute(f"DROP TABLE {storage.table_of(month)}")
+
+
+def test_a_part_of_the_hourly_job_that_fails_keeps_no_other_from_being_done(
+    december: None, settings: Settings
+) -> None:
+    settings.KEEP_DAYS = settings.KEEP_DAYS | {"samples": 10**9}  # before the year one
+    drop(*months.LEDGER.months())
+    with pytest.raises(OverflowError):
+        tasks.tidy()
+    assert len([one for one in months.LEDGER.months() if one >= DEC]) == 3
 
 
 # No query looks into months it does not need
