@@ -28,7 +28,7 @@ from monitoring.targets import (
     SILENT_S,
     TELEPHONE_BACKLOG_S,
 )
-from notifications import canaries, dispatch, providers, telephony
+from notifications import canaries, centre, dispatch, providers, telephony
 from notifications.dispatch import Ask
 from notifications.models import Delivery, Errand, ProviderState, State
 from officers.models import Duty, Post
@@ -78,18 +78,20 @@ def sweep(*, clock: Callable[[], datetime]) -> None:
         except Exception:  # the alarm must come, whatever else is broken
             log.exception("watchman.part_failed part=%s", part.__name__)
     if watch(now=now):
+        centre.keep_bound(clock=clock)  # this process may never have sent a text message
         telephony.send_due(clock=clock)
 
 
 def watch(*, now: datetime) -> int:
     """Raise and end what is due; returns how many alarms and all-clears went out. One watchman at a time."""
+    heard = jobs.heard(now)  # Redis may hang: not inside the transaction
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [WATCH_LOCK])
             if not cursor.fetchone()[0]:
                 return 0
         told = 0
-        for fault in look(now):
+        for fault in look(now, heard):
             if incidents.note(fault.incident, fault.count, now):
                 _speak(incidents.tell(fault.incident, _alarm(fault, now), now), fault.incident, now)
                 log.error("watchman.found kind=%s count=%s", fault.incident, fault.count)
@@ -101,8 +103,8 @@ def watch(*, now: datetime) -> int:
     return told
 
 
-def look(now: datetime) -> list[Fault]:
-    """What is wrong now. Writes nothing."""
+def look(now: datetime, heard: list[jobs.Beat] | None = None) -> list[Fault]:
+    """What is wrong now. Writes nothing. `heard`: the jobs' signs of life, where they have been read already."""
     waiting = readings.waiting(now)
     return [
         *_leases(waiting),
@@ -110,7 +112,7 @@ def look(now: datetime) -> list[Fault]:
         *_silences(waiting, now),
         *_vendors(now),
         *_canaries(now),
-        *_queues(now),
+        *_queues(jobs.heard(now) if heard is None else heard),
     ]
 
 
@@ -217,9 +219,9 @@ def _canaries(now: datetime) -> list[Fault]:
     return faults
 
 
-def _queues(now: datetime) -> list[Fault]:
+def _queues(heard: list[jobs.Beat]) -> list[Fault]:
     late: dict[str, list[jobs.Beat]] = {}
-    for one in jobs.heard(now):
+    for one in heard:
         if one.late:
             late.setdefault(one.queue, []).append(one)
     return [

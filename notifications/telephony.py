@@ -154,14 +154,22 @@ def _transport(channel: str, there: Account | Centre, rate_per_s: float) -> Tran
 
 
 def send_due(*, clock: Callable[[], datetime]) -> int:
-    """Send what is due on either channel, or until the shift ends; returns deliveries tried."""
-    tried = 0
+    """Send what is due on either channel, or until the shift ends; returns deliveries tried.
+
+    A channel that fails does not stop the other; its fault is raised when both had their turn.
+    """
+    tried, faults = 0, list[Exception]()
     for channel in CHANNELS:
         if _turns[channel].acquire(blocking=False):
             try:
                 tried += _Shift(channel, clock).work()
+            except Exception as fault:
+                log.exception("telephony.channel_failed channel=%s", channel)
+                faults.append(fault)
             finally:
                 _turns[channel].release()
+    if faults:
+        raise faults[0]
     return tried
 
 

@@ -1,10 +1,12 @@
 """What is stuck, piles up or falls silent is told once by another way than the one at fault, and once when it is over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
+from django.db import connection
+from pytest_django import Settings
 
 from alerts.models import Bulletin
 from escalation.models import Incident
@@ -13,11 +15,13 @@ from foundation.wire import beat
 from hydrology.models import Region
 from monitoring import jobs, watchman
 from monitoring.models import Sample
-from notifications import canaries, delivery, dispatch
+from notifications import canaries, delivery, dispatch, telephony
 from notifications.canaries import EVERY
 from notifications.models import Delivery, Errand, Provider, ProviderState, State
+from notifications.transports import smpp
 from officers.models import Duty, Officer
 from replay.phones import Standin
+from replay.smsc import Smsc, run_smsc
 from replay.switchboard import Switchboard
 from tests.monitoring.conftest import CITY, STREET
 
@@ -87,6 +91,30 @@ def test_the_text_message_goes_out_although_nobody_else_sends(
     assert Sample.objects.filter(of__startswith="minute/").count() == 1
 
 
+@pytest.fixture
+def smsc(settings: Settings) -> Iterator[Smsc]:
+    """A centre that this process has not bound to yet."""
+    with run_smsc() as smsc:
+        smsc.misbehave(receipt="")
+        settings.SMPP_HOST, settings.SMPP_PORT = "127.0.0.1", smsc.port
+        settings.SMPP_SYSTEM_ID, settings.SMPP_PASSWORD = smsc.system_id, smsc.password
+        settings.SMPP_SOURCE, settings.SMPP_STANDIN = "10690001", True
+        yield smsc
+        there = telephony.centre()
+        if there and (session := smpp.session(there)):
+            session.close()
+
+
+def test_the_text_message_goes_out_by_a_centre_that_nobody_has_bound_to(
+    waiting: datetime, engineer: Officer, smsc: Smsc
+) -> None:
+    at = waiting + seconds(61)
+    watchman.sweep(clock=lambda: at)
+    text = Delivery.objects.get(transport="sms")
+    assert (text.officer_id, text.state) == (engineer.pk, State.SENT)
+    assert len(smsc.taken) == 1
+
+
 def test_a_lease_that_nobody_takes_up_again_is_found(waiting: datetime) -> None:
     assert len(delivery.claim(waiting)) == 3
     assert found(waiting + seconds(30 + 60) - seconds(1)) == []
@@ -153,6 +181,24 @@ def test_a_queue_whose_jobs_are_dead_is_found_by_name(db: None) -> None:
             beat(jobs.BEATS, one.job, later)
     assert [incident for incident, _ in found(later)] == ["queue/urgent"]
     assert jobs.working(at + seconds(151)) is False
+
+
+def test_redis_is_not_asked_while_the_watch_holds_its_lock(
+    waiting: datetime, engineer: Officer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each asking may cost a time-out."""
+    held = []
+    ask = jobs.heard
+
+    def heard(at: datetime) -> list[jobs.Beat]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE objid = %s", [watchman.WATCH_LOCK])
+            held.extend(cursor.fetchone())
+        return ask(at)
+
+    monkeypatch.setattr(jobs, "heard", heard)
+    assert watchman.watch(now=waiting + seconds(61)) == 1
+    assert held == [0]
 
 
 def test_after_everything_was_down_the_jobs_get_their_time_anew(db: None) -> None:

@@ -296,6 +296,18 @@ def test_a_gateway_that_is_away_does_not_hold_up_the_other_channel(
     assert call.state == State.SENT
 
 
+def test_a_channel_that_fails_does_not_stop_the_other(
+    root: Delivery, switchboard: Switchboard, settings: Settings
+) -> None:
+    settings.SMPP_HOST = "127.0.0.1"  # and nobody has bound to it
+    rung(root, "sms")
+    call = rung(root, "voice")
+    with pytest.raises(AssertionError, match="keep_bound"):
+        send()
+    call.refresh_from_db()
+    assert call.state == State.SENT
+
+
 def test_ids_belong_to_one_channel_and_cannot_be_guessed(root: Delivery) -> None:
     call = rung(root, "voice")
     named = telephony.message_id("voice", call.pk)
