@@ -23,7 +23,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from alerts.models import Bulletin
 from foundation.nudge import nudge
-from foundation.wire import hint
+from foundation.wire import hints
 from notifications import health, months, providers
 from notifications.dispatch import SENDERS
 from notifications.health import Tally
@@ -108,23 +108,14 @@ _HELD = """
 _SETTLE = f"""
 WITH r AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(verdicts)s) AS r(id bigint, attempt int, state text, due_at timestamptz,
-                                                       reason text, accepted bigint[], sent_at timestamptz)
+                                                       reason text, accepted bigint[], sent_at timestamptz,
+                                                       transport text, rerouted text)
     {_HELD}
 )
 UPDATE notifications_delivery d
 SET state = r.state, due_at = r.due_at, reason = r.reason, accepted_devices = r.accepted,
-    sent_at = coalesce(d.sent_at, r.sent_at)
-FROM r WHERE d.id = r.line
-"""
-
-
-_REROUTE = f"""
-WITH r AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(%(claims)s) AS r(id bigint, attempt int, why text)
-    {_HELD}
-)
-UPDATE notifications_delivery d
-SET transport = 'sms', state = 'pending', due_at = %(now)s, reason = '', rerouted = r.why
+    sent_at = coalesce(d.sent_at, r.sent_at),
+    transport = coalesce(r.transport, d.transport), rerouted = coalesce(r.rerouted, d.rerouted)
 FROM r WHERE d.id = r.line
 """
 
@@ -359,48 +350,64 @@ def though_restarted(settle: Callable[[datetime], None], clock: Callable[[], dat
 
 
 def settle(claims: list[Claim], outcomes: dict[tuple[int, int], Outcome], now: datetime) -> None:
-    """Write what became of the chunk, retire dead tokens, tell the boards."""
-    verdicts, reroutes, dead = [], [], defaultdict[tuple[str, str], list[str]](list)
+    """Write what became of the chunk and how the vendors did, retire dead tokens, tell the boards."""
     tallies: dict[str, Tally] = {}
-    texts = any(one.held and one.grave for one in claims) and providers.text_messages(now)
     for one in claims:
-        by_device = {
-            device: outcomes[one.id, device] for device in one.devices if (one.id, device) in outcomes
-        }
-        for device, outcome in by_device.items():
-            provider, token = one.devices[device]
-            health.count(tallies.setdefault(provider, Tally()), outcome)
-            if outcome.kind is OutcomeKind.DEAD_TOKEN:
-                dead[provider, outcome.reason].append(token)
-        verdict = _verdict(one, by_device, now)
-        if texts and one.grave and one.held and verdict["reason"] == one.held[0]:
-            reroutes.append(one)
-        else:
-            verdicts.append(verdict)
-    doubted = health.note(tallies, now)
-    with transaction.atomic():
+        for device, (provider, _) in one.devices.items():
+            if (one.id, device) in outcomes:
+                health.count(tallies.setdefault(provider, Tally()), outcomes[one.id, device])
+    verdicts, dead = [], defaultdict[tuple[str, str], list[str]](list)
+    with transaction.atomic():  # the counting as well: settled again after a fault, it counts once
+        doubted = health.note(tallies, now)
+        for one in claims:
+            verdicts.append(_verdict(one, _believed(one, outcomes, doubted, dead), now))
+        rerouted = _reroute(claims, verdicts, now)
         write(verdicts)
-        _reroute(reroutes, now)
         for (provider, reason), tokens in dead.items():
-            if provider not in doubted:
-                retire_tokens(provider, tokens, reason, now)
-    for dispatch in {one.dispatch for one in claims}:
-        hint("board", dispatch=dispatch)
+            retire_tokens(provider, tokens, reason, now)
+        if rerouted:
+            nudge("delivery.telephone")
+    hints("board", "dispatch", {one.dispatch for one in claims})
     sent = sum(verdict["state"] == State.SENT for verdict in verdicts)
     called_dead = sum(map(len, dead.values()))
-    log.info(
-        "delivery.settled n=%s sent=%s dead=%s rerouted=%s", len(claims), sent, called_dead, len(reroutes)
-    )
+    log.info("delivery.settled n=%s sent=%s dead=%s rerouted=%s", len(claims), sent, called_dead, rerouted)
 
 
-def _reroute(claims: list[Claim], now: datetime) -> None:
-    """None of his phones can be pushed to at the moment: by text message instead."""
-    if not claims:
-        return
-    held = [{"id": one.id, "attempt": one.attempt, "why": one.held[0] if one.held else ""} for one in claims]
-    with connection.cursor() as cursor:
-        cursor.execute(_REROUTE, {"now": now, "claims": orjson.dumps(held).decode()})
-    nudge("delivery.telephone")
+def _believed(
+    one: Claim,
+    outcomes: dict[tuple[int, int], Outcome],
+    doubted: frozenset[str],
+    dead: dict[tuple[str, str], list[str]],
+) -> dict[int, Outcome]:
+    """What became of his devices, by device; those called dead are put to the `dead`, or held where that is in doubt."""
+    by_device = {}
+    for device, (provider, token) in one.devices.items():
+        outcome = outcomes.get((one.id, device))
+        if outcome is None:
+            continue
+        if outcome.kind is OutcomeKind.DEAD_TOKEN:
+            if provider in doubted:
+                one.held = f"{provider}_doubted", health.PAUSE_S
+                continue
+            dead[provider, outcome.reason].append(token)
+        by_device[device] = outcome
+    return by_device
+
+
+def _reroute(claims: list[Claim], verdicts: list[dict[str, object]], now: datetime) -> int:
+    """Whom none of his phones can be pushed to at the moment: by text message instead, if it is grave; how many."""
+    held = [
+        verdict
+        for one, verdict in zip(claims, verdicts, strict=True)
+        if one.grave and one.held and verdict["reason"] == one.held[0]
+    ]
+    if not held or not providers.text_messages(now):
+        return 0
+    for verdict in held:
+        verdict |= {
+            "state": str(State.PENDING), "due_at": now, "reason": "", "transport": "sms", "rerouted": verdict["reason"],
+        }  # fmt: skip
+    return len(held)
 
 
 def write(verdicts: list[dict[str, object]]) -> None:

@@ -33,7 +33,7 @@ ON CONFLICT (name) DO UPDATE SET
     dead = p.dead * f.half + excluded.dead,
     counted_at = greatest(p.counted_at, excluded.counted_at),
     last_ok_at = greatest(p.last_ok_at, excluded.last_ok_at)
-RETURNING p.name, p.state, p.sent, p.failed, p.dead
+RETURNING p.name, p.state, p.until, p.sent, p.failed, p.dead
 """.replace(
     "f.half",
     f"power(0.5, greatest(0, extract(epoch FROM excluded.counted_at - p.counted_at)) / {HALF_LIFE_S})",
@@ -95,7 +95,8 @@ def note(tallies: dict[str, Tally], now: datetime) -> frozenset[str]:
     """Count, and draw the conclusion; returns the providers whose word on dead tokens is not to be believed.
 
     A vendor that calls most tokens dead has been given the wrong key, or has lost his mind: to retire everybody's phone
-    on that would be worse than the fault.
+    on that would be worse than the fault. Of one who rests a single word is enough. In the caller's transaction: the rows
+    are locked by name.
     """
     if not tallies:
         return frozenset()
@@ -112,14 +113,17 @@ def note(tallies: dict[str, Tally], now: datetime) -> frozenset[str]:
         )
         rows = cursor.fetchall()
     doubted = set()
-    for name, state, sent, failed, dead in rows:
-        if dead >= LEAST and dead > sent:
+    for name, state, until, sent, failed, dead in rows:
+        if dead > sent and (dead >= LEAST or state != ProviderState.WELL):
             doubted.add(name)
             failed += dead
         if state != ProviderState.WELL and tallies[name].sent:
             _move(_HEAL, "provider.well", name, now)
-        elif (state == ProviderState.WELL and failed >= LEAST and failed >= SHARE * (sent + failed)) or (
-            state == ProviderState.PROBING and tallies[name].failed
+        elif (
+            (state == ProviderState.WELL and failed >= LEAST and failed >= SHARE * (sent + failed))
+            or (state == ProviderState.PROBING and (tallies[name].failed or name in doubted))
+            # nobody probes a gateway: who sends after its rest has done so
+            or (state == ProviderState.PAUSED and until <= now and tallies[name].failed)
         ):
             _move(_PAUSE, "provider.paused", name, now, state=state)
     return frozenset(doubted)

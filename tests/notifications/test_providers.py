@@ -155,7 +155,39 @@ def test_a_vendor_that_calls_everybody_dead_is_not_believed(
     send()
     assert Device.objects.filter(retired_at=None).count() == 15
     assert state("huawei") == "paused"
-    assert set(Delivery.objects.values_list("reason", flat=True)) == {"dead_token 80300007"}
+    assert set(Delivery.objects.values_list("state", "reason")) == {(State.FAILED_TEMP, "huawei_doubted")}
+
+
+def test_nor_is_he_believed_by_those_who_try_whether_he_is_well_again(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    for _ in range(12):
+        give_phone(person(regions[STREET], phones=0), provider="huawei")
+    vendor.behave("huawei", unregistered_share=1.0)
+    bulletin(STREET)
+    at = now()
+    dispatch.take_up(now=at)
+    for _ in range(4):
+        send(at)
+        at = max(Delivery.objects.values_list("due_at", flat=True)) + timedelta(seconds=health.LONGEST_PAUSE_S)
+    assert vendor.counters("huawei")["answers"] == {"400": 12 + 3 * providers.PROBES}
+    assert set(Delivery.objects.values_list("state", flat=True)) == {State.FAILED_TEMP}
+    assert Device.objects.filter(retired_at=None).count() == 12
+    vendor.behave("huawei")
+    send(at)
+    assert state("huawei") == "well"
+
+
+def test_whom_a_vendor_wrongly_calls_gone_gets_a_text_message_when_it_is_grave(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin, switchboard: Switchboard
+) -> None:
+    for _ in range(12):
+        give_phone(person(regions[STREET], phones=0), provider="huawei")
+    vendor.behave("huawei", unregistered_share=1.0)
+    bulletin(STREET, requires=Requires.CONFIRM)
+    dispatch.take_up(now=now())
+    send()
+    assert set(Delivery.objects.values_list("transport", "rerouted")) == {("sms", "huawei_doubted")}
 
 
 def test_while_his_vendor_rests_nothing_is_tried_and_the_reason_is_said(
