@@ -6,7 +6,7 @@ few pushes, and it is WELL again or rests twice as long. Read by delivery.py bef
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -136,10 +136,16 @@ def _move(sql: str, event: str, name: str, now: datetime, **fields: object) -> N
             log.warning("%s name=%s", event, name)
 
 
-def paused(now: datetime, *, probe: bool = True) -> dict[str, float | None]:
-    """Providers that rest, with the seconds they still do; None: the rest is over and the caller is to `probe`."""
+def paused(
+    now: datetime, of: Collection[str] | None = None, *, probe: bool = True
+) -> dict[str, float | None]:
+    """Providers that rest, with the seconds they still do; None: the rest is over and the caller is to `probe`.
+
+    `of`: those whom the caller would send to; None: whichever.
+    """
     resting: dict[str, float | None] = {}
-    for row in Provider.objects.exclude(state=ProviderState.WELL):
+    rows = Provider.objects.exclude(state=ProviderState.WELL)
+    for row in rows if of is None else rows.filter(name__in=of):
         assert row.until is not None
         resting[row.name] = max((row.until - now).total_seconds(), 0.0)
         if probe and row.until <= now:

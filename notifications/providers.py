@@ -99,7 +99,7 @@ class Routes:
     """Which providers one sender may try for the chunk it has just claimed."""
 
     def __init__(self, now: datetime) -> None:
-        self._paused = health.paused(now)
+        self._paused = health.paused(now, PROVIDERS)
         # of those whose rest is over this sender tries a few, and nobody else until it knows
         self._probes = {one: PROBES for one, wait_s in self._paused.items() if wait_s is None}
 
@@ -129,6 +129,9 @@ def standings(now: datetime) -> list[Standing]:
 
 
 def text_messages(now: datetime) -> bool:
-    """Whether somebody whose phones cannot be pushed to may get a text message instead."""
+    """Whether somebody whose phones cannot be pushed to may get a text message instead.
+
+    When the gateway's rest is over he may: that text message is the probe.
+    """
     there = settings.SMPP_HOST or account("sms")
-    return bool(there) and "sms" not in health.paused(now, probe=False)
+    return bool(there) and not health.paused(now, ("sms",), probe=False).get("sms")

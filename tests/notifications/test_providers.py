@@ -280,6 +280,30 @@ def test_without_a_gateway_that_works_he_waits_for_his_vendor(
     assert (row.transport, row.reason) == ("fcm", "huawei_paused")
 
 
+def test_a_gateway_whose_rest_is_over_is_tried_by_the_next_text_message(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin, switchboard: Switchboard
+) -> None:
+    give_phone(person(regions[STREET], phones=0), provider="huawei")
+    at = now()
+    rest("sms", at - timedelta(hours=1))
+    rest("huawei", at)
+    row = told(bulletin(STREET, requires=Requires.CONFIRM))
+    assert (row.transport, state("sms")) == ("sms", "paused")
+    assert telephony.send_due(clock=now) == 1
+    row.refresh_from_db()
+    assert (row.state, state("sms")) == (State.SENT, "well")
+
+
+def test_a_gateway_that_fails_after_its_rest_rests_for_longer(db: None) -> None:
+    at = now()
+    rest("sms", at)
+    health.note({"sms": Tally(failed=1)}, at)  # begun before it rested
+    assert health.paused(at, ("sms",), probe=False) == {"sms": health.PAUSE_S}
+    over = at + timedelta(seconds=health.PAUSE_S)
+    health.note({"sms": Tally(failed=1)}, over)
+    assert health.paused(over, ("sms",), probe=False) == {"sms": 2 * health.PAUSE_S}
+
+
 def test_a_text_message_is_not_sent_to_who_has_answered_on_another_way(
     regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin, switchboard: Switchboard
 ) -> None:
