@@ -22,7 +22,7 @@ from django.db import connection, transaction
 
 from foundation.gateway import LINES, Account, account
 from foundation.seals import BrokenSeal, keyed_digest
-from foundation.wire import hint
+from foundation.wire import hints
 from notifications import health, months
 from notifications.delivery import pause_s, though_restarted, write
 from notifications.health import Tally
@@ -79,18 +79,27 @@ LEFT JOIN alerts_responseorder r ON r.id = b.order_id
 ORDER BY t.id
 """
 
+# both lock in the order of ids, as receipts do
 _FAILED = """
-UPDATE notifications_delivery d SET state = 'failed_perm', reason = r.reason
-FROM unnest(%(id)s::bigint[], %(reason)s::text[]) AS r(id, reason)
-WHERE d.id = r.id AND d.id = ANY(%(id)s) AND d.state IN ('pending', 'sending', 'failed_temp', 'sent')
+WITH held AS (
+    SELECT d.id, r.reason FROM notifications_delivery d
+    JOIN unnest(%(id)s::bigint[], %(reason)s::text[]) AS r(id, reason) ON r.id = d.id
+    WHERE d.id = ANY(%(id)s) AND d.state IN ('pending', 'sending', 'failed_temp', 'sent')
+    ORDER BY d.id FOR NO KEY UPDATE OF d
+)
+UPDATE notifications_delivery d SET state = 'failed_perm', reason = held.reason
+FROM held WHERE d.id = held.id AND d.id = ANY(%(id)s)
 RETURNING d.dispatch_id
 """
-
-
 _NAMED = """
-UPDATE notifications_delivery d SET vendor_id = r.name
-FROM unnest(%(id)s::bigint[], %(attempt)s::int[], %(name)s::text[]) AS r(id, attempt, name)
-WHERE d.id = r.id AND d.id = ANY(%(id)s) AND d.attempts = r.attempt
+WITH held AS (
+    SELECT d.id, r.name FROM notifications_delivery d
+    JOIN unnest(%(id)s::bigint[], %(attempt)s::int[], %(name)s::text[]) AS r(id, attempt, name) ON r.id = d.id
+    WHERE d.id = ANY(%(id)s) AND d.attempts = r.attempt
+    ORDER BY d.id FOR NO KEY UPDATE OF d
+)
+UPDATE notifications_delivery d SET vendor_id = held.name
+FROM held WHERE d.id = held.id AND d.id = ANY(%(id)s)
 """
 
 
@@ -293,12 +302,11 @@ def settle(channel: str, done: list[tuple[Claim, Outcome | None]], now: datetime
     for _, outcome in done:
         if outcome is not None:
             health.count(tally, outcome)
-    health.note({channel: tally}, now)
     with transaction.atomic():
+        health.note({channel: tally}, now)
         write(verdicts)
         _name([(one, outcome.vendor_id) for one, outcome in done if outcome and outcome.vendor_id])
-    for dispatch in {one.dispatch for one, _ in done}:
-        hint("board", dispatch=dispatch)
+    hints("board", "dispatch", {one.dispatch for one, _ in done})
     sent = sum(verdict["state"] == State.SENT for verdict in verdicts)
     unsealed = sum(not one.why for one, _ in done)
     log.info("telephony.settled channel=%s n=%s unsealed=%s sent=%s", channel, len(done), unsealed, sent)
@@ -341,5 +349,4 @@ def failed(reasons: dict[int, str]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_FAILED, {"id": list(reasons), "reason": [one[:64] for one in reasons.values()]})
         dispatches = {row[0] for row in cursor}
-    for dispatch in dispatches:
-        hint("board", dispatch=dispatch)
+    hints("board", "dispatch", dispatches)

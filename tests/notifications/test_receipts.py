@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
@@ -17,8 +19,8 @@ from alerts.models import Bulletin
 from foundation.clock import now
 from foundation.scope import Scope
 from hydrology.models import Region
-from notifications import delivery, dispatch, receipts
-from notifications.models import ONCE, RANK, Delivery, Errand, Receipt, ReceiptState, State
+from notifications import delivery, dispatch, months, receipts, telephony
+from notifications.models import ONCE, RANK, Delivery, Dispatch, Errand, Receipt, ReceiptState, State
 from officers.models import Duty, Officer
 from tests.console.factories import make_bulletin, make_officer
 from tests.hydrology.factories import make_regions
@@ -322,6 +324,51 @@ def test_the_same_receipts_at_once_from_several_connections_are_kept_once() -> N
         results = sum(pool.map(answer, [False, True] * 2), [])
     assert results.count("accepted") == len(ids)
     assert Receipt.objects.count() == len(ids)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("writer", ["settled", "failed"])
+def test_what_a_sender_writes_and_what_a_vendor_reports_do_not_wait_for_each_other(writer: str) -> None:
+    regions, at = make_regions(), now()
+    officer = make_officer(regions[STREET])
+    told = make_bulletin(areas=[STREET], valid_until=at + timedelta(hours=1))
+    months.turn(at)
+    again = Dispatch(
+        bulletin=told, errand=Errand.REPEAT, drill=False, created_at=at, expires_at=told.valid_until
+    )
+    dispatches = Dispatch.objects.bulk_create([copy(again) for _ in range(1500)])
+    line = Delivery(officer=officer, region=regions[STREET], state=State.SENDING, attempts=1, due_at=at)
+    lines = []
+    for one in dispatches:
+        line.dispatch = one
+        lines.append(copy(line))
+    ids = [one.pk for one in Delivery.objects.bulk_create(lines)]
+    verdict = {"attempt": 1, "state": "sent", "due_at": at, "reason": "", "accepted": [], "sent_at": at}
+    together = Barrier(2, timeout=60)
+
+    def write() -> None:
+        """As the answers landed: in no order."""
+        if writer == "failed":
+            telephony.failed(dict.fromkeys(reversed(ids), "no answer"))
+        else:
+            with transaction.atomic():
+                delivery.write([{"id": pk, **verdict} for pk in reversed(ids)])
+
+    def arrive() -> None:
+        receipts.arrived(dict.fromkeys(ids, at), source="sms", now=at)
+
+    def work(what: Callable[[], None]) -> None:
+        try:
+            together.wait()
+            what()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            Delivery.objects.update(state=State.SENDING)
+            list(pool.map(work, [write, arrive]))  # a deadlock is an OperationalError
+    assert set(Delivery.objects.exclude(delivered_at=None).values_list("id", flat=True)) == set(ids)
 
 
 def test_six_things_have_six_times_in_any_order(line: Delivery) -> None:
