@@ -2,7 +2,7 @@
 
 A nudge may be lost (broker gone, worker killed); the stage's sweep finds the same row seconds later.
 So a failure here is logged and swallowed: the row is already committed. After one, this process does not nudge for
-a moment: a Redis that hangs then costs it one time-out, not one a request.
+a moment (pause.py).
 """
 
 import logging
@@ -13,10 +13,11 @@ from functools import partial
 from celery import current_app
 from django.db import transaction
 
+from foundation.pause import Pause
+
 log = logging.getLogger(__name__)
 
-PAUSE_S = 5.0
-_again_s = 0.0  # time.monotonic() of the end of the pause
+pause = Pause()
 # by task: time.monotonic() of the last nudge of `nudge_at_most`, or of the one to come
 _next_s: dict[str, float] = {}
 
@@ -47,11 +48,10 @@ def _send_at_most(task: str, every_s: float) -> None:
 
 
 def _send(task: str, ids: dict[str, object]) -> None:
-    global _again_s
-    if time.monotonic() < _again_s:
+    if pause.lasts:
         return
     try:
         current_app.send_task(task, kwargs=ids, ignore_result=True, retry=False)
     except Exception as error:  # the sweep is the safety net; any broker fault is only a delay
-        _again_s = time.monotonic() + PAUSE_S
+        pause.begin()
         log.warning("nudge.lost task=%s error=%s", task, type(error).__name__)

@@ -1,10 +1,10 @@
 """Redis as a wire: hints between processes and snapshots that PostgreSQL can rebuild at any time.
 
-Owns the connections and the names on the wire. Nothing that is stored only here may matter.
+Owns the connections and the names on the wire. Nothing that is stored only here may matter. After a fault hints and signs
+of life are dropped for a moment (pause.py).
 """
 
-import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache
 from typing import TypeVar
@@ -15,8 +15,11 @@ import redis.asyncio.sentinel
 import redis.sentinel
 from django.conf import settings
 
+from foundation.pause import Pause
+
 DATA = 1  # the database of the data; 0 is the broker's
 Client = TypeVar("Client", redis.Redis, redis.asyncio.Redis)
+pause = Pause()
 HINTS = "hints"  # the one pub/sub channel every server process subscribes to
 
 
@@ -36,24 +39,35 @@ def client(kind: type[Client], **options: float) -> Client:
     return sentinels.master_for(watched["name"], kind, db=DATA, **watched["login"], **options)
 
 
+def _lossy(ask: Callable[[redis.Redis], object]) -> None:
+    """Ask for what may be lost: faults are swallowed, and after one it is lost unasked for a moment."""
+    if not pause.lasts:
+        try:
+            ask(wire())
+        except redis.RedisError:
+            pause.begin()
+
+
 def hint(kind: str, **fields: object) -> None:
-    """Publish `{"kind": …}` to every server process; a lost hint costs seconds, so faults are swallowed."""
-    with contextlib.suppress(redis.RedisError):
-        wire().publish(HINTS, orjson.dumps({"kind": kind, **fields}))
+    """Publish `{"kind": …}` to every server process; a lost hint costs seconds."""
+    _lossy(lambda there: there.publish(HINTS, orjson.dumps({"kind": kind, **fields})))
 
 
 def hints(kind: str, field: str, values: Iterable[int]) -> None:
     """A hint each, in one round trip."""
-    with contextlib.suppress(redis.RedisError), wire().pipeline(transaction=False) as together:
-        for value in values:
-            together.publish(HINTS, orjson.dumps({"kind": kind, field: value}))
-        together.execute()
+
+    def publish(there: redis.Redis) -> None:
+        with there.pipeline(transaction=False) as together:
+            for value in values:
+                together.publish(HINTS, orjson.dumps({"kind": kind, field: value}))
+            together.execute()
+
+    _lossy(publish)
 
 
 def beat(what: str, who: str, at: datetime, value: int = 0) -> None:
     """A sign of life for whoever asks; a lost one costs nothing."""
-    with contextlib.suppress(redis.RedisError):
-        wire().hset(f"beats/{what}", who, f"{at.timestamp():.1f} {value}")
+    _lossy(lambda there: there.hset(f"beats/{what}", who, f"{at.timestamp():.1f} {value}"))
 
 
 def beats(what: str) -> dict[str, tuple[datetime, int]]:
@@ -71,5 +85,4 @@ def beats(what: str) -> dict[str, tuple[datetime, int]]:
 def beats_no_more(what: str, who: Iterable[str]) -> None:
     """They are gone for good."""
     if gone := list(who):
-        with contextlib.suppress(redis.RedisError):
-            wire().hdel(f"beats/{what}", *gone)
+        _lossy(lambda there: there.hdel(f"beats/{what}", *gone))

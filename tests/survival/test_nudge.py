@@ -25,7 +25,7 @@ def dumb_broker() -> Iterator[socket.socket]:
         app.set_current()
         yield listener
         backend.celery.app.set_current()
-        nudge._again_s = 0.0
+        nudge.pause.end()
 
 
 def test_after_one_lost_nudge_the_others_do_not_wait_for_the_broker(
