@@ -41,6 +41,7 @@ from notifications.models import (
 from notifications.transports.base import (
     LOCK_SCREEN_COLUMNS,
     Message,
+    NOT_BEGUN,
     Outcome,
     OutcomeKind,
     Push,
@@ -52,7 +53,7 @@ from officers.devices import retire_tokens
 log = logging.getLogger(__name__)
 
 CHUNK = 1000
-LEASE = timedelta(seconds=30)  # longer than any send of one chunk with its time-outs
+LEASE = timedelta(seconds=30)  # longer than any push of a chunk with its time-out: carrier.py's LAND_WITHIN_S
 WRITING = timedelta(seconds=10)  # longer than the lines of any order take; what hangs stops nobody for longer
 SHIFT_S = 20.0  # a task hands over to the next after this long
 BACKOFF_S = (2.0, 4.0, 8.0, 15.0, 30.0)
@@ -458,6 +459,8 @@ def _verdict(one: Claim, by_device: dict[int, Outcome], now: datetime) -> dict[s
 
 
 def pause_s(attempt: int, later: list[Outcome]) -> float:
-    """How long to wait after this attempt, as long as a vendor wishes at least."""
+    """How long to wait after this attempt, as long as a vendor wishes at least; what had no turn yet does not wait."""
+    if all(outcome.reason == NOT_BEGUN for outcome in later):
+        return 0.0
     own_s = BACKOFF_S[min(attempt, len(BACKOFF_S)) - 1] * random.uniform(0.75, 1.25)  # noqa: S311
     return max(own_s, *(outcome.retry_after_s or 0.0 for outcome in later))

@@ -16,6 +16,9 @@ from unicodedata import east_asian_width
 from foundation.clock import iso
 
 LOCK_SCREEN_COLUMNS = 100  # 50 汉字; a Latin letter takes half the width of one
+NOT_BEGUN = (
+    "NOT_BEGUN"  # reason: it never went out, others took all the time there was; it may go again at once
+)
 COLLAPSE_ID_BYTES = 64  # Apple's limit, the shortest of all vendors
 
 

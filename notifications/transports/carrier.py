@@ -2,7 +2,8 @@
 
 Owns the encoding once a message, the rate cap, batches, the bearer and its renewal, and one outcome a push. How a push
 looks, what proves who we are and what an answer means stand in the vendor's own file; bytes are courier.py's. It tries
-once (twice after a stale bearer): delivery.py tries again, from the ledger. Build a transport after a fork.
+once (twice after a stale bearer): delivery.py tries again, from the ledger. What cannot begin in time, behind a slow vendor or
+a low rate, is given back unsent. Build a transport after a fork.
 """
 
 import logging
@@ -19,7 +20,7 @@ from itertools import islice
 from weakref import WeakSet
 
 from . import numbered
-from .base import Capabilities, Message, Outcome, OutcomeKind, Push, cut
+from .base import NOT_BEGUN, Capabilities, Message, Outcome, OutcomeKind, Push, cut
 from .courier import STREAMS_PER_CONNECTION, Answer, Courier, TokenBucket
 from .numbered import Numbered
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 BEARER_PAUSE_S = 2.0  # between two failed requests for a bearer
 PATIENCE_S = 0.01  # between two looks at the rate cap
+# from taking a push on to its outcome; delivery.py's lease is a little longer, or another sender would push it again
+LAND_WITHIN_S, BEGIN_LEAST_S = 25.0, 5.0
 
 
 class NoBearer(Exception):
@@ -118,7 +121,8 @@ class BulkTransport(ABC):
         """`rate_per_s` caps this process's requests, `concurrency` and `connections` (None: as HTTP/2 needs) each
         thread's, `timeout_s` each request.
         """
-        self.url, self.bearer, self.clock = url, bearer, clock
+        self.url, self.bearer, self.clock, self.timeout_s = url, bearer, clock, timeout_s
+        self.begin_within_s = max(LAND_WITHIN_S - timeout_s, BEGIN_LEAST_S)
         self.bucket = TokenBucket(rate_per_s)
         self._new_courier = partial(
             Courier,
@@ -148,7 +152,7 @@ class BulkTransport(ABC):
         raise NotImplementedError
 
     def send(self, pushes: Sequence[Push], now: datetime) -> list[Outcome]:
-        """One outcome per push, in order, within number / rate + 2 time-outs per `concurrency` requests."""
+        """One outcome per push, in order, within LAND_WITHIN_S; NOT_BEGUN for what had no turn in time."""
         return numbered.send(self.stream, pushes, now)
 
     def stream(self) -> "Stream":
@@ -174,6 +178,7 @@ class _Aloft:
 
     key: int
     letter: Letter
+    until_s: float  # to begin; of all that were taken on together
     bearer: str = ""  # the header it went with
     renewed: bool = False
 
@@ -192,7 +197,7 @@ class Stream(Numbered):
     few requests unanswered holds up these few and nobody else.
     """
 
-    _queue: deque[int]  # of those aloft, what is not on the wire
+    _queue: deque[int]  # of those aloft, what is not on the wire; who is to begin soonest first
 
     def __init__(self, transport: BulkTransport, courier: Courier) -> None:
         super().__init__()
@@ -207,6 +212,7 @@ class Stream(Numbered):
     def add(self, pushes: Sequence[Push], now: datetime) -> None:
         # by id(): the pushes hold the messages alive
         self._templates: dict[int, Callable[[Push], Letter]] = {}
+        self._until_s = self._transport.clock() + self._transport.begin_within_s
         super().add(pushes, now)
 
     def _take_on(self, number: int, push: Push, now: datetime) -> None:
@@ -214,7 +220,7 @@ class Stream(Numbered):
             template = self._templates.get(id(push.message))
             if template is None:
                 template = self._templates[id(push.message)] = self._template(push.message, now)
-            self._aloft[number] = _Aloft(push.key, template(push))
+            self._aloft[number] = _Aloft(push.key, template(push), self._until_s)
             self._queue.append(number)
         except (ValueError, TypeError):
             self._settled[number] = Outcome(push.key, OutcomeKind.PERMANENT, "UNENCODABLE")
@@ -242,6 +248,7 @@ class Stream(Numbered):
     def _start(self) -> None:
         """Put as many of the queue on the wire as there is room and rate for."""
         transport, batch = self._transport, self._transport.capabilities.batch
+        self._give_back(transport.clock())
         wanted = min(math.ceil(len(self._queue) / batch), self._courier.room)
         try:
             bearer = transport.bearer.header()
@@ -254,6 +261,13 @@ class Stream(Numbered):
             while self._queue:
                 number = self._queue.popleft()
                 self._settle(number, Outcome(self._aloft[number].key, OutcomeKind.TEMPORARY, "CREDENTIAL"))
+
+    def _give_back(self, at_s: float) -> None:
+        """What can no longer end before the sender's lease does; says nothing against the vendor's health."""
+        while self._queue and self._aloft[self._queue[0]].until_s <= at_s:
+            number = self._queue.popleft()
+            key = self._aloft[number].key
+            self._settle(number, Outcome(key, OutcomeKind.TEMPORARY, NOT_BEGUN, ours=True))
 
     def _send_one(self, bearer: str, headers: tuple[str, ...]) -> None:
         number = self._queue.popleft()
@@ -303,7 +317,7 @@ class Stream(Numbered):
         except NoBearer as fault:
             log.error("push.credential provider=%s error=%s", self._transport.name, fault)
             return False
-        self._queue.append(number)
+        self._queue.appendleft(number)
         return True
 
     def _settle(self, number: int, outcome: Outcome) -> None:

@@ -13,9 +13,10 @@ from alerts.models import Bulletin
 from foundation.clock import now
 from hydrology.models import Region
 from notifications import delivery, dispatch, months, providers, receipts
-from notifications.models import Delivery, Dispatch, Errand, Lane, ReceiptState, State
+from notifications.models import Delivery, Dispatch, Errand, Lane, Provider, ReceiptState, State
 from notifications.preview import preview
-from notifications.transports.base import Outcome, Push
+from notifications.transports.base import NOT_BEGUN, Outcome, OutcomeKind, Push
+from notifications.transports.carrier import BulkTransport
 from officers.models import Device, Duty, Officer, Post, Rank
 from replay.phones import Standin
 from tests.notifications.conftest import give_phone
@@ -225,6 +226,27 @@ def test_a_lease_is_respected_and_then_falls_to_the_next(
     assert len(delivery.claim(at)) == 1  # this sender is killed here
     assert delivery.claim(at + timedelta(seconds=1)) == []
     assert len(delivery.claim(at + delivery.LEASE)) == 1
+
+
+def test_whatever_goes_out_is_answered_before_its_lease_ends(vendor: Standin) -> None:
+    for one in providers.transports().values():
+        assert isinstance(one, BulkTransport)
+        assert one.begin_within_s + one.timeout_s < delivery.LEASE.total_seconds()
+
+
+def test_what_had_no_turn_at_the_vendor_is_due_at_once_and_nobody_is_blamed(
+    regions: Regions, person: Person, bulletin: Bulletins
+) -> None:
+    for _ in range(20):
+        person(regions[STREET])
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    at = now()
+    claims = delivery.claim(at)
+    unsent = Outcome(0, OutcomeKind.TEMPORARY, NOT_BEGUN, ours=True)
+    delivery.settle(claims, {(one.id, device): unsent for one in claims for device in one.devices}, at)
+    assert len(delivery.claim(at)) == 20
+    assert Provider.objects.get(name="fcm").state == "well"
 
 
 def test_a_sender_that_lost_its_lease_cannot_overwrite_its_successor(

@@ -1,6 +1,7 @@
 """Huawei, Apple and JPush against their stand-ins: real sockets, TLS and HTTP/2, every error in the vendors' tables."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifications.transports import apns, huawei, jpush
-from notifications.transports.base import Message, Outcome, OutcomeKind, cut
+from notifications.transports.base import NOT_BEGUN, Message, Outcome, OutcomeKind, cut
 from notifications.transports.carrier import Bearer, BulkTransport, NoBearer
 from notifications.transports.courier import Answer
 from replay.phones import Standin
@@ -233,6 +234,23 @@ def test_a_lost_answer_and_silence_are_temporary(standin: Standin, vendor: str) 
     standin.behave(vendor, silent_share=1.0)
     assert transport.send([push(2)], NOW)[0].reason == "TIMEOUT"
     assert standin.counters()["accepted"] >= 1
+
+
+@pytest.mark.parametrize("vendor", ["apns", "huawei"])
+def test_what_has_no_turn_in_time_is_given_back_unsent(standin: Standin, vendor: str) -> None:
+    at_s = 0.0
+    transport = transport_to(standin, vendor, concurrency=2, clock=lambda: at_s)
+    standin.behave(vendor, silent_share=1.0)
+    with closing(transport), closing(transport.stream()) as stream:
+        stream.add([push(key) for key in range(6)], NOW)
+        at_s = transport.begin_within_s - 0.1
+        assert stream.landed(0.01) == {}
+        stream.add([push(6)], NOW)
+        at_s = transport.begin_within_s
+        given_back = stream.landed(0.01)
+        assert set(given_back) == {2, 3, 4, 5}
+        assert {(one.kind, one.reason, one.ours) for one in given_back.values()} == {(LATER, NOT_BEGUN, True)}
+        assert stream.waiting == 3
 
 
 def test_an_expired_message_is_never_sent(standin: Standin, transport: BulkTransport) -> None:
