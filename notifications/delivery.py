@@ -40,8 +40,8 @@ from notifications.models import (
 )
 from notifications.transports.base import (
     LOCK_SCREEN_COLUMNS,
-    Message,
     NOT_BEGUN,
+    Message,
     Outcome,
     OutcomeKind,
     Push,
@@ -239,7 +239,7 @@ class _Shift:
             return []
         for one in claims:
             assert routes is not None
-            message = messages[one.dispatch, one.language, one.quiet]
+            message = messages[one.dispatch, read_by(one.language), one.quiet]
             one.grave = (message.asks or message.critical) and not one.quiet
             self._address(one, message, routes)
         for line in self._lines.values():
@@ -301,34 +301,47 @@ def _lanes(now: datetime) -> list[int]:
     return [Lane.LIFE_SAFETY] if coming.exists() else Lane.values
 
 
-def _messages(dispatches: set[int]) -> dict[tuple[int, str, bool], Message]:
-    """What each dispatch says, in both languages: to whom it rings, and (True) to whom it only renews what he has."""
-    said = {}
+def said(dispatches: set[int]) -> dict[tuple[int, str], Message]:
+    """What each dispatch says, in both languages, uncut; `lead` is not in its body yet."""
+    messages = {}
     for dispatch in Dispatch.objects.filter(pk__in=dispatches).select_related("bulletin"):
         bulletin = dispatch.bulletin
-        for language in ("zh", "en"):
-            lead, title, push = (
-                (dispatch.lead_zh, bulletin.title_zh, bulletin.push_zh)
-                if language == "zh"
-                else (dispatch.lead_en, bulletin.title_en, bulletin.push_en)
-            )
-            message = Message(
+        for language, title, words, lead in (
+            ("zh", bulletin.title_zh, bulletin.push_zh, dispatch.lead_zh),
+            ("en", bulletin.title_en, bulletin.push_en, dispatch.lead_en),
+        ):
+            messages[dispatch.pk, language] = Message(
                 id=str(bulletin.pk),
                 title=title,
-                body=cut(f"{lead}{push}", LOCK_SCREEN_COLUMNS),
+                body=words,
                 level=bulletin.level,
                 kind=bulletin.kind,
                 ref=bulletin.ref,
                 drill=dispatch.drill,
                 expires_at=dispatch.expires_at,
                 critical=bulletin.urgency >= 3,
+                language=language,
                 asks=bulletin.requires in ("confirm", "report"),
+                lead=lead,
                 thread=bulletin.thread,
                 data={"requires": bulletin.requires, "errand": dispatch.errand},
             )
-            said[dispatch.pk, language, False] = message
-            said[dispatch.pk, language, True] = replace(message, quiet=True)
-    return said
+    return messages
+
+
+def read_by(language: str) -> str:
+    """Which of the two languages somebody is told in."""
+    return "en" if language == "en" else "zh"
+
+
+def _messages(dispatches: set[int]) -> dict[tuple[int, str, bool], Message]:
+    """What is pushed for each dispatch: to whom it rings, and (True) to whom it only renews what he has."""
+    pushed = {}
+    for (dispatch, language), message in said(dispatches).items():
+        rings = replace(message, body=cut(f"{message.lead}{message.body}", LOCK_SCREEN_COLUMNS))
+        pushed[dispatch, language, False] = rings
+        pushed[dispatch, language, True] = replace(rings, quiet=True)
+    return pushed
 
 
 def end_left(*, now: datetime) -> int:

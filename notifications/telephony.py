@@ -24,12 +24,12 @@ from foundation.gateway import LINES, Account, account
 from foundation.seals import BrokenSeal, keyed_digest
 from foundation.wire import hints
 from notifications import health, months
-from notifications.delivery import pause_s, though_restarted, write
+from notifications.delivery import pause_s, read_by, said, though_restarted, write
 from notifications.health import Tally
-from notifications.models import Dispatch, State
+from notifications.models import State
 from notifications.providers import UNCONFIGURED_S
 from notifications.transports import smpp, sms, voice
-from notifications.transports.base import Message, Outcome, OutcomeKind, Push, Stream, Transport
+from notifications.transports.base import Outcome, OutcomeKind, Push, Stream, Transport
 from notifications.transports.smpp import Centre
 from officers import roster
 
@@ -228,7 +228,7 @@ class _Shift:
         assert self._there is not None
         now = self._clock()
         claims = claim(self._channel, now, here=self._there.here, most=most)
-        said = _messages({one.dispatch for one in claims if not one.why})
+        messages = said({one.dispatch for one in claims if not one.why})
         pushes = []
         for one in claims:
             if one.why:
@@ -239,7 +239,7 @@ class _Shift:
             except BrokenSeal:
                 self._done.append((one, Outcome(one.id, OutcomeKind.PERMANENT, "number_unreadable")))
                 continue
-            words = said[one.dispatch, "en" if one.language == "en" else "zh"]
+            words = messages[one.dispatch, read_by(one.language)]
             self._out[self._number + len(pushes)] = one
             pushes.append(Push(one.id, number, words, message_id(self._channel, one.id)))
         stream.add(pushes, now)
@@ -268,32 +268,6 @@ def claim(channel: str, now: datetime, *, here: bool, most: int = LINES) -> list
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CLAIM, asked)
         return [Claim(*row) for row in cursor]
-
-
-def _messages(dispatches: set[int]) -> dict[tuple[int, str], Message]:
-    """What each dispatch says, in both languages, uncut: a text message or a call has room of its own."""
-    said = {}
-    for dispatch in Dispatch.objects.filter(pk__in=dispatches).select_related("bulletin"):
-        bulletin = dispatch.bulletin
-        for language, title, words, lead in (
-            ("zh", bulletin.title_zh, bulletin.push_zh, dispatch.lead_zh),
-            ("en", bulletin.title_en, bulletin.push_en, dispatch.lead_en),
-        ):
-            said[dispatch.pk, language] = Message(
-                id=str(bulletin.pk),
-                title=title,
-                body=words,
-                level=bulletin.level,
-                kind=bulletin.kind,
-                ref=bulletin.ref,
-                drill=dispatch.drill,
-                expires_at=dispatch.expires_at,
-                critical=bulletin.urgency >= 3,
-                language=language,
-                asks=bulletin.requires in ("confirm", "report"),
-                lead=lead,
-            )
-    return said
 
 
 def settle(channel: str, done: list[tuple[Claim, Outcome | None]], now: datetime) -> None:

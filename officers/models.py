@@ -75,6 +75,10 @@ class Officer(AbstractBaseUser):
     class Meta:
         # asked every second by every server process: officers/grants.py
         indexes = [models.Index(fields=["id"], condition=Q(is_active=False), name="officer_inactive")]
+        constraints = [
+            # every word that goes out is there in these two
+            models.CheckConstraint(condition=Q(language__in=["zh", "en"]), name="officer_language")
+        ]
 
 
 def in_force(at: datetime, prefix: str = "") -> Q:

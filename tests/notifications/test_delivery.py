@@ -356,6 +356,20 @@ def test_without_credentials_deliveries_wait_and_say_why(
     assert (row.state, row.reason) == (State.FAILED_TEMP, "fcm_not_configured")
 
 
+def test_who_was_entered_with_another_language_is_told_in_chinese(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    officer = person(regions[STREET])
+    person(regions[STREET])
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE officers_officer DROP CONSTRAINT IF EXISTS officer_language")
+        cursor.execute("UPDATE officers_officer SET language = 'fr' WHERE id = %s", [officer.pk])
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    assert send() == 2
+    assert set(Delivery.objects.values_list("state", flat=True)) == {State.SENT}
+
+
 def test_an_answer_settles_what_was_not_yet_sent(
     regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
 ) -> None:
