@@ -32,7 +32,8 @@ def register(officer_id: int, claim: DeviceClaim, now: datetime) -> Device:
     device = Device.objects.holding(claim.provider, claim.token).filter(officer_id=officer_id).first()
     device = device or Device(officer_id=officer_id)
     device.platform, device.name, device.registered_at = claim.platform, claim.name, now
-    device.save()
+    # of a device that is there no more than that: it may have been retired since it was read
+    device.save(update_fields=["platform", "name", "registered_at"] if device.pk else None)
     if claim.token:
         give_token(device.pk, officer_id, claim.provider, claim.token, now)
     return device

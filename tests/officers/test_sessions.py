@@ -1,11 +1,13 @@
 """Sessions: what an access token grants, how refresh tokens rotate, where push tokens live."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from foundation import clock
@@ -187,6 +189,16 @@ def test_a_token_brought_by_many_devices_at_once_ends_on_one() -> None:
         list(pool.map(bring, officers))
     assert Device.objects.holding("fcm", "token-1").count() == 1
     assert Device.objects.filter(retired_reason=devices.MOVED).count() == 7
+
+
+def test_a_phone_that_signs_in_again_writes_only_what_it_says_of_itself(signed_in: SignIn) -> None:
+    """The rest may have changed since the row was read."""
+    signed_in()
+    device = Device.objects.holding("fcm", "token-1").get()
+    with CaptureQueriesContext(connection) as asked:
+        devices.register(device.officer_id, ANDROID, NOW + MINUTE)
+    saved = next(query["sql"] for query in asked if query["sql"].startswith('UPDATE "officers_device"'))
+    assert re.findall(r'"(\w+)" = ', saved.partition(" WHERE ")[0]) == ["platform", "name", "registered_at"]
 
 
 def test_a_retired_device_lives_again_with_its_next_token(signed_in: SignIn) -> None:
