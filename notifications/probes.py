@@ -19,6 +19,7 @@ from hydrology.models import Region
 from notifications.preview import preview
 from notifications.reach import reach_of
 from officers import audit
+from officers.turns import in_turn
 
 ANSWER_WITHIN = timedelta(minutes=30)
 VALIDITY = timedelta(hours=12)
@@ -38,6 +39,7 @@ def call(
         if code not in regions or not scope.sees(regions[code].path):
             raise not_found("区域", "area")
         scope.require_desk(regions[code].path)
+    in_turn("probe")  # two desks at once would ring everybody twice
     if _just_called([region.path for region in regions.values()], now):
         raise Refusal(
             "probe_too_soon",

@@ -1,9 +1,12 @@
 """The nightly proof of coverage and roll calls: made once, told to the right desks, answered by a tap."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 
 import pytest
+from django.db import connection
 from rest_framework.test import APIClient
 
 from alerts.models import Bulletin
@@ -16,6 +19,7 @@ from notifications.models import CoverageNight, Delivery, ReceiptState
 from notifications.preview import preview, red_list
 from officers.models import AuditEntry, Duty, Officer, Post
 from tests.alerts.conftest import signed_in
+from tests.hydrology.factories import make_regions
 
 NIGHT = datetime(2026, 11, 24, 18, 0, tzinfo=UTC)  # 02:00 in Shenzhen, of the 25th
 STREET = "440303001"
@@ -104,6 +108,30 @@ def test_roll_calls_that_cannot_be_are_refused_by_name(regions: dict[str, Region
         soon = refused(lambda area=area: probes.call([area], ["flood"], "", desk.pk, DESK, now=later))
         assert soon.code == "probe_too_soon"
     probes.call(["4403"], ["flood"], "", desk.pk, DESK, now=NIGHT + probes.APART)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_desks_at_once_ring_everybody_once(person: Person) -> None:
+    regions = make_regions()
+    for duty in (Duty.FLOOD, Duty.DESK):
+        person(regions[STREET], duty=duty)
+    Post.objects.update(valid_from=NIGHT - timedelta(days=1))
+    desk = Officer.objects.get(posts__duty=Duty.DESK)
+    together = Barrier(4, timeout=30)
+
+    def call(area: str) -> str:
+        try:
+            together.wait()
+            probes.call([area], ["flood"], "", desk.pk, DESK, now=NIGHT)
+            return "called"
+        except Refusal as refusal:
+            return refusal.code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        said = sorted(pool.map(call, [STREET, STREET, "440303", "4403"]))
+    assert said == ["called", *["probe_too_soon"] * 3]
 
 
 def test_a_preview_shows_the_red_list_of_its_areas(regions: dict[str, Region], person: Person) -> None:
