@@ -176,7 +176,11 @@ def tidy() -> None:
         partial(ingest.forget_parts, now=now),
         *(
             partial(
-                ingest.forget_runs, now=now, product=product, keep_days=days[product], named=grounds.runs_named
+                ingest.forget_runs,
+                now=now,
+                product=product,
+                keep_days=days[product],
+                named=grounds.runs_named,
             )
             for product in ("observed", "nowcast")
         ),

@@ -32,6 +32,7 @@ from notifications.models import (
     DEAD_TOKEN,
     LIFE_SAFETY_URGENCY,
     NO_DEVICE,
+    SAID,
     UNSENT,
     Delivery,
     Dispatch,
@@ -65,7 +66,7 @@ HELD_SPREAD_S = 2.0
 
 _turns = threading.BoundedSemaphore(SENDERS)  # senders a process; the pool's other threads stay free
 
-_CLAIM = """
+_CLAIM = f"""
 WITH due AS (
     SELECT d.id FROM unnest(%(lanes)s::int[]) AS l(lane) CROSS JOIN LATERAL (
         SELECT id FROM notifications_delivery
@@ -78,26 +79,36 @@ WITH due AS (
     SET state = 'sending', attempts = d.attempts + 1, due_at = %(lease)s
     FROM due WHERE d.id = due.id AND d.id >= %(open)s
     RETURNING d.id, d.officer_id, d.dispatch_id, d.root_id, d.quiet, d.attempts, d.accepted_devices
-)
-SELECT t.id, t.dispatch_id, CASE WHEN t.quiet THEN t.id ELSE coalesce(t.root_id, t.id) END, t.quiet,
+), {SAID}
+SELECT t.id, t.dispatch_id, CASE WHEN t.quiet THEN t.id ELSE coalesce(t.root_id, t.id) END,
+       t.quiet AND coalesce((
+           SELECT r.state <> 'failed_perm' OR r.sent_at IS NOT NULL FROM notifications_delivery r
+           WHERE r.id = t.root_id), true),
        CASE WHEN t.quiet THEN (
            SELECT b.thread FROM notifications_delivery r
            JOIN notifications_dispatch s ON s.id = r.dispatch_id JOIN alerts_bulletin b ON b.id = s.bulletin_id
            WHERE r.id = t.root_id) END,
-       t.attempts, t.accepted_devices, o.language, s.expires_at <= %(now)s,
+       t.attempts, t.accepted_devices, o.language, against.why,
        v.id, v.provider, v.token
 FROM taken t
 CROSS JOIN LATERAL (SELECT language FROM officers_officer WHERE id = t.officer_id OFFSET 0) o
-JOIN notifications_dispatch s ON s.id = t.dispatch_id
+JOIN said s ON s.id = t.dispatch_id
+CROSS JOIN LATERAL (SELECT CASE
+    WHEN s.expires_at <= %(now)s THEN 'EXPIRED'
+    WHEN s.no_more = 'over' AND (
+        SELECT true FROM notifications_delivery q
+        WHERE q.root_id = t.id AND q.quiet AND q.id > t.id AND q.id >= %(open)s LIMIT 1) THEN ''
+    ELSE s.no_more END AS why OFFSET 0) against
 LEFT JOIN LATERAL (SELECT * FROM officers_device WHERE officer_id = t.officer_id OFFSET 0) v
-    ON s.expires_at > %(now)s AND v.retired_at IS NULL AND v.token <> '' AND NOT v.id = ANY(t.accepted_devices)
+    ON against.why = '' AND v.retired_at IS NULL AND v.token <> '' AND NOT v.id = ANY(t.accepted_devices)
 ORDER BY t.id, v.id
 """  # OFFSET 0: by the officer's index, always. Right after an import the planner knows no better than to compare
 # every delivery with every device: 9 s a claim instead of 15 ms, measured with the first order to 45,000. And behind half
 # a million lines it would read all officers for each thousand of them: 23 ms of a claim's 48.
 # Lane by lane, each by the index of what is due: a graver line waits for the chunk under way, not for those before it.
 # A repeat has the id of what it repeats, so the phone drops it where it has it. What renews has its own, and the place
-# on the screen of what it renews: the thread by which he was rung (of two storms that became one he knows one).
+# on the screen of what it renews: the thread by which he was rung (of two storms that became one he knows one). What is
+# renewed rings although it is over, and what renews rings where that never came out: somebody must ring.
 
 # Line by line by its id, and locked, so that the fence holds: left to itself the planner takes those being sent for one
 # or two and compares every line with every verdict, or reads all that was written since (0.3 s a thousand).
@@ -144,7 +155,7 @@ class Claim:
     attempt: int
     accepted: list[int]
     language: str
-    expired: bool  # too late: without devices to try
+    why: str  # speaks against sending: too late, or said no more. Without devices to try
     devices: dict[int, Handset] = field(default_factory=dict)
     held: tuple[str, float] | None = None
     grave: bool = False  # worth a text message
@@ -445,8 +456,8 @@ def _verdict(one: Claim, by_device: dict[int, Outcome], now: datetime) -> dict[s
     later = [o for o in by_device.values() if o.kind is OutcomeKind.TEMPORARY]
     refused = [o for o in by_device.values() if o.kind in (OutcomeKind.PERMANENT, OutcomeKind.DEAD_TOKEN)]
     due_at, reason = now, ""
-    if one.expired and not accepted:
-        state, reason = State.FAILED_PERM, "EXPIRED"
+    if one.why and not accepted:
+        state, reason = State.FAILED_PERM, one.why
     elif later:
         state, reason = State.FAILED_TEMP, later[0].reason
         due_at = now + timedelta(seconds=pause_s(one.attempt, later))

@@ -88,6 +88,23 @@ LIFE_SAFETY_URGENCY = 3
 LANE = f"""CASE WHEN b.drill OR b.urgency = 0 THEN {Lane.BULK}
              WHEN b.urgency >= {LIFE_SAFETY_URGENCY} THEN {Lane.LIFE_SAFETY} ELSE {Lane.PROMPT} END"""
 
+# Of each dispatch of the lines `taken` by a claim, in SQL: when it expires, and why it is said no more (empty: it is). An
+# order or a warning that is over calls nobody to it; its own end asks for nothing and goes out. Of a drill that rests or is
+# over only what is said of the drill itself. Once a dispatch: a claim has a thousand lines of it.
+SAID = """said AS MATERIALIZED (
+    SELECT s.id, s.bulletin_id, s.expires_at,
+           CASE WHEN b.requires IN ('confirm', 'report')
+                     AND (w.ended_at IS NOT NULL OR r.status IN ('withdrawn', 'ended', 'superseded')) THEN 'over'
+                WHEN g.state IN ('paused', 'ended') AND b.about <> 'drill/' || g.id THEN 'drill_' || g.state
+                ELSE '' END AS no_more
+    FROM notifications_dispatch s
+    JOIN alerts_bulletin b ON b.id = s.bulletin_id
+    LEFT JOIN alerts_warning w ON w.id = b.warning_id
+    LEFT JOIN alerts_responseorder r ON r.id = b.order_id
+    LEFT JOIN alerts_drill g ON g.id = b.drill_of_id
+    WHERE s.id IN (SELECT dispatch_id FROM taken)
+)"""
+
 RANK = {state: rank for rank, state in enumerate(State)}
 UNSENT = (State.PENDING, State.SENDING, State.FAILED_TEMP)
 ANSWERED = (State.OPENED, State.CONFIRMED)

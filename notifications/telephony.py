@@ -26,7 +26,7 @@ from foundation.wire import hints
 from notifications import health, months
 from notifications.delivery import pause_s, read_by, said, though_restarted, write
 from notifications.health import Tally
-from notifications.models import State
+from notifications.models import SAID, State
 from notifications.providers import UNCONFIGURED_S
 from notifications.transports import smpp, sms, voice
 from notifications.transports.base import Outcome, OutcomeKind, Push, Stream, Transport
@@ -45,9 +45,8 @@ _ID = re.compile(r"([1-9][0-9]{0,17})-[0-9a-f]{16}")
 
 _turns = {channel: threading.Lock() for channel in CHANNELS}  # one that hangs does not hold up the other
 
-# Lines are few when many are silent: the gravest first. `why`: what speaks against sending; an order that is over may
-# not call people to it
-_CLAIM = """
+# Lines are few when many are silent: the gravest first. `why`: what speaks against sending
+_CLAIM = f"""
 WITH due AS (
     SELECT d.id FROM notifications_delivery d
     JOIN notifications_dispatch s ON s.id = d.dispatch_id
@@ -60,22 +59,18 @@ WITH due AS (
     SET state = 'sending', attempts = d.attempts + 1, due_at = %(lease)s
     FROM due WHERE d.id = due.id AND d.id >= %(open)s
     RETURNING d.id, d.officer_id, d.dispatch_id, d.root_id, d.attempts
-)
+), {SAID}
 SELECT t.id, t.dispatch_id, t.attempts, o.language, o.sealed_phone,
        CASE WHEN s.expires_at <= %(now)s THEN 'expired'
             WHEN root.state = 'confirmed' THEN 'answered'
-            WHEN b.requires IN ('confirm', 'report')
-                 AND (w.ended_at IS NOT NULL OR r.status IN ('withdrawn', 'ended', 'superseded')) THEN 'over'
+            WHEN s.no_more <> '' THEN s.no_more
             WHEN NOT o.is_active THEN 'not_active'
             WHEN o.synthetic AND NOT %(here)s THEN 'synthetic_number'
             ELSE '' END
 FROM taken t
 JOIN officers_officer o ON o.id = t.officer_id
-JOIN notifications_dispatch s ON s.id = t.dispatch_id
-JOIN alerts_bulletin b ON b.id = s.bulletin_id
+JOIN said s ON s.id = t.dispatch_id
 LEFT JOIN notifications_delivery root ON root.id = t.root_id AND root.id >= %(open)s
-LEFT JOIN alerts_warning w ON w.id = b.warning_id
-LEFT JOIN alerts_responseorder r ON r.id = b.order_id
 ORDER BY t.id
 """
 

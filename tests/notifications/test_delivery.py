@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from alerts.models import Bulletin
+from alerts.models import Bulletin, Hazard, OrderStatus, Requires, ResponseOrder, Warning
 from foundation.clock import now
 from hydrology.models import Region
 from notifications import delivery, dispatch, months, providers, receipts
@@ -19,6 +19,7 @@ from notifications.transports.base import NOT_BEGUN, Outcome, OutcomeKind, Push
 from notifications.transports.carrier import BulkTransport
 from officers.models import Device, Duty, Officer, Post, Rank
 from replay.phones import Standin
+from tests.console.factories import make_officer
 from tests.notifications.conftest import give_phone
 
 Person = Callable[..., Officer]
@@ -328,6 +329,66 @@ def test_what_expired_while_it_waited_is_never_sent(
     row = Delivery.objects.get()
     assert (row.state, row.reason) == (State.FAILED_PERM, "EXPIRED")
     assert vendor.counters()["accepted"] == 0
+
+
+def order_of(
+    bulletin: Bulletins, street: Region, drafter: Officer, **fields: object
+) -> tuple[ResponseOrder, Bulletin]:
+    at = now()
+    order = ResponseOrder.objects.create(
+        hazard="rainstorm", level=2, authority=street, areas=[STREET], duties=["flood"], title_zh="x", title_en="x",
+        text_zh="x", text_en="x", status=OrderStatus.ISSUED, drafted_by=drafter, created_at=at,
+        approved_by=make_officer(street),
+        valid_until=at + timedelta(hours=1),
+    )  # fmt: skip
+    return order, bulletin(STREET, order=order, requires=Requires.CONFIRM, **fields)
+
+
+@pytest.mark.parametrize("status", [OrderStatus.WITHDRAWN, OrderStatus.ENDED, OrderStatus.SUPERSEDED])
+def test_nobody_is_pushed_to_an_order_that_is_over_and_its_call_off_goes_out(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin, status: OrderStatus
+) -> None:
+    order, told = order_of(bulletin, regions["440303"], person(regions[STREET]))
+    dispatch.take_up(now=now())
+    ResponseOrder.objects.filter(pk=order.pk).update(status=status)
+    call_off = bulletin(STREET, order=order, requires=Requires.OPEN)
+    dispatch.take_up(now=now())
+    assert send() == 2
+    ends = dict(Delivery.objects.values_list("dispatch__bulletin", "reason"))
+    assert ends == {told.pk: "over", call_off.pk: ""}
+    assert [push["id"] for push in vendor.accepted()] == [
+        str(Delivery.objects.get(dispatch__bulletin=call_off).pk)
+    ]
+
+
+def test_nobody_is_pushed_to_a_warning_that_has_ended(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    person(regions[STREET])
+    warning = Warning.objects.create(
+        hazard=Hazard.RAINSTORM, region=regions["440303"], level=3, peak_level=3, raised_at=now()
+    )
+    bulletin(STREET, warning=warning, requires=Requires.CONFIRM)
+    dispatch.take_up(now=now())
+    Warning.objects.update(ended_at=now())
+    send()
+    row = Delivery.objects.get()
+    assert (row.state, row.reason, vendor.accepted()) == (State.FAILED_PERM, "over", [])
+
+
+def test_what_a_later_message_renews_without_a_ring_is_rung_although_it_is_over(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    order, told = order_of(bulletin, regions["440303"], person(regions[STREET]), thread="order/1")
+    dispatch.take_up(now=now())
+    bulletin(STREET, thread="order/1", renews=True, requires=Requires.CONFIRM)
+    dispatch.take_up(now=now())
+    ResponseOrder.objects.update(status=OrderStatus.ENDED)
+    [rings, renews] = delivery.claim(now())
+    assert [(one.why, one.quiet) for one in (rings, renews)] == [("", False), ("", True)]
+    Delivery.objects.filter(pk=rings.id).update(state=State.FAILED_PERM, reason="over")
+    [again] = [one for one in delivery.claim(now() + delivery.LEASE) if one.id == renews.id]
+    assert (again.quiet, again.tag) == (False, "order/1")  # what he was to be rung by never came out
 
 
 def test_without_credentials_what_expired_waits_no_longer(

@@ -16,7 +16,7 @@ from alerts.models import Bulletin, Drill, Requires
 from foundation.clock import now
 from foundation.scope import Scope
 from hydrology.models import Region
-from notifications import delivery, dispatch, drills, receipts
+from notifications import delivery, dispatch, drills, receipts, telephony
 from notifications.coverage import coverage
 from notifications.dispatch import Ask
 from notifications.help import call_for_help
@@ -208,6 +208,25 @@ def test_a_line_in_a_senders_hand_is_left_to_him_until_his_lease_is_over(town: T
     town.act(drill, Act.PAUSE)
     assert drills.stop_resting(now=at) == 0
     assert drills.stop_resting(now=at + 2 * MINUTE) == len(town.audience)
+
+
+@pytest.mark.parametrize(("verb", "reason"), [(Act.PAUSE, "drill_paused"), (Act.END, "drill_ended")])
+@pytest.mark.parametrize("transport", ["fcm", "sms"])
+def test_what_is_claimed_of_a_drill_that_rests_or_is_over_goes_to_nobody(
+    town: Town, verb: Act, reason: str, transport: str
+) -> None:
+    drill = town.running()
+    dispatch.take_up(now=now())
+    Delivery.objects.update(state=State.SENT)
+    said = town.said(drill, A)
+    dispatch.take_up(now=now())
+    Delivery.objects.filter(dispatch__bulletin=said).update(transport=transport)
+    town.act(drill, verb)
+    dispatch.take_up(now=now())  # the word of it
+    claims = delivery.claim(now()) if transport == "fcm" else telephony.claim("sms", now(), here=True)
+    of_drill = set(Delivery.objects.filter(dispatch__bulletin=said).values_list("pk", flat=True))
+    assert {one.why for one in claims if one.id in of_drill} == {reason}
+    assert all(one.why == "" for one in claims if one.id not in of_drill)
 
 
 def test_what_is_said_after_it_goes_on_goes_out(town: Town) -> None:

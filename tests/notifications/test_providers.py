@@ -169,7 +169,9 @@ def test_nor_is_he_believed_by_those_who_try_whether_he_is_well_again(
     dispatch.take_up(now=at)
     for _ in range(4):
         send(at)
-        at = max(Delivery.objects.values_list("due_at", flat=True)) + timedelta(seconds=health.LONGEST_PAUSE_S)
+        at = max(Delivery.objects.values_list("due_at", flat=True)) + timedelta(
+            seconds=health.LONGEST_PAUSE_S
+        )
     assert vendor.counters("huawei")["answers"] == {"400": 12 + 3 * providers.PROBES}
     assert set(Delivery.objects.values_list("state", flat=True)) == {State.FAILED_TEMP}
     assert Device.objects.filter(retired_at=None).count() == 12
