@@ -13,6 +13,7 @@ from alerts import grounds, stages, watch
 from alerts.assessment import rules
 from alerts.explain import Recomputed, recompute
 from alerts.models import Check, CheckAnswer, RuleTable, Warning, WarningEvent
+from alerts.shapes import reasons_out
 from foundation.months import month_of
 from hydrology import ingest, storage
 from hydrology.ingest import forget
@@ -264,7 +265,7 @@ def test_the_door_shows_the_rows_the_marks_and_that_it_is_the_same(
     assert (shown["event"]["id"], shown["same"], shown["why"]) == (last.pk, True, None)
     assert shown["recomputed"] == {"streets": {A: "alert", B: "notice"}, "differs": []}
     assert shown["table"]["version"] == "default-1"
-    assert (shown["grids"], shown["nowcast"]) == (last.reasons["grids"], last.reasons["nowcast"])
+    assert (shown["grids"], shown["nowcast"]) == (last.reasons["grids"], reasons_out(last.reasons["nowcast"]))
     street = shown["streets"][0]
     assert (street["code"], street["level"], street["before"], street["after"]) == (
         A,
