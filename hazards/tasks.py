@@ -179,7 +179,7 @@ def report(
 
 
 def _acts(order: ResponseOrder, officer_id: int, at: datetime, now: datetime) -> None:
-    """Who says that he is at his task has the order and goes: a receipt of his line, once."""
+    """Who says that he is at his task has the order and goes: a receipt of his line."""
     told = Dispatch.objects.filter(
         bulletin__order=order, bulletin__kind=BulletinKind.ORDER, errand=Errand.FIRST
     )

@@ -194,4 +194,4 @@ def test_who_reports_on_his_task_is_acting_and_has_confirmed(regions: Regions) -
     lines = {line.officer_id: line for line in Delivery.objects.filter(dispatch__bulletin__order=order)}
     assert (lines[doing.pk].state, lines[doing.pk].acting_at is not None) == ("confirmed", True)
     assert (lines[stuck.pk].state == "confirmed", lines[stuck.pk].acting_at) == (False, None)
-    assert [(one.state, one.source) for one in Receipt.objects.all()] == [("reported", "task")]
+    assert [(one.state, one.source) for one in Receipt.objects.all()] == [("reported", "task")] * 2
