@@ -116,11 +116,11 @@ class Ask:
 def take_up(*, now: datetime) -> int:
     """Dispatch every valid bulletin that has none; returns how many. Safe to run anywhere.
 
-    The gravest matter first, and of one matter (a thread, a warning) what was said earlier: the last thing a phone is told
-    is the latest. One that fails holds up no other; the first such fault is raised when all others are done.
+    The gravest first, so that it is what rings of a storm (ADR 13); of one warning what was said earlier, so that the last a
+    phone is told is the latest. One that fails holds up no other; the first such fault is raised when all others are done.
     """
-    waiting = list(Bulletin.objects.unsent(now).only("urgency", "thread", "warning"))
-    gravest: dict[object, int] = {}
+    waiting = list(Bulletin.objects.unsent(now).only("urgency", "warning"))
+    gravest: dict[int, int] = {}
     for bulletin in waiting:
         gravest[_matter(bulletin)] = max(bulletin.urgency, gravest.get(_matter(bulletin), 0))
     waiting.sort(key=lambda bulletin: (-gravest[_matter(bulletin)], bulletin.pk))
@@ -136,9 +136,9 @@ def take_up(*, now: datetime) -> int:
     return done
 
 
-def _matter(bulletin: Bulletin) -> object:
-    """What belongs together; a bulletin that belongs to nothing is a matter of its own."""
-    return bulletin.thread or bulletin.warning_id or -bulletin.pk
+def _matter(bulletin: Bulletin) -> int:
+    """Its warning; what is of none is a matter of its own."""
+    return bulletin.warning_id or -bulletin.pk
 
 
 def _earlier(one: Bulletin, bulletin: Bulletin) -> bool:

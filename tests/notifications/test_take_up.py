@@ -16,17 +16,19 @@ from notifications.models import Delivery, Dispatch
 from officers.models import Officer
 from tests.hazards.conftest import EAST, WEST, A, C, released
 from tests.hazards.conftest import person as of_street
+from tests.notifications.test_quiet import warning
 
 STREET = "440303001"
 
 
-def test_of_one_matter_the_earlier_is_told_first_though_the_later_is_graver(
+def test_of_one_warning_the_earlier_is_told_first_though_the_later_is_graver(
     regions: dict[str, Region], person: Callable[..., Officer], bulletin: Callable[..., Bulletin]
 ) -> None:
     person(regions[STREET])
-    first = bulletin(STREET, urgency=2, thread="storm/1")
+    about = warning("440303")
+    first = bulletin(STREET, urgency=2, warning=about)
     other = bulletin(STREET, urgency=3)
-    second = bulletin(STREET, urgency=4, thread="storm/1")
+    second = bulletin(STREET, urgency=4, warning=about)
     dispatch.take_up(now=now())
     told = list(Dispatch.objects.order_by("id").values_list("bulletin", flat=True))
     assert told == [first.pk, second.pk, other.pk]
@@ -37,7 +39,8 @@ def test_two_workers_at_once_take_each_up_once_and_in_order(
     regions: dict[str, Region], person: Callable[..., Officer], bulletin: Callable[..., Bulletin]
 ) -> None:
     person(regions[STREET])
-    told = [bulletin(STREET, urgency=1 + n % 4, thread=f"storm/{n % 3}") for n in range(12)]
+    about = [warning(region) for region in ("4403", "440303", "440304")]
+    told = [bulletin(STREET, urgency=1 + n % 4, warning=about[n % 3]) for n in range(12)]
     gate = Barrier(2)
 
     def work() -> int:
@@ -52,9 +55,9 @@ def test_two_workers_at_once_take_each_up_once_and_in_order(
         done = [job.result() for job in [pool.submit(work) for _ in range(2)]]
     assert sum(done) == len(told)
     at = dict(Delivery.objects.values_list("dispatch__bulletin", "id"))
-    for thread in range(3):
-        of_thread = [at[one.pk] for one in told if one.thread == f"storm/{thread}"]
-        assert of_thread == sorted(of_thread)
+    for one in about:
+        lines = [at[said.pk] for said in told if said.warning_id == one.pk]
+        assert lines == sorted(lines)
 
 
 def test_one_that_cannot_be_told_holds_up_no_other(
