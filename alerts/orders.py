@@ -122,7 +122,7 @@ def release_due(*, now: datetime) -> int:
                 if order is not None:
                     (_lapse if order.valid_until <= now else _release)(order, now)
                     done += 1
-        except Refusal:  # an area is no more: the others are released all the same
+        except Refusal:  # the others are released all the same
             log.exception("order.release_failed order=%s", pk)
     return done
 

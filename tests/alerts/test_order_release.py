@@ -111,14 +111,30 @@ def test_withdrawn_before_it_went_nobody_hears_of_it(command: Command) -> None:
     assert not Bulletin.objects.exists()
 
 
-def test_one_that_cannot_be_said_stays_whole_and_does_not_hold_up_the_others(command: Command) -> None:
+def test_an_area_that_is_no_more_keeps_no_order_from_the_others(command: Command) -> None:
+    order = command.act(ready(command), "issue", undo_s=10)
+    ResponseOrder.objects.filter(pk=order.pk).update(areas=[A, "gone"])
+    assert orders.release_due(now=NOW + MINUTE) == 1
+    assert "gone" in Bulletin.objects.get().body_zh  # named as it was written
+
+
+def test_one_that_cannot_be_said_stays_whole_and_does_not_hold_up_the_others(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bad, good = (command.act(ready(command), "issue", undo_s=10) for _ in range(2))
-    ResponseOrder.objects.filter(pk=bad.pk).update(areas=["gone"])
+    say = orders.say
+
+    def refusing(order: ResponseOrder, *args: Any, **more: Any) -> Bulletin:
+        if order.pk == bad.pk:
+            raise orders.Refusal("x", zh="x", en="x")
+        return say(order, *args, **more)
+
+    monkeypatch.setattr(orders, "say", refusing)
     assert orders.release_due(now=NOW + MINUTE) == 1
     assert list(Bulletin.objects.values_list("order", flat=True)) == [good.pk]
     bad.refresh_from_db()
     assert bad.released_at is None, "neither half of the release may stay"
-    ResponseOrder.objects.filter(pk=bad.pk).update(areas=[A])
+    monkeypatch.setattr(orders, "say", say)
     assert orders.release_due(now=NOW + 2 * MINUTE) == 1
 
 

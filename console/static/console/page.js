@@ -115,13 +115,14 @@ function paintStand(node, stand) {
   line.dataset.drawn = text;
   line.hidden = quiet;
   line.className = `stand-line ${node.dataset.stand}`;
-  if (!quiet) line.replaceChildren(...standWords(stand, node.dataset.withheld));
+  if (!quiet) line.replaceChildren(...standWords(stand, node.dataset));
 }
 
-function standWords({ state, read_at, why, status }, withheld) {
+/** `withheld`: the word for who may not read it; `once`: it is read when asked for, not again by itself. */
+function standWords({ state, read_at, why, status }, { withheld, once }) {
   if (state === "unread") return [word("loading")];
   if (state === "refused") return [status === 403 && withheld ? word(withheld) : why];
-  return [word(state === "old" ? "not_renewed" : "not_read"), why && ` · ${why}`, ...(read_at ? [` · ${word("stopped_at")} `, ...agedAt(read_at)] : [])].filter(Boolean);
+  return [word(state === "old" ? "not_renewed" : once === undefined ? "not_read" : "not_read_once"), why && ` · ${why}`, ...(read_at ? [` · ${word("stopped_at")} `, ...agedAt(read_at)] : [])].filter(Boolean);
 }
 
 const instant = (ms) => new Date(ms).toISOString();

@@ -52,6 +52,7 @@ const SHELL = {
   offline_unread: ["服务器无响应，尚未读到任何数据", "Server not answering; nothing has been read yet"],
   partly_read: ["部分内容未读到或未更新，见各处标注；未读到不等于没有", "Parts could not be read or are out of date, as marked; not read does not mean none"],
   not_read: ["暂时读取不到，自动重试中", "Cannot be read now; trying again"],
+  not_read_once: ["没有读到，请重试", "Could not be read; try again"],
   not_renewed: ["未按时更新", "Not renewed in time"],
   stopped_at: ["数据停在", "as of"],
   figure_not_read: ["未读到", "not read"],
