@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from alerts.models import Bulletin
-from escalation.due import ANEW, CAUSES, ENDED, Standing, bulletins_due, due
+from escalation.due import Standing, bulletins_due, due
 from escalation.ladder import APP, DESK, REPEAT, Stop, Take
 from escalation.models import Climb, ClimbState
 from escalation.starts import start_climbs
@@ -87,27 +87,6 @@ _ENDED = """
 UPDATE escalation_climb c SET state = t.state, ended_at = %(now)s, why = left(t.why, 64)
 FROM json_to_recordset(%(ended)s) AS t(climb bigint, state text, why text)
 WHERE c.id = t.climb AND c.state <> t.state
-"""
-
-# What he was told anew no longer stands: he is chased again for what he had been told before, where that still does. Of the
-# same warning or thread, as in due.py.
-_REOPEN = f"""
-WITH fallen AS MATERIALIZED (
-    SELECT d.officer_id, s.bulletin_id FROM notifications_delivery d
-    JOIN notifications_dispatch s ON s.id = d.dispatch_id WHERE d.id = ANY(%(fallen)s)
-), standing AS MATERIALIZED (
-    SELECT f.id AS instead_of, s.id AS dispatch_id
-    FROM alerts_bulletin f
-    JOIN alerts_bulletin b ON b.id < f.id
-        AND (b.warning_id = f.warning_id OR b.thread <> '' AND b.thread = f.thread)
-    JOIN notifications_dispatch s ON s.bulletin_id = b.id AND s.errand = 'first' {CAUSES}
-    WHERE f.id IN (SELECT bulletin_id FROM fallen) AND {ENDED} = ''
-)
-UPDATE escalation_climb c SET state = 'climbing', ended_at = NULL, why = '', due_at = %(now)s
-FROM fallen JOIN standing ON standing.instead_of = fallen.bulletin_id
-JOIN notifications_delivery d ON d.dispatch_id = standing.dispatch_id AND d.officer_id = fallen.officer_id
-    AND d.id >= %(open)s
-WHERE c.delivery_id = d.id AND c.state = 'stopped' AND c.why = '{ANEW}'
 """
 
 
@@ -186,7 +165,7 @@ def settle(climb: int, why: str, now: datetime) -> None:
 @transaction.atomic
 def _take_due(bulletins: list[int], now: datetime, faults: list[Exception]) -> int:
     """The due steps of these bulletins' climbs; none of one while another sweep is at it. Returns rungs taken."""
-    takes, stops, fallen = [], [], []
+    takes, stops = [], []
     for standing in due(now, _locked(bulletins)):
         try:
             step = standing.next_step(now)
@@ -199,13 +178,8 @@ def _take_due(bulletins: list[int], now: datetime, faults: list[Exception]) -> i
                 takes.append(Due(standing, take))
             case Stop() as stop:
                 stops.append((standing.climb, stop))
-                if standing.ended not in ("", ANEW):
-                    fallen.append(standing.delivery)
     if stops:
         _end(stops, now)
-    if fallen:
-        with connection.cursor() as cursor:
-            cursor.execute(_REOPEN, {"fallen": fallen, "open": months.open_since(now), "now": now})
     takes = _still_silent(takes)
     if takes:
         _take(takes, now)

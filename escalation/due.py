@@ -14,23 +14,6 @@ from escalation.ladder import Ladder, Step, step
 from notifications import months
 from notifications.models import REFUSED
 
-ANEW = "told anew"
-
-# why a bulletin b, joined with CAUSES, no longer stands; empty while it does
-ENDED = """
-    CASE WHEN b.valid_until <= %(now)s THEN 'no longer valid'
-         WHEN w.ended_at IS NOT NULL THEN 'warning cancelled'
-         WHEN o.status IN ('withdrawn', 'ended', 'superseded') THEN 'order ' || o.status
-         WHEN g.state IN ('paused', 'ended') THEN 'drill ' || g.state
-         WHEN b.about <> '' AND EXISTS (SELECT 1 FROM alerts_bulletin sb WHERE sb.supersedes_id = b.id)
-             THEN 'all clear' ELSE '' END
-"""
-CAUSES = """
-    LEFT JOIN alerts_warning w ON w.id = b.warning_id
-    LEFT JOIN alerts_responseorder o ON o.id = b.order_id
-    LEFT JOIN alerts_drill g ON g.id = b.drill_of_id
-"""
-
 # Everything is asked once for all of them, in sets: asked for each climb it took 0.25 ms, of 45,000 ten seconds.
 _DUE = f"""
 WITH at AS MATERIALIZED (
@@ -45,8 +28,17 @@ WITH at AS MATERIALIZED (
     JOIN notifications_dispatch s ON s.id = d.dispatch_id
     WHERE %(bulletins)s::bigint[] IS NULL OR s.bulletin_id = ANY(%(bulletins)s)
 ), told AS MATERIALIZED (
-    SELECT b.id, b.warning_id, b.thread, b.urgency, b.drill, b.stations, b.areas, {ENDED} AS ended
-    FROM alerts_bulletin b {CAUSES}
+    SELECT b.id, b.warning_id, b.thread, b.urgency, b.drill, b.stations, b.areas,
+           CASE WHEN b.valid_until <= %(now)s THEN 'no longer valid'
+                WHEN w.ended_at IS NOT NULL THEN 'warning cancelled'
+                WHEN o.status IN ('withdrawn', 'ended', 'superseded') THEN 'order ' || o.status
+                WHEN g.state IN ('paused', 'ended') THEN 'drill ' || g.state
+                WHEN b.about <> '' AND EXISTS (SELECT 1 FROM alerts_bulletin sb WHERE sb.supersedes_id = b.id)
+                    THEN 'all clear' ELSE '' END AS ended
+    FROM alerts_bulletin b
+    LEFT JOIN alerts_warning w ON w.id = b.warning_id
+    LEFT JOIN alerts_responseorder o ON o.id = b.order_id
+    LEFT JOIN alerts_drill g ON g.id = b.drill_of_id
     WHERE b.id IN (SELECT bulletin_id FROM at)
 ), refused AS MATERIALIZED ({REFUSED}
 ), deputies AS MATERIALIZED (
@@ -54,18 +46,16 @@ WITH at AS MATERIALIZED (
     FROM notifications_dispatch s JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.id >= %(open)s
     WHERE s.errand = 'deputy' AND s.bulletin_id IN (SELECT id FROM told)
       AND d.state = 'confirmed' AND d.id NOT IN (SELECT delivery_id FROM refused)
-), later AS MATERIALIZED (  -- of the same warning or thread, no less grave, and it stands
+), later AS MATERIALIZED (  -- of the same warning or thread, no less grave
     SELECT told.id, s.id AS dispatch_id
     FROM told
     CROSS JOIN LATERAL (
-        SELECT * FROM alerts_bulletin WHERE warning_id = told.warning_id
-        UNION ALL
-        SELECT * FROM alerts_bulletin
-        WHERE thread <> '' AND thread = told.thread AND (warning_id = told.warning_id) IS NOT TRUE
+        SELECT id, urgency, requires, drill FROM alerts_bulletin WHERE warning_id = told.warning_id
+        UNION
+        SELECT id, urgency, requires, drill FROM alerts_bulletin WHERE thread <> '' AND thread = told.thread
     ) b
-    JOIN notifications_dispatch s ON s.bulletin_id = b.id AND s.errand = 'first' {CAUSES}
-    WHERE {ENDED} = '' AND b.id <> told.id AND b.urgency >= told.urgency AND b.requires IN ('confirm', 'report')
-      AND b.drill = told.drill
+    JOIN notifications_dispatch s ON s.bulletin_id = b.id AND s.errand = 'first'
+    WHERE b.id <> told.id AND b.urgency >= told.urgency AND b.requires IN ('confirm', 'report') AND b.drill = told.drill
 ), since AS MATERIALIZED (  -- first what each has been told since, a few lines by his own index, then which of it counts
     SELECT at.id, at.bulletin_id, d.dispatch_id FROM at
     CROSS JOIN LATERAL (
@@ -111,7 +101,7 @@ SELECT * FROM (
                 WHEN deputies.region_id IS NOT NULL THEN 'deputy confirmed'
                 WHEN at.of_group <= kept.enough THEN 'enough of the group' ELSE '' END AS answered,
            CASE WHEN told.ended <> '' THEN told.ended
-                WHEN anew.id IS NOT NULL THEN '{ANEW}'
+                WHEN anew.id IS NOT NULL THEN 'told anew'
                 WHEN lowered.id IS NOT NULL THEN 'lowered by hand' ELSE '' END AS ended
     FROM at
     JOIN told ON told.id = at.bulletin_id

@@ -58,7 +58,7 @@ class Town:
 
 @dataclass
 class Word:
-    """What one person has said to one line, the first time each."""
+    """What one person has said to one line, the last time each."""
 
     goes_at: datetime | None = None
     cannot_at: datetime | None = None
@@ -163,8 +163,8 @@ class Chase(RuleBasedStateMachine):
         receipts.take(line.officer_id, [said], source=source, now=self.now)
         word = told.word(line.pk)
         if state == "cannot":
-            word.cannot_at = word.cannot_at or self.now
-        elif not self.said_before(line, state):
+            word.cannot_at = self.now
+        else:
             word.goes_at = self.now
 
     @precondition(
@@ -316,9 +316,6 @@ class Chase(RuleBasedStateMachine):
         )
         assert ladder is not None
         return told.at + timedelta(seconds=ladder.waits_s[0])
-
-    def said_before(self, line: Delivery, state: str) -> bool:
-        return line.receipts.filter(state=state, received_at__lt=self.now).exists()
 
     @staticmethod
     def rungs() -> set[int]:

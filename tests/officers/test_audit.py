@@ -50,7 +50,7 @@ def test_reuse_of_a_refresh_token_is_recorded_once(signed_in: SignIn) -> None:
     auth.refresh(tokens.refresh, NOW)
     for _ in range(2):
         with pytest.raises(Refusal):
-            auth.refresh(tokens.refresh, NOW)
+            auth.refresh(tokens.refresh, NOW + 2 * auth.LOST_FOR)
     assert AuditEntry.objects.filter(act="auth.refresh_reuse").count() == 1
 
 
