@@ -83,7 +83,8 @@ async def test_reuse_of_a_refresh_token_ends_what_is_known(
     time: Time, bearer: bytes, tokens: auth.Tokens
 ) -> None:
     await time.known(bearer)
-    await database_sync_to_async(auth.refresh)(tokens.refresh, time.at)
+    used = await database_sync_to_async(auth.refresh)(tokens.refresh, time.at)
+    await database_sync_to_async(auth.refresh)(used.refresh, time.at)
     with pytest.raises(Refusal):
         await database_sync_to_async(auth.refresh)(tokens.refresh, time.at)
     time.passes(LOOK_S)
