@@ -5,6 +5,7 @@ PENDING deliveries due now. Inserts take one advisory lock, so delivery ids (the
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -124,13 +125,16 @@ def take_up(*, now: datetime) -> int:
     for bulletin in waiting:
         gravest[_matter(bulletin)] = max(bulletin.urgency, gravest.get(_matter(bulletin), 0))
     waiting.sort(key=lambda bulletin: (-gravest[_matter(bulletin)], bulletin.pk))
+    earlier: defaultdict[int, list[int]] = defaultdict(list)
     done, faults = 0, list[Exception]()
     for bulletin in waiting:
+        of_it = earlier[_matter(bulletin)]
         try:
-            done += _take_one(bulletin.pk, [one.pk for one in waiting if _earlier(one, bulletin)], now)
+            done += _take_one(bulletin.pk, of_it, now)
         except Exception as fault:
             log.exception("dispatch.failed bulletin=%s", bulletin.pk)
             faults.append(fault)
+        of_it.append(bulletin.pk)
     if faults:
         raise faults[0]
     return done
@@ -139,10 +143,6 @@ def take_up(*, now: datetime) -> int:
 def _matter(bulletin: Bulletin) -> int:
     """Its warning; what is of none is a matter of its own."""
     return bulletin.warning_id or -bulletin.pk
-
-
-def _earlier(one: Bulletin, bulletin: Bulletin) -> bool:
-    return one.pk < bulletin.pk and _matter(one) == _matter(bulletin)
 
 
 @transaction.atomic

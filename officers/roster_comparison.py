@@ -83,7 +83,6 @@ class Difference:
     unchanged: int = 0
     released: list[int] = field(default_factory=list)  # who have left, and whose number somebody else has now
     faults: list[Fault] = field(default_factory=list)
-    unknown: tuple[str, ...] = ()  # heads nobody knows
 
     def counts(self) -> dict[str, int]:
         """For the audit log and the last line of the report."""

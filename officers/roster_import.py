@@ -113,10 +113,10 @@ class _Writing:
         rows = self._kept([*changed, *found.released])
         _release([*found.released, *(pk for pk, one in changed.items() if "phone_digest" in one.changes)])
         for pk, person in changed.items():
-            renewed = roster.officer_row(person.name, person.phone)
             for name, (_, new) in person.changes.items():
                 setattr(rows[pk], name, new)
             if "phone_digest" in person.changes:
+                renewed = roster.officer_row(person.name, person.phone)
                 rows[pk].sealed_phone, rows[pk].masked_phone = renewed.sealed_phone, renewed.masked_phone
         Officer.objects.bulk_update([rows[pk] for pk in changed], PERSON, batch_size=1000)
         new = [person for person in found.people if person.id is None]
