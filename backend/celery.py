@@ -8,6 +8,7 @@ import os
 
 from celery import Celery, Task
 from celery.signals import worker_ready
+from kombu.transport.redis import Channel
 
 from backend.children import spare_the_collector
 from foundation import clock
@@ -52,6 +53,8 @@ class Job(Task):  # type: ignore[misc]
         beat(jobs.BEATS, self.name, clock.now())
 
 
+# kombu 5.7 puts tasks it has not begun back when Redis dies, over the connection it just lost: the worker died of it
+Channel.do_restore = False
 app = Celery("backend", task_cls=Job)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_routes = {f"{room}.*": {"queue": queue} for room, queue in QUEUES.items()}

@@ -286,8 +286,6 @@ if bool(CAP_KEY_FILE) != bool(CAP_CERTIFICATE_FILE):
 # Celery: three queues; due times live in tables, so no task carries a countdown
 CELERY_BROKER_URL = _broker(0)
 CELERY_TASK_IGNORE_RESULT = True
-# Acknowledged when taken: what a killed worker leaves is due in a table, and a worker of kombu 5.7 that holds an
-# unacknowledged task when Redis dies dies with it.
 CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -296,10 +294,7 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_DEFAULT_QUEUE = "routine"
 CELERY_TASK_QUEUES = [Queue("urgent"), Queue("ingest"), Queue("routine")]
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # kombu's defaults redeliver a killed worker's task only after about 107 s
-    "visibility_timeout": 120,
-    "unacked_restore_interval": 5,
-    "unacked_restore_throttle": 1,
+    "ack_emulation": False,  # every task is a sweep: what a killed worker leaves is due in a table, not in Redis
     "socket_timeout": 5,
     "socket_connect_timeout": 2,
     "max_retries": 0,  # or every nudge waits 6 s for a Redis that is away; worker and beat reconnect by themselves
