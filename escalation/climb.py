@@ -26,6 +26,7 @@ from foundation.wire import hints
 from notifications import months
 from notifications.dispatch import PUSH, Ask, run_errands
 from notifications.models import Errand
+from officers.models import IN_FORCE
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +59,11 @@ GROUP BY asked.dispatch, asked.region
 """
 
 # by region of the silent: how many staff the duty desks there or above, who see the call
-_DESKS = """
+_DESKS = f"""
 SELECT own.code, count(DISTINCT p.officer_id)::int FROM hydrology_region own
 JOIN officers_post p ON p.duty = 'desk' AND p.region_id = ANY(string_to_array(own.path, '/'))
 JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
-WHERE own.code = ANY(%(regions)s) AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
+WHERE own.code = ANY(%(regions)s) AND {IN_FORCE}
 GROUP BY own.code
 """
 

@@ -18,6 +18,7 @@ from foundation.scope import Scope, below
 from hazards import ground_words
 from hazards.ground import danger_of, note_step, say
 from hazards.models import CloseReason, GroundReport, GroundStatus
+from officers.models import IN_FORCE
 
 log = logging.getLogger(__name__)
 
@@ -174,15 +175,14 @@ def _there(
 
 
 # Each by his nearest post in the street, below it, or above it: those of the very place first, then those of the street.
-_THERE = """
+_THERE = f"""
 SELECT id, name, masked_phone, duty, rank, region, region_name FROM (
     SELECT DISTINCT ON (o.id) o.id, o.name, o.masked_phone, p.duty, p.rank, r.code AS region, r.name AS region_name,
            starts_with(r.path, %(street)s) AS inside, starts_with(%(path)s, r.path) AS over_it, length(r.path) AS depth
     FROM officers_post p
     JOIN hydrology_region r ON r.code = p.region_id
     JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
-    WHERE (starts_with(r.path, %(street)s) OR starts_with(%(path)s, r.path)) AND p.duty <> 'canary'
-      AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
+    WHERE (starts_with(r.path, %(street)s) OR starts_with(%(path)s, r.path)) AND p.duty <> 'canary' AND {IN_FORCE}
       AND (%(officer)s::bigint IS NULL OR o.id = %(officer)s)
       AND (position(%(words)s IN o.name) > 0 OR right(o.masked_phone, length(%(words)s)) = %(words)s)
     ORDER BY o.id, inside DESC, over_it DESC, depth DESC, p.id

@@ -23,6 +23,7 @@ from hazards.periods import DAY_H, Period, period, running
 from hazards.rollup import expected
 from hazards.scoping import first_dispatch
 from notifications import months
+from officers.models import IN_FORCE
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +45,11 @@ ORDER BY officer_id
 """
 
 # by place the nearest region above it with a duty desk, and who staffs that; of a drill only who takes part
-_DESKS = """
+_DESKS = f"""
 WITH staff AS (
     SELECT p.region_id, array_agg(DISTINCT p.officer_id) AS officers
     FROM officers_post p JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
-    WHERE p.duty = 'desk' AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
+    WHERE p.duty = 'desk' AND {IN_FORCE}
       AND (NOT %(drill)s OR p.officer_id IN (
           SELECT officer_id FROM notifications_delivery WHERE id >= %(since)s AND dispatch_id = %(first)s))
     GROUP BY p.region_id

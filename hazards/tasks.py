@@ -21,12 +21,12 @@ from hydrology.models import Region
 from notifications import months, receipts
 from notifications.models import Delivery, Dispatch, Errand, ReceiptState
 from notifications.own_tasks import tell_states
-from officers.models import Post
+from officers.models import IN_FORCE, Post
 
 NOTES_LIMIT = 50  # a task; the newest
 
 # whose the tasks of one order are: (task_id, officer_id, region_id, path), one row a person and task, by his nearest post
-_WHOSE = """
+_WHOSE = f"""
 inside AS MATERIALIZED (
     SELECT code, level, path FROM hydrology_region
     WHERE string_to_array(path, '/') && %(areas)s::text[] AND starts_with(path, %(path)s)
@@ -37,7 +37,7 @@ inside AS MATERIALIZED (
     SELECT p.id, p.officer_id, p.duty, i.code, i.level, i.path
     FROM officers_post p JOIN inside i ON i.code = p.region_id
     JOIN told USING (officer_id) JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
-    WHERE p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
+    WHERE {IN_FORCE}
 ), whose AS (
     SELECT DISTINCT ON (t.id, h.officer_id) t.id AS task_id, h.officer_id, h.code AS region_id, h.path
     FROM alerts_ordertask t

@@ -9,13 +9,12 @@ region_id, root_id) for many dispatches of an escalation at once. Both are made 
 from datetime import datetime
 
 from alerts.models import Bulletin, BulletinKind
+from officers.models import IN_FORCE
 
 Query = tuple[str, dict[str, object]]
 
-_IN_FORCE = """
-    p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
-    AND EXISTS (SELECT 1 FROM officers_officer o WHERE o.id = p.officer_id AND o.is_active)
-"""
+_ACTIVE = f"""{IN_FORCE}
+    AND EXISTS (SELECT 1 FROM officers_officer o WHERE o.id = p.officer_id AND o.is_active)"""
 
 _FIRST = f"""
     SELECT DISTINCT ON (p.officer_id) p.officer_id, p.region_id
@@ -29,7 +28,7 @@ _FIRST = f"""
         WHERE a.code = ANY(%(areas)s)
     ) r
     JOIN officers_post p ON p.region_id = r.code
-    WHERE {_IN_FORCE}
+    WHERE {_ACTIVE}
       AND ((r.side = 'below' AND p.duty = ANY(%(duties)s))
         OR (p.duty = 'desk' AND (r.side = 'above' OR %(desks_below)s)))
     ORDER BY p.officer_id, length(r.path) DESC, p.id
@@ -42,7 +41,7 @@ _KEEPERS = f"""
         SELECT first.* FROM ({_FIRST}) first
         UNION ALL
         SELECT p.officer_id, p.region_id
-        FROM officers_post p WHERE p.station_id = ANY(%(stations)s) AND {_IN_FORCE}
+        FROM officers_post p WHERE p.station_id = ANY(%(stations)s) AND {_ACTIVE}
     ) a JOIN hydrology_region r ON r.code = a.region_id
     ORDER BY a.officer_id, length(r.path) DESC, a.region_id
 """
@@ -51,7 +50,7 @@ _KEEPERS = f"""
 _NAMED = f"""
     SELECT DISTINCT ON (p.officer_id) p.officer_id, p.region_id
     FROM officers_post p JOIN hydrology_region r ON r.code = p.region_id
-    WHERE p.officer_id = ANY(%(officers)s) AND {_IN_FORCE}
+    WHERE p.officer_id = ANY(%(officers)s) AND {_ACTIVE}
     ORDER BY p.officer_id, length(r.path) DESC, p.id
 """
 
@@ -70,16 +69,16 @@ ERRANDS = f"""
         FROM asked a
         JOIN officers_post own ON own.officer_id = a.officer_id AND own.station_id = ANY(a.stations)
         JOIN officers_post p ON p.station_id = own.station_id AND p.rank = 'B' AND p.officer_id <> a.officer_id
-        WHERE a.errand = 'deputy' AND {_IN_FORCE}
+        WHERE a.errand = 'deputy' AND {_ACTIVE}
     ), of_region AS (
         SELECT a.dispatch_id, p.officer_id, a.region_id, p.id AS post
         FROM asked a
         JOIN officers_post p ON p.region_id = a.region_id AND p.rank = 'B' AND p.station_id IS NULL
             AND p.duty = ANY(a.duties) AND p.officer_id <> a.officer_id
         WHERE a.errand = 'deputy' AND NOT EXISTS (
-            SELECT 1 FROM of_station o WHERE o.dispatch_id = a.dispatch_id AND o.id = a.id) AND {_IN_FORCE}
+            SELECT 1 FROM of_station o WHERE o.dispatch_id = a.dispatch_id AND o.id = a.id) AND {_ACTIVE}
     ), desks AS MATERIALIZED (
-        SELECT p.id AS post, p.officer_id, p.region_id FROM officers_post p WHERE p.duty = 'desk' AND {_IN_FORCE}
+        SELECT p.id AS post, p.officer_id, p.region_id FROM officers_post p WHERE p.duty = 'desk' AND {_ACTIVE}
     ), above AS (
         SELECT DISTINCT ON (below.region_id) below.region_id, up.code
         FROM (SELECT DISTINCT region_id FROM asked WHERE errand = 'superior') below

@@ -16,7 +16,7 @@ from foundation.clock import iso
 from hydrology.models import LEVEL_KINDS, StationKind
 from hydrology.standing import KINDS
 from notifications import months
-from officers.models import Duty
+from officers.models import IN_FORCE, Duty
 
 TAPPED_WITHIN_DAYS: Final = 30
 OPENED_WITHIN: Final = timedelta(days=31)  # of a message older than that nobody looks for an opening
@@ -110,7 +110,7 @@ def _gravity(faults: list[str]) -> int:
 
 
 # a place and a post meet by one key: nested loops over CASE took 10 s for 1,100 places and 48,000 posts
-_COVERAGE = """
+_COVERAGE = f"""
 WITH tapped AS (
     SELECT officer_id, max(opened_at) AS at FROM notifications_delivery
     WHERE id >= %(told_since)s AND opened_at > %(since)s GROUP BY officer_id
@@ -123,7 +123,7 @@ WITH tapped AS (
 ), posts AS (
     SELECT coalesce('station ' || p.station_id, 'region ' || p.region_id) AS key, p.officer_id, p.rank, p.duty
     FROM officers_post p JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
-    WHERE p.duty = ANY(%(duties)s) AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
+    WHERE p.duty = ANY(%(duties)s) AND {IN_FORCE}
 ), people AS (
     SELECT l.kind, l.code, l.name, l.region, p.officer_id, p.rank
     FROM places l LEFT JOIN posts p ON p.key = l.key
@@ -140,11 +140,11 @@ FROM people p LEFT JOIN tapped t ON t.officer_id = p.officer_id
 GROUP BY p.kind, p.code, p.name, p.region
 """
 
-_DARK = """
+_DARK = f"""
 WITH dark AS MATERIALIZED (
     SELECT DISTINCT ON (p.officer_id) p.officer_id, p.duty, p.region_id
     FROM officers_post p JOIN hydrology_region r ON r.code = p.region_id
-    WHERE p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s) AND r.path ^@ ANY(%(paths)s)
+    WHERE {IN_FORCE} AND r.path ^@ ANY(%(paths)s)
       AND NOT EXISTS (
           SELECT 1 FROM officers_device v
           WHERE v.officer_id = p.officer_id AND v.retired_at IS NULL AND v.token <> '')

@@ -15,23 +15,24 @@ from notifications import months
 from notifications.audience import preview_query
 from notifications.coverage import coverage
 from notifications.models import Dispatch, Errand
+from officers.models import IN_FORCE
 
 WORST = 20  # faulty places shown
 COUNTS = ("officers", "no_live_device", "quiet")
 
-_PREVIEW = """
+_PREVIEW = f"""
 SELECT p.duty, r.code, r.name, r.level, count(*), count(*) FILTER (WHERE NOT EXISTS (
     SELECT 1 FROM officers_device v
     WHERE v.officer_id = a.officer_id AND v.retired_at IS NULL AND v.token <> '')),
     count(*) FILTER (WHERE a.officer_id IN (
         SELECT officer_id FROM notifications_delivery WHERE id >= %(first)s AND dispatch_id = ANY(%(thread)s)))
-FROM ({audience}) a
+FROM ({{audience}}) a
 JOIN hydrology_region own ON own.code = a.region_id
 JOIN hydrology_region r ON r.code = split_part(own.path, '/', CASE WHEN own.level = 'city' THEN 1 ELSE 2 END)
 CROSS JOIN LATERAL (
     SELECT p.duty FROM officers_post p
     WHERE p.officer_id = a.officer_id AND p.region_id = a.region_id AND (p.duty = 'desk' OR p.duty = ANY(%(duties)s))
-      AND p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
+      AND {IN_FORCE}
     ORDER BY p.id LIMIT 1) p
 GROUP BY GROUPING SETS ((r.code, r.name, r.level, r.path), (p.duty)) ORDER BY r.path, p.duty
 """

@@ -81,6 +81,10 @@ class Officer(AbstractBaseUser):
         ]
 
 
+# `in_force` in SQL: the post `p` at %(now)s
+IN_FORCE = "p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)"
+
+
 def in_force(at: datetime, prefix: str = "") -> Q:
     """The post's term covers the instant: [valid_from, valid_to)."""
     open_ended = Q(**{f"{prefix}valid_to": None})
