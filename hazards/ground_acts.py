@@ -176,8 +176,9 @@ def _there(
 
 # Each by his nearest post in the street, below it, or above it: those of the very place first, then those of the street.
 _THERE = f"""
-SELECT id, name, masked_phone, duty, rank, region, region_name FROM (
-    SELECT DISTINCT ON (o.id) o.id, o.name, o.masked_phone, p.duty, p.rank, r.code AS region, r.name AS region_name,
+SELECT id, name, masked_phone, duty, rank, position, region, region_name FROM (
+    SELECT DISTINCT ON (o.id) o.id, o.name, o.masked_phone, p.duty, p.rank, p.position, r.code AS region,
+           r.name AS region_name,
            starts_with(r.path, %(street)s) AS inside, starts_with(%(path)s, r.path) AS over_it, length(r.path) AS depth
     FROM officers_post p
     JOIN hydrology_region r ON r.code = p.region_id

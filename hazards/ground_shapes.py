@@ -170,6 +170,7 @@ class SendableOut(serializers.Serializer[object]):
     masked_phone = serializers.CharField()
     duty = serializers.ChoiceField(choices=Duty.choices)
     rank = serializers.ChoiceField(choices=Rank.choices)
+    position = serializers.CharField(help_text="岗位编号, may be empty")
     region = serializers.CharField()
     region_name = serializers.CharField()
 

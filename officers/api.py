@@ -116,6 +116,9 @@ class MyRegionSerializer(serializers.Serializer[object]):
 class MyPostSerializer(serializers.Serializer[Post]):
     duty = serializers.ChoiceField(choices=Duty.choices)
     rank = serializers.ChoiceField(choices=Rank.choices)
+    position = serializers.CharField(
+        help_text="岗位编号, may be empty: A and B of one stand in for each other"
+    )
     region = MyRegionSerializer()
     station = serializers.CharField(source="station_id", allow_null=True)
     valid_from = ShenzhenTimeField()

@@ -98,13 +98,20 @@ class PostQuerySet(models.QuerySet["Post"]):
 
 
 class Post(models.Model):
-    """Officer x duty x region (or a managed station in it), with a rank and a term."""
+    """Officer x duty x region (or a managed station in it), with a rank, a position and a term."""
 
     officer = models.ForeignKey(Officer, models.CASCADE, related_name="posts")
     duty = models.CharField(max_length=16, choices=Duty)
     region = models.ForeignKey(Region, models.PROTECT, related_name="posts")
     station = models.ForeignKey(Station, models.PROTECT, null=True, related_name="posts")
     rank = models.CharField(max_length=1, choices=Rank, default=Rank.A)
+    position = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="岗位编号: the position this post fills; A and B of one position stand in for each other",
+    )
     valid_from = models.DateTimeField()
     valid_to = models.DateTimeField(null=True)
 

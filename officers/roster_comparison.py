@@ -41,6 +41,7 @@ class Term(NamedTuple):
     """How a post is held; `id` None: not yet."""
 
     rank: str
+    position: str
     valid_to: datetime | None
     valid_from: datetime | None
     id: int | None = None
@@ -118,7 +119,7 @@ class _Comparison:
         posts = Post.objects.filter(held(now), region__path__startswith=within.path)
         self.held = {
             (post.officer_id, Place(post.duty, post.region_id, post.station_id)): Term(
-                post.rank, post.valid_to, post.valid_from, post.pk
+                post.rank, post.position, post.valid_to, post.valid_from, post.pk
             )
             for post in posts.exclude(duty=Duty.CANARY).order_by("valid_from", "pk")
         }
@@ -179,7 +180,7 @@ class _Comparison:
             return self._blame(seat.line, "valid_to", f"{seat.valid_to:%Y-%m-%d}", "任期已过，请删去该行或更正",
                                "is over: leave the line out, or correct it")  # fmt: skip
         place = Place(seat.duty, region, seat.station)
-        term = Term(seat.rank, seat.valid_to, seat.valid_from)
+        term = Term(seat.rank, seat.position or "", seat.valid_to, seat.valid_from)
         there, line = person.posts.setdefault(place, (term, seat.line))
         if there != term:
             self._blame(seat.line, "duty", seat.duty, f"与第 {line} 行为同一岗位而内容不同，请只保留一行",
@@ -220,7 +221,7 @@ class _Comparison:
             change = Change(person.name, person.id, roster.mask(person.phone), place, was, term)
             if was is None:
                 self.found.new.append((person, change))
-            elif (was.rank, was.valid_to) != (term.rank, term.valid_to):
+            elif (was.rank, was.position, was.valid_to) != (term.rank, term.position, term.valid_to):
                 self.found.changed.append((person, change))
             else:
                 self.found.unchanged += 1

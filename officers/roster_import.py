@@ -140,8 +140,8 @@ class _Writing:
         posts = [
             Post(
                 officer_id=person.id or self.new[person.line], duty=change.place.duty, region_id=change.place.region,
-                station_id=change.place.station, rank=change.now.rank, valid_to=change.now.valid_to,
-                valid_from=change.now.valid_from or self.now,
+                station_id=change.place.station, rank=change.now.rank, position=change.now.position,
+                valid_to=change.now.valid_to, valid_from=change.now.valid_from or self.now,
             )
             for person, change in changes
             if change.now

@@ -30,6 +30,7 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "community": ("社区", "所属社区"),
     "station": ("测站编码", "责任对象编码"),
     "rank": ("AB角", "A/B角", "角色"),
+    "position": ("岗位编号", "席位", "AB角组"),
     "valid_from": ("任期起", "起始日期"),
     "valid_to": ("任期止", "截止日期"),
     "language": ("语言",),
@@ -56,6 +57,7 @@ class Seat:
     place: tuple[str, ...]
     station: str | None
     rank: Rank
+    position: str | None
     valid_from: datetime | None
     valid_to: datetime | None
     language: str | None
@@ -152,6 +154,6 @@ def _ends(cell: Cell) -> datetime | None:
 
 _READS: Final[Mapping[str, Callable[[Cell], object]]] = {
     "staff_code": text(64), "name": required(64), "phone": _phone, "duty": _duty, "region": text(32), "district": text(64),
-    "street": text(64), "community": text(64), "station": text(32), "rank": _rank, "valid_from": _begins,
-    "valid_to": _ends, "language": _language,
+    "street": text(64), "community": text(64), "station": text(32), "rank": _rank, "position": text(32),
+    "valid_from": _begins, "valid_to": _ends, "language": _language,
 }  # fmt: skip

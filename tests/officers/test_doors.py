@@ -130,6 +130,7 @@ def test_me_tells_posts_regions_and_duty(
             {
                 "duty": "flood",
                 "rank": "A",
+                "position": "",
                 "region": region,
                 "station": None,
                 "valid_from": clock.iso(NOW),

@@ -20,7 +20,7 @@ from officers.roster_import import bring_in, undo
 from officers.roster_rows import column_of, read_line
 from tests.officers.conftest import ANDROID, NOW, PHONE, STRANGER, CodeFor
 
-LATER = NOW + timedelta(hours=1)
+LATER, LATEST = (NOW + timedelta(hours=hours) for hours in (1, 2))
 Row = dict[str, object]
 
 
@@ -49,7 +49,8 @@ def standing(now: datetime) -> set[tuple[str, str, str, str]]:
 
 @pytest.mark.parametrize(
     ("head", "name"),
-    [("手机号码", "phone"), ("Phone", "phone"), ("A/B角", "rank"), ("任期止 ", "valid_to"), ("备注", None)],
+    [("手机号码", "phone"), ("Phone", "phone"), ("A/B角", "rank"), ("岗位", "duty"), ("岗位编号", "position"),
+     ("席位", "position"), ("AB角组", "position"), ("任期止 ", "valid_to"), ("备注", None)],
 )  # fmt: skip
 def test_a_head_is_known_by_what_people_call_it(head: str, name: str | None) -> None:
     assert column_of(head) == name
@@ -65,6 +66,7 @@ def test_a_head_is_known_by_what_people_call_it(head: str, name: str | None) -> 
         ({"duty": "canary"}, "duty"),
         ({"region": None}, "region"),
         ({"rank": "C"}, "rank"),
+        ({"position": "1" * 33}, "position"),
         ({"valid_to": "next year"}, "valid_to"),
         ({"valid_to": "2026-13-01"}, "valid_to"),
         ({"valid_from": "2026-04-15", "valid_to": "2026-04-14"}, "valid_to"),
@@ -81,11 +83,17 @@ def test_a_faulty_cell_is_named_with_what_to_do_and_its_line_states_nothing(cell
 
 def test_cells_are_read_as_sheets_keep_them() -> None:
     seat, faults = read_line(
-        row(phone=13800001234.0, rank="b角", valid_from=datetime(2026, 4, 15), valid_to="2026/10/15 00:00:00")  # noqa: DTZ001
+        row(
+            phone=13800001234.0,
+            rank="b角",
+            position=7.0,
+            valid_from=datetime(2026, 4, 15),  # noqa: DTZ001
+            valid_to="2026/10/15 00:00:00",
+        )  # fmt: skip
     )
     assert not faults
     assert seat is not None
-    assert (seat.phone, seat.rank) == ("+8613800001234", "B")
+    assert (seat.phone, seat.rank, seat.position) == ("+8613800001234", "B", "7")
     assert seat.valid_from == datetime(2026, 4, 14, 16, tzinfo=UTC)
     assert seat.valid_to == datetime(2026, 10, 15, 16, tzinfo=UTC)  # the last day belongs to the term
 
@@ -191,11 +199,17 @@ def test_lines_that_contradict_each_other_are_told_and_not_taken(city: Region) -
             row(3, staff_code="S2"),  # one number, two staff codes
             row(4, staff_code="S1", name="officer 9", duty="desk"),  # one staff code, two names
             row(5, staff_code="S1", rank="B"),  # one post, two ranks
+            row(6, staff_code="S1", position="1"),  # one post, two positions
         ],
         city,
         NOW,
     )
-    assert [(fault.line, fault.column) for fault in found.faults] == [(3, "phone"), (4, "name"), (5, "duty")]
+    assert [(fault.line, fault.column) for fault in found.faults] == [
+        (3, "phone"),
+        (4, "name"),
+        (5, "duty"),
+        (6, "duty"),
+    ]
     assert len(found.new) == 1
 
 
@@ -221,12 +235,19 @@ def test_nothing_ends_while_the_roster_has_faults(city: Region) -> None:
     assert len(standing(LATER)) == 2
 
 
-def test_a_changed_rank_is_a_new_term_and_the_old_one_stays_as_a_row(city: Region) -> None:
+def test_a_changed_rank_or_position_is_a_new_term_and_the_old_one_stays_as_a_row(city: Region) -> None:
     write(city, row())
     write(city, row(rank="B", valid_to="2027-04-15"), now=LATER)
-    terms = Post.objects.order_by("pk").values_list("rank", "valid_from", "valid_to")
-    assert list(terms) == [("A", NOW, LATER), ("B", LATER, datetime(2027, 4, 15, 16, tzinfo=UTC))]
-    assert standing(LATER) == {("officer 1", "flood", "440303001", "B")}
+    found, moved = write(city, row(rank="B", position=" 东片1 ", valid_to="2027-04-15"), now=LATEST)
+    assert [(change.was.position, change.now.position) for _, change in found.changed] == [("", "东片1")]
+    terms = Post.objects.order_by("pk").values_list("rank", "position", "valid_from", "valid_to")
+    end = datetime(2027, 4, 15, 16, tzinfo=UTC)
+    assert list(terms) == [("A", "", NOW, LATER), ("B", "", LATER, LATEST), ("B", "东片1", LATEST, end)]
+    assert standing(LATEST) == {("officer 1", "flood", "440303001", "B")}
+    assert write(city, row(rank="B", position="东片1", valid_to="2027-04-15"), now=LATEST)[1] is None
+    assert moved
+    undo(moved.pk, actor=None, now=LATEST)
+    assert Post.objects.active(LATEST).get().position == ""
 
 
 def test_an_import_is_undone_whole(city: Region) -> None:
@@ -305,9 +326,9 @@ def told(*args: str) -> str:
 def test_the_command_looks_then_writes_then_ends_then_undoes(
     city: Region, sheet: Callable[[str], str]
 ) -> None:
-    head = "全市三防责任人名册\n姓名,手机,岗位,区划编码,AB角,备注\n"
+    head = "全市三防责任人名册\n姓名,手机,岗位,区划编码,AB角,岗位编号,备注\n"
     both = sheet(
-        f"{head}甲,{PHONE},三防责任人,440303001,A,\n乙,{STRANGER},三防责任人,440303001,B,\n丙,1,值班,4403,,\n"
+        f"{head}甲,{PHONE},三防责任人,440303001,A,1,\n乙,{STRANGER},三防责任人,440303001,B,1,\n丙,1,值班,4403,,,\n"
     )
     looked = told(both)
     assert "未写入" in looked
@@ -317,8 +338,10 @@ def test_the_command_looks_then_writes_then_ends_then_undoes(
     assert not Officer.objects.exists()
     told(both, "--apply")
     assert Officer.objects.count() == 2
-    one = sheet(f"{head}甲,{PHONE},三防责任人,440303001,A,\n")
-    assert "--end-missing 1" in told(one)
+    one = sheet(f"{head}甲,{PHONE},三防责任人,440303001,A,2,\n")
+    looked = told(one)
+    assert "440303001 A 1 -> A 2" in looked
+    assert "--end-missing 1" in looked
     told(one, "--apply", "--end-missing", "1")
     assert [post.officer.name for post in Post.objects.active(datetime.now(UTC))] == ["甲"]
     last = RosterImport.objects.latest("pk")
@@ -336,6 +359,7 @@ def test_a_file_without_the_needed_head_is_refused_with_what_it_lacks(
 
 def test_the_head_line_of_a_roster_is_printed_and_understood() -> None:
     heads = told("--columns").strip().split(",")
+    assert "岗位编号" in heads
     assert all(column_of(head) for head in heads)
 
 

@@ -123,7 +123,7 @@ def _said(name: str, value: object) -> str:
 def _post(change: Change) -> str:
     place = change.place
     terms = " -> ".join(
-        f"{term.rank}{f' {iso(term.valid_to)} 止' if term.valid_to else ''}"
+        f"{term.rank}{term.position and f' {term.position}'}{f' {iso(term.valid_to)} 止' if term.valid_to else ''}"
         for term in (change.was, change.now)
         if term
     )
