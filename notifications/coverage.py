@@ -16,7 +16,7 @@ from foundation.clock import iso
 from hydrology.models import LEVEL_KINDS, StationKind
 from hydrology.standing import KINDS
 from notifications import months
-from officers.models import IN_FORCE, Duty
+from officers.models import IN_FORCE, Duty, has_live_device
 
 TAPPED_WITHIN_DAYS: Final = 30
 OPENED_WITHIN: Final = timedelta(days=31)  # of a message older than that nobody looks for an opening
@@ -132,9 +132,7 @@ WITH tapped AS (
 )
 SELECT p.kind, p.code, p.name, p.region,
        count(DISTINCT p.officer_id) FILTER (WHERE p.rank = 'A'), count(DISTINCT p.officer_id) FILTER (WHERE p.rank = 'B'),
-       count(DISTINCT p.officer_id) FILTER (WHERE EXISTS (
-           SELECT 1 FROM officers_device v
-           WHERE v.officer_id = p.officer_id AND v.retired_at IS NULL AND v.token <> '')),
+       count(DISTINCT p.officer_id) FILTER (WHERE {has_live_device("p")}),
        max(t.at)
 FROM people p LEFT JOIN tapped t ON t.officer_id = p.officer_id
 GROUP BY p.kind, p.code, p.name, p.region
@@ -145,9 +143,7 @@ WITH dark AS MATERIALIZED (
     SELECT DISTINCT ON (p.officer_id) p.officer_id, p.duty, p.region_id
     FROM officers_post p JOIN hydrology_region r ON r.code = p.region_id
     WHERE {IN_FORCE} AND r.path ^@ ANY(%(paths)s)
-      AND NOT EXISTS (
-          SELECT 1 FROM officers_device v
-          WHERE v.officer_id = p.officer_id AND v.retired_at IS NULL AND v.token <> '')
+      AND NOT {has_live_device("p")}
     ORDER BY p.officer_id, length(r.path) DESC, p.id
 )
 SELECT o.id, o.name, o.masked_phone, d.duty, d.region_id, r.name,

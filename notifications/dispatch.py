@@ -25,6 +25,7 @@ from notifications.leavers import call_off_leavers
 from notifications.models import LANE, Delivery, Dispatch, Errand
 from notifications.months import SEQ_LOCK
 from notifications.threads import told
+from officers.models import has_live_device
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +33,7 @@ SENDERS = 2  # tasks started at once: one talks to the database while the other 
 
 PUSH = "fcm"  # the transport of what goes by the app, whichever vendor's; sms and voice need no device
 
-_LIVE = """
-CROSS JOIN LATERAL (SELECT EXISTS (
-    SELECT 1 FROM officers_device v
-    WHERE v.officer_id = a.officer_id AND v.retired_at IS NULL AND v.token <> ''
-) AS live) device
-"""
+_LIVE = f"CROSS JOIN LATERAL (SELECT {has_live_device('a')} AS live) device"
 # `told`: what he has already of the bulletin's thread, when the bulletin renews it and is no graver. OFFSET 0: by the
 # officer's own index and no further back than the thread; without statistics the planner would read all deliveries for
 # each officer. Who renews nothing does not look at all: the first order after an import took 11 s.

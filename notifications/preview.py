@@ -15,15 +15,13 @@ from notifications import months
 from notifications.audience import preview_query
 from notifications.coverage import coverage
 from notifications.models import Dispatch, Errand
-from officers.models import IN_FORCE
+from officers.models import IN_FORCE, has_live_device
 
 WORST = 20  # faulty places shown
 COUNTS = ("officers", "no_live_device", "quiet")
 
 _PREVIEW = f"""
-SELECT p.duty, r.code, r.name, r.level, count(*), count(*) FILTER (WHERE NOT EXISTS (
-    SELECT 1 FROM officers_device v
-    WHERE v.officer_id = a.officer_id AND v.retired_at IS NULL AND v.token <> '')),
+SELECT p.duty, r.code, r.name, r.level, count(*), count(*) FILTER (WHERE NOT {has_live_device("a")}),
     count(*) FILTER (WHERE a.officer_id IN (
         SELECT officer_id FROM notifications_delivery WHERE id >= %(first)s AND dispatch_id = ANY(%(thread)s)))
 FROM ({{audience}}) a

@@ -29,8 +29,8 @@ class DeviceClaim:
 
 def register(officer_id: int, claim: DeviceClaim, now: datetime) -> Device:
     """The officer's device with this token, or a new one; call inside a transaction."""
-    device = Device.objects.holding(claim.provider, claim.token).filter(officer_id=officer_id).first()
-    device = device or Device(officer_id=officer_id)
+    mine = Device.objects.live().filter(officer_id=officer_id)
+    device = mine.filter(provider=claim.provider, token=claim.token).first() or Device(officer_id=officer_id)
     device.platform, device.name, device.registered_at = claim.platform, claim.name, now
     # of a device that is there no more than that: it may have been retired since it was read
     device.save(update_fields=["platform", "name", "registered_at"] if device.pk else None)
@@ -43,7 +43,7 @@ def register(officer_id: int, claim: DeviceClaim, now: datetime) -> Device:
 def give_token(device_id: int, officer_id: int, provider: str, token: str, now: datetime) -> None:
     """Put the token on this device, which lives again if it was retired, and take it from any other."""
     in_turn(f"push {provider} {token}")
-    others = list(Device.objects.holding(provider, token).exclude(pk=device_id))
+    others = list(Device.objects.live().filter(provider=provider, token=token).exclude(pk=device_id))
     for other in others:
         other.retired_at, other.retired_reason = now, MOVED
         other.save(update_fields=["retired_at", "retired_reason"])
@@ -64,5 +64,5 @@ def retire_tokens(provider: str, tokens: Iterable[str], reason: str, now: dateti
 
     By token, not by device: a phone that has meanwhile brought a fresh token keeps ringing.
     """
-    dead = Device.objects.filter(provider=provider, token__in=list(tokens), retired_at=None).exclude(token="")
+    dead = Device.objects.live().filter(provider=provider, token__in=list(tokens))
     return dead.update(retired_at=now, retired_reason=reason)

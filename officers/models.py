@@ -145,10 +145,19 @@ class PushVendor(models.TextChoices):
     JPUSH = "jpush", "极光推送"
 
 
+# `DeviceQuerySet.live` in SQL: the device `v`
+LIVE = "v.retired_at IS NULL AND v.token <> ''"
+
+
+def has_live_device(row: str) -> str:
+    """In SQL: the officer of the row has a live device."""
+    return f"EXISTS (SELECT 1 FROM officers_device v WHERE v.officer_id = {row}.officer_id AND {LIVE})"
+
+
 class DeviceQuerySet(models.QuerySet["Device"]):
-    def holding(self, provider: str, token: str) -> Self:
-        """The live device with this push token; an empty token is held by none."""
-        return self.filter(provider=provider, token=token, retired_at=None).exclude(token="")
+    def live(self) -> Self:
+        """Those that can be rung: not retired, with a push token."""
+        return self.filter(retired_at=None).exclude(token="")
 
 
 class Device(models.Model):

@@ -114,9 +114,7 @@ def _admit(token: str) -> str | None:
 
 def _spread(wanted: int) -> list[str]:
     """Push tokens of so many synthetic officers' phones, evenly over the roster."""
-    phones = Device.objects.filter(provider__in=PROVIDERS, retired_at=None, officer__synthetic=True).exclude(
-        token=""
-    )
+    phones = Device.objects.live().filter(provider__in=PROVIDERS, officer__synthetic=True)
     ids = list(phones.order_by("pk").values_list("pk", flat=True))
     chosen = ids[:: max(1, len(ids) // max(wanted, 1))][:wanted]
     return list(phones.filter(pk__in=chosen).order_by("pk").values_list("token", flat=True))

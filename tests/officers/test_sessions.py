@@ -163,14 +163,14 @@ def test_a_push_token_moves_with_the_phone_to_its_next_officer(signed_in: SignIn
     roster.enrol([roster.officer_row("officer 2", STRANGER)])
     second = signed_in(STRANGER).officer
     assert Device.objects.get(officer=first).retired_reason == devices.MOVED
-    assert Device.objects.holding("fcm", "token-1").get().officer == second
+    assert Device.objects.live().get(provider="fcm", token="token-1").officer == second
 
 
 def test_a_new_push_token_is_taken_from_the_device_that_had_it(signed_in: SignIn) -> None:
     signed_in()
     browser = auth.grant_of(signed_in(now=NOW + MINUTE, claim=DeviceClaim(Platform.WEB)).tokens.access, NOW)
     devices.give_token(browser.device_id, browser.officer_id, "fcm", "token-1", NOW + MINUTE)
-    assert Device.objects.holding("fcm", "token-1").get().pk == browser.device_id
+    assert Device.objects.live().get(provider="fcm", token="token-1").pk == browser.device_id
     assert Device.objects.filter(retired_reason=devices.MOVED).count() == 1
 
 
@@ -187,14 +187,14 @@ def test_a_token_brought_by_many_devices_at_once_ends_on_one() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(bring, officers))
-    assert Device.objects.holding("fcm", "token-1").count() == 1
+    assert Device.objects.live().filter(provider="fcm", token="token-1").count() == 1
     assert Device.objects.filter(retired_reason=devices.MOVED).count() == 7
 
 
 def test_a_phone_that_signs_in_again_writes_only_what_it_says_of_itself(signed_in: SignIn) -> None:
     """The rest may have changed since the row was read."""
     signed_in()
-    device = Device.objects.holding("fcm", "token-1").get()
+    device = Device.objects.live().get(provider="fcm", token="token-1")
     with CaptureQueriesContext(connection) as asked:
         devices.register(device.officer_id, ANDROID, NOW + MINUTE)
     saved = next(query["sql"] for query in asked if query["sql"].startswith('UPDATE "officers_device"'))
@@ -205,7 +205,7 @@ def test_a_retired_device_lives_again_with_its_next_token(signed_in: SignIn) -> 
     grant = auth.grant_of(signed_in().tokens.access, NOW)
     assert devices.retire_tokens("fcm", ["token-1"], "unregistered", NOW) == 1
     devices.give_token(grant.device_id, grant.officer_id, "fcm", "token-2", NOW)
-    assert Device.objects.holding("fcm", "token-2").get().retired_reason == ""
+    assert Device.objects.live().get(provider="fcm", token="token-2").retired_reason == ""
 
 
 def test_a_dead_token_does_not_silence_a_phone_that_has_a_fresh_one(signed_in: SignIn) -> None:

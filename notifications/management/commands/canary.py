@@ -52,7 +52,7 @@ class Command(BaseCommand):
         last = {one.officer: one for one in canaries.flights(now - SHOWN)}
         phones: dict[int, str] = {}
         for post in canaries.posts(now).select_related("officer").order_by("id"):
-            device = Device.objects.filter(officer=post.officer, retired_at=None).exclude(token="").first()
+            device = Device.objects.live().filter(officer=post.officer).first()
             phones[post.officer_id] = device.provider if device else ""
             flight = last.get(post.officer_id)
             trip = "no round yet" if flight is None else _said(flight, now)
