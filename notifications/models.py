@@ -13,9 +13,8 @@ from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Exists, F, Func, OuterRef, Q
-from django.db.models.expressions import CombinedExpression
-from django.db.models.functions import Coalesce, Least
+from django.db.models import Q
+from django.db.models.expressions import RawSQL
 
 from alerts.models import Bulletin, BulletinKind
 from hydrology.models import Region
@@ -234,7 +233,8 @@ def _said_at(receipt: str) -> str:
     )
 
 
-# ReceiptQuerySet.refusals for a query in SQL: the deliveries from %(open)s on (months.open_since)
+# in SQL, of the deliveries from %(open)s on (months.open_since): those to which somebody said that he cannot go and has
+# not said since that he goes after all
 REFUSED = f"""
     SELECT n.delivery_id FROM notifications_receipt n
     WHERE n.delivery_id >= %(open)s AND n.state = 'cannot' AND NOT EXISTS (
@@ -246,21 +246,9 @@ REFUSED = f"""
 
 class ReceiptQuerySet(models.QuerySet["Receipt"]):
     def refusals(self, since: int = 0) -> Self:
-        """Those who said that they cannot go and have not said since that they go after all.
-
-        Of deliveries from the id `since` on.
-        """
-        skew = Func(Coalesce("skew_s", 0.0), template="make_interval(secs => %(expressions)s)")
-        said_at = Least(
-            CombinedExpression(F("at"), "-", skew, output_field=models.DateTimeField()), "received_at"
-        )
-        goes = Receipt.objects.annotate(said_at=said_at).filter(
-            Q(said_at__gt=OuterRef("said_at")) | Q(said_at=OuterRef("said_at"), pk__gt=OuterRef("pk")),
-            delivery=OuterRef("delivery"), delivery__gte=since, state__in=GOES,
-        )  # fmt: skip
-        return self.annotate(said_at=said_at).filter(
-            ~Exists(goes), delivery__gte=since, state=ReceiptState.CANNOT
-        )
+        """Every "cannot" said to the REFUSED, of deliveries from the id `since` on."""
+        refused = RawSQL(REFUSED % {"open": since}, ())  # noqa: S611  an id
+        return self.filter(delivery__gte=since, delivery__in=refused, state=ReceiptState.CANNOT)
 
 
 class Receipt(models.Model):
