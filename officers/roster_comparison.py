@@ -18,15 +18,7 @@ from officers import roster
 from officers.models import Duty, Officer, Post
 from officers.roster_rows import TABLE, Seat, read_line
 
-PERSON: Final = (
-    "name",
-    "staff_code",
-    "phone_digest",
-    "sealed_phone",
-    "masked_phone",
-    "language",
-    "is_active",
-)
+PERSON: Final = ("name", "staff_code", "phone_digest", "masked_phone", "language", "is_active")
 
 
 class Place(NamedTuple):

@@ -21,6 +21,7 @@ from officers.models import Officer, Post, RosterImport
 from officers.roster_comparison import PERSON, Change, Difference, Person, compare, held
 
 _LOCK: Final = 0x0FF1_0001
+_WRITTEN: Final = (*PERSON, "sealed_phone")
 _ANALYZE_FROM: Final = 1000  # changed rows; below it PostgreSQL notices by itself
 
 
@@ -88,7 +89,7 @@ def undo(number: int, *, actor: int | None, now: datetime) -> RosterImport:
     Officer.objects.filter(pk__in=last.made["officers"]).update(is_active=False)
     # numbers and codes may go back to who had them: until then they are nobody's
     _release([*last.made["officers"], *people])
-    Officer.objects.bulk_update(people.values(), PERSON, batch_size=1000)
+    Officer.objects.bulk_update(people.values(), _WRITTEN, batch_size=1000)
     last.undone_at = now
     last.save(update_fields=["undone_at"])
     audit.record(actor, "roster.undo", f"roster:{last.pk}", {"within": last.within_id}, now)
@@ -118,7 +119,7 @@ class _Writing:
             if "phone_digest" in person.changes:
                 renewed = roster.officer_row(person.name, person.phone)
                 rows[pk].sealed_phone, rows[pk].masked_phone = renewed.sealed_phone, renewed.masked_phone
-        Officer.objects.bulk_update([rows[pk] for pk in changed], PERSON, batch_size=1000)
+        Officer.objects.bulk_update([rows[pk] for pk in changed], _WRITTEN, batch_size=1000)
         new = [person for person in found.people if person.id is None]
         made = roster.enrol(
             [

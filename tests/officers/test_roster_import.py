@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from foundation.errors import Refusal
 from hydrology.models import Region
@@ -122,8 +123,10 @@ def test_who_is_imported_can_sign_in_and_answers_for_his_region(city: Region, co
     assert directory.scope_of(signed.officer.pk, NOW).paths == ("4403/440303/440303001/",)
 
 
-def test_looking_writes_nothing(city: Region) -> None:
-    assert compare([row()], city, NOW).counts()["new"] == 1
+def test_looking_writes_nothing_and_reads_no_number(city: Region) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        assert compare([row()], city, NOW).counts()["new"] == 1
+    assert not [query for query in asked if "sealed_phone" in query["sql"]]
     assert not Officer.objects.exists()
 
 
