@@ -24,7 +24,7 @@ from hydrology.science.register_rows import (
     registers_in,
 )
 from hydrology.science.sl323_mapping import BadMapping, StationCodes, database_mapping
-from hydrology.sheets import bytes_of, sheets_of
+from hydrology.sheets import sheets_of
 from hydrology.sources.database import engine_of, mapping_of, rows_of
 
 MOST_ROWS = 100_000
@@ -83,10 +83,10 @@ def from_file(file: Path, options: Options, only: Register | None) -> tuple[list
         standard = column_of(head)
         return theirs.get(head) or (None if standard in options.columns else standard)
 
-    body = bytes_of(file)
+    sheets, digest = sheets_of(file, named, key="STCD", key_zh="测站编码")
     found = [
         RegisterTable(register, sheet.name, sheet.columns & {*columns(register)}, sheet.lines, sheet.unknown)
-        for sheet in sheets_of(file, body, named, key="STCD", key_zh="测站编码")
+        for sheet in sheets
         for register in ([only] if only else registers_in(set(sheet.columns)))
     ]
     if not found:
@@ -95,7 +95,7 @@ def from_file(file: Path, options: Options, only: Register | None) -> tuple[list
             zh=f"{file.name} 的列不足以判断是哪种名录，请用 --kind 指明，或补全列名。",
             en=f"The columns of {file.name} do not tell which register it is: say so with --kind.",
         )
-    return _in_order(found), hashlib.sha256(body).hexdigest()
+    return _in_order(found), digest
 
 
 def from_source(source: Source, only: Register | None) -> tuple[list[RegisterTable], Options, str]:

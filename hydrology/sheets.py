@@ -5,6 +5,7 @@ Owns bytes to rows of cells with their line numbers, columns by their standard n
 """
 
 import csv
+import hashlib
 import io
 import re
 import unicodedata
@@ -44,20 +45,19 @@ def _plain(head: str) -> str:
     return re.sub(r"[\s_()*:]", "", unicodedata.normalize("NFKC", head)).lower()
 
 
-def bytes_of(file: Path) -> bytes:
-    """What stands in the file. Raises Refusal `bad_file`."""
+def sheets_of(
+    file: Path, column_of: Callable[[str], str | None], *, key: str, key_zh: str
+) -> tuple[list[Sheet], str]:
+    """The tables of a file and the SHA-256 of its bytes. Raises Refusal `bad_file`.
+
+    `column_of`: the standard name of a head; a line with `key` is a head.
+    """
     try:
-        return file.read_bytes()
+        body = file.read_bytes()
     except OSError as error:
         raise _bad(
             file, f"无法读取（{error.strerror}）", f"cannot be read ({error.strerror}): check name and rights"
         ) from error
-
-
-def sheets_of(
-    file: Path, body: bytes, column_of: Callable[[str], str | None], *, key: str, key_zh: str
-) -> list[Sheet]:
-    """The tables of a file. `column_of`: the standard name of a head; a line with `key` is a head. Raises Refusal `bad_file`."""
     if len(body) > MOST_BYTES:
         raise _bad(
             file,
@@ -70,7 +70,7 @@ def sheets_of(
         tables = [(file.name, _csv(file, body))]
     found = [sheet for name, rows in tables if (sheet := _sheet(name, rows, column_of, key))]
     if found:
-        return found
+        return found, hashlib.sha256(body).hexdigest()
     raise _bad(
         file,
         f"没有找到表头：需要一行含 {key}（{key_zh}）的列名",

@@ -4,7 +4,6 @@ Without --apply it only says what would change. Bad lines are told with line, co
 all the same, in one transaction with the audit entry. `--columns` prints the head of such a file.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from foundation.errors import Refusal
 from hydrology.models import Station, path_filter
 from hydrology.region_import import Difference, Move, bring_in
 from hydrology.region_rows import HEADS, column_of
-from hydrology.sheets import bytes_of, sheets_of
+from hydrology.sheets import sheets_of
 from hydrology.told import fault_said, listed
 from officers import audit
 from officers.models import Post
@@ -44,8 +43,7 @@ class Command(BaseCommand):
             raise CommandError("请给出文件。 Name a file: --columns prints its head line.")
 
     def _import(self, file: Path, apply: bool) -> None:
-        body = bytes_of(file)
-        sheets = sheets_of(file, body, column_of, key="code", key_zh="区划编码")
+        sheets, digest = sheets_of(file, column_of, key="code", key_zh="区划编码")
         lines = [line for sheet in sheets for line in sheet.lines]
         with transaction.atomic():
             if apply:
@@ -54,7 +52,6 @@ class Command(BaseCommand):
             # counted while the paths may still be either
             moves = [self._moved(move, move.new if apply else move.old) for move in found.moved]
             if apply and (found.new or found.changed):
-                digest = hashlib.sha256(body).hexdigest()
                 detail = {"from": file.name, "sha256": digest, **found.counts()}
                 moved = {move.code: [move.old, move.new] for move in found.moved}
                 audit.record(

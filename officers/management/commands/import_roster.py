@@ -4,7 +4,6 @@ Without --apply it only says what would change. Bad lines are told with line, co
 all the same. `--undo N` takes the last import back, `--history` lists them, `--columns` prints the head of such a file.
 """
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from foundation.clock import iso, now
 from foundation.errors import Refusal
 from hydrology.models import Region
-from hydrology.sheets import bytes_of, sheets_of
+from hydrology.sheets import sheets_of
 from hydrology.told import fault_said, listed
 from officers.models import RosterImport
 from officers.roster_comparison import Change, Difference, compare
@@ -54,17 +53,15 @@ class Command(BaseCommand):
             raise CommandError(f"{refusal.zh} {refusal.en}") from refusal
 
     def _import(self, file: Path, code: str, apply: bool, gone: object) -> None:
-        body = bytes_of(file)
+        sheets, digest = sheets_of(file, column_of, key="phone", key_zh="手机")
         within = self._region(code)
-        sheets = sheets_of(file, body, column_of, key="phone", key_zh="手机")
         if len(sheets) > 1:
             names = "、".join(sheet.name for sheet in sheets)
             raise CommandError(f"有多张名册（{names}），请分开导入。 Several rosters: import one at a time.")
         lines, unknown = sheets[0].lines, sheets[0].unknown
         if apply:
-            named = file.name, hashlib.sha256(body).hexdigest()
             ended = gone if isinstance(gone, int) else None
-            found, done = bring_in(lines, within, file=named, gone=ended, actor=None, now=now())
+            found, done = bring_in(lines, within, file=(file.name, digest), gone=ended, actor=None, now=now())
         else:
             found, done = compare(lines, within, now()), None
         self._tell(found, unknown)
