@@ -17,6 +17,7 @@ from rest_framework.views import exception_handler
 from backend.models import KeptAnswer
 from foundation.clock import now
 from foundation.errors import Refusal, in_one
+from foundation.texts import UNKEEPABLE
 from hydrology.doors.asked import language
 from officers.auth import subject_of
 
@@ -54,7 +55,7 @@ WORDS = {  # where its own say nothing, or not in Chinese: (code, text, or any) 
         "null_characters_not_allowed",
         "",
     ): "不能含有空字符，请删去 / must not hold a NUL character; take it out",
-    ("surrogate_characters_not_allowed", ""): "含有无法保存的字符 / contains characters that cannot be kept",
+    ("surrogate_characters_not_allowed", ""): UNKEEPABLE,
 }
 NUL = Refusal(
     "invalid",

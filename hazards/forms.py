@@ -11,6 +11,7 @@ from typing import Final
 
 from foundation.clock import SHENZHEN
 from foundation.errors import Refusal
+from foundation.texts import UNKEEPABLE, storable
 
 COUNTS: Final[Mapping[str, str]] = {
     "people": "投入人员（人次）",
@@ -37,7 +38,6 @@ INSPECTED: Final[Mapping[str, str]] = {
 MOST: Final = 1_000_000
 NOTE_CHARS: Final = 500
 CODE_CHARS: Final = 32
-UNKEEPABLE: Final = "含有无法保存的字符 / contains characters that cannot be kept"
 
 _FIELDS = frozenset({"region", "at", "zero", "figures", "note"})
 _UNKNOWN = "未知字段 / unknown field"
@@ -122,11 +122,6 @@ def instant(raw: object, faults: dict[str, str]) -> datetime | None:
         pass
     faults["at"] = "须为 ISO 8601 时间 / must be an ISO 8601 instant"
     return None
-
-
-def storable(text: str) -> bool:
-    """PostgreSQL takes neither NUL nor half a surrogate pair."""
-    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _refused(faults: dict[str, str]) -> Refusal:

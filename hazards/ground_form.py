@@ -16,7 +16,8 @@ from django.core.files.uploadedfile import UploadedFile
 from alerts.assessment.paper import photo_type
 from alerts.papers import MOST_BYTES
 from foundation.errors import Refusal
-from hazards.forms import UNKEEPABLE, instant, storable
+from foundation.texts import UNKEEPABLE, storable
+from hazards.forms import instant
 from hazards.models import GroundKind, GroundSeverity
 
 TEXT_CHARS: Final = 500

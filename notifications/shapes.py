@@ -7,6 +7,7 @@ from rest_framework import serializers
 from alerts.order_shapes import DUTY_CHOICES
 from alerts.shapes import LEVEL_CODES, CodeField, WarningWhole
 from foundation.clock import SHENZHEN
+from foundation.texts import UNKEEPABLE, storable
 from notifications import receipts
 from notifications.coverage import DARK, FAULTS
 from notifications.models import Errand, ReceiptState, State
@@ -56,13 +57,6 @@ class InboxPage(serializers.Serializer[object]):
     next = serializers.IntegerField(help_text="pass as `since` next time")
 
 
-def _storable(text: str) -> str:
-    """PostgreSQL takes neither NUL nor half a surrogate pair, in text or in JSON."""
-    if "\x00" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise serializers.ValidationError("含有无法保存的字符 / contains characters that cannot be kept")
-    return text
-
-
 class ReceiptIn(serializers.Serializer[object]):
     id = serializers.IntegerField()
     state = serializers.ChoiceField(choices=ReceiptState.choices)
@@ -79,15 +73,13 @@ class ReceiptIn(serializers.Serializer[object]):
             raise serializers.ValidationError("不是消息编号 / not the id of a message")
         return value
 
-    def validate_note(self, value: str) -> str:
-        return _storable(value)
-
     def validate_form(self, value: dict[str, object] | None) -> dict[str, object] | None:
         try:
             text = json.dumps(value, ensure_ascii=False)
         except RecursionError:
             raise serializers.ValidationError("嵌套过深 / nested too deeply") from None
-        _storable(text.replace("\\\\", "").replace("\\u0000", "\x00"))  # an escaped backslash is none
+        if not storable(text.replace("\\\\", "").replace("\\u0000", "\x00")):  # an escaped backslash is none
+            raise serializers.ValidationError(UNKEEPABLE)
         if len(text) > FORM_CHARS:
             raise serializers.ValidationError(f"须少于 {FORM_CHARS} 字 / at most {FORM_CHARS} characters")
         return value

@@ -15,6 +15,8 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from foundation.texts import storable
+
 HAZARDS: Final = ("rainstorm", "flood", "reservoir", "river", "tide")
 LEVELS: Final = ("watch", "IV", "III", "II", "I")
 AUTHORITIES: Final = ("city", "district", "street")
@@ -186,7 +188,7 @@ def _text(
 ) -> str:
     if not isinstance(given, str) or len(given) > most or not (given.strip() or may_be_empty):
         _refuse(where, given, f"a text of at most {most} characters")
-    if "\x00" in given or any("\ud800" <= char <= "\udfff" for char in given):
+    if not storable(given):
         raise BadPlan(where, "holds a character that cannot be kept")
     if strange := set(_MARK.findall(given)) - marks:
         allowed = ", ".join(f"{{{mark}}}" for mark in sorted(marks)) or "none"

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from foundation.errors import Refusal
+from foundation.texts import printable
 from hydrology.feeds.signing import require_kind
 from hydrology.models import Feed, FeedPost
 from hydrology.science.readings import Rejection
@@ -89,18 +90,13 @@ def _store_refusal(feed: Feed, now: datetime, refusal: Refusal, post_id: int) ->
 
 
 def malformed(field: str, zh: str, en: str) -> Refusal:
-    field, zh, en = map(_printable, (field, zh, en))  # they may quote the body
+    field, zh, en = map(printable, (field, zh, en))  # they may quote the body
     return Refusal(
         "malformed",
         zh=f"无法读取：{field} {zh}。原文已留存，请更正后重发。",
         en=f"Cannot be read: {field} {en}. The bytes have been kept; mend them and send again.",
         fields={field: en},
     )
-
-
-def _printable(text: str) -> str:
-    """What jsonb can keep: no NUL, no lone surrogates."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def answered(accepted: int, duplicate: int, refused: Iterable[Rejection] = ()) -> Answer:

@@ -14,6 +14,8 @@ from enum import StrEnum
 from math import isfinite
 from typing import Final
 
+from foundation.texts import printable
+
 MAX_ROWS: Final = 10_000
 MAX_CODE_CHARS: Final = 32
 MOST_DOUBT_CHARS: Final = 100
@@ -138,8 +140,7 @@ def _reading(entry: object, latest: datetime) -> Reading:
         )
     get: Callable[[str], object] = entry.get
     if "unreadable" in entry:  # a source of ours could not turn what came into a reading, and says why
-        given = str(get("unreadable"))[:300]
-        why = "".join(sign if sign.isprintable() else "?" for sign in given)  # PostgreSQL cannot store NUL
+        why = printable(str(get("unreadable")), 300)
         raise _Refused(
             "unreadable", f"来源的内容无法读取：{why}", f"what the source sent cannot be read: {why}"
         )

@@ -61,8 +61,3 @@ def secret_of(source: Source) -> str:
         f"环境变量 {source.secret_env} 未设置，请在运行环境中设置后重试。",
         f"The environment variable {source.secret_env} is not set: set it where the workers run.",
     )
-
-
-def printable(text: str, most: int = 400) -> str:
-    """What the database can keep of a text from outside: no NUL, no lone surrogates, not too long."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text[:most])

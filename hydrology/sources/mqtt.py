@@ -22,9 +22,10 @@ from django.db import InterfaceError, OperationalError, connections
 from django.db.models import F
 
 from foundation.errors import Refusal
+from foundation.texts import printable
 from hydrology.ingest import take_readings
 from hydrology.models import Source
-from hydrology.sources.fetched import fault, printable, secret_of
+from hydrology.sources.fetched import fault, secret_of
 from hydrology.sources.payload import Row, Shape, rows_of, shape_of, unreadable
 
 log = logging.getLogger(__name__)
@@ -293,11 +294,11 @@ async def _say(source_key: str, field: str, zh: str, en: str) -> None:
 
 
 def _note(source_key: str, good: bool, said: str, now: datetime | None) -> None:
-    source = Source.objects.filter(pk=source_key)
+    source, words = Source.objects.filter(pk=source_key), printable(said, 400)
     if good:
-        source.update(good_at=now, failures=0, fault=printable(said))
+        source.update(good_at=now, failures=0, fault=words)
     else:
-        source.update(failures=F("failures") + 1, fault=printable(said))
+        source.update(failures=F("failures") + 1, fault=words)
 
 
 def _line_of_key(source_key: str) -> Line:

@@ -18,11 +18,12 @@ from django.db import InterfaceError, OperationalError, connections
 from django.db.models import QuerySet
 
 from foundation.errors import Refusal
+from foundation.texts import printable
 from hydrology import ingest
 from hydrology.models import Feed, Source, SourceKind
 from hydrology.science.formats.micaps4 import titled
 from hydrology.sources import folder, sl323, url
-from hydrology.sources.fetched import Fetched, Fetcher, fault, printable
+from hydrology.sources.fetched import Fetched, Fetcher, fault
 from hydrology.sources.named import length_of
 from hydrology.sources.payload import as_posted, shape_of
 from hydrology.sources.pictures import as_posted as as_picture
@@ -243,7 +244,7 @@ def _conclude(
     failures = 0 if good else source.failures + 1
     due_at = now if again_at_once else next_due(source, failures, raining, now)
     said: Mapping[str, object] = {"good_at": now} if good else {}
-    _mine(source).update(due_at=due_at, failures=failures, fault=printable(text), **said)
+    _mine(source).update(due_at=due_at, failures=failures, fault=printable(text, 400), **said)
 
 
 def _without_words(error: Exception) -> str:
