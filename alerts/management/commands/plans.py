@@ -14,6 +14,7 @@ from alerts import plans
 from alerts.assessment.plans import BadPlan, Plan, parse_plans
 from alerts.models import PlanTable
 from foundation.clock import now
+from foundation.management.tables import read_json
 
 
 class Command(BaseCommand):
@@ -38,7 +39,7 @@ class Command(BaseCommand):
             self.stderr.write(f"in force: {version or 'the defaults'}")
             self.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2))
             return
-        wanted = _read(file)
+        wanted = read_json(file)
         try:
             changes = _changes(parse_plans(rows), parse_plans(wanted))
         except BadPlan as bad:
@@ -53,15 +54,6 @@ class Command(BaseCommand):
             )
         made = plans.put_in_force(wanted, version=name, note=str(options["note"])[:200], now=at)
         self.stdout.write(f"{len(changes)} changed; in force from now on: {made.version}")
-
-
-def _read(file: Path) -> object:
-    try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise CommandError(f"{file}: cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
-        raise CommandError(f"{file.name}: is no JSON: {error}. Nothing was changed.") from None
 
 
 def _changes(before: Mapping[str, Plan], after: Mapping[str, Plan]) -> list[str]:
