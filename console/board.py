@@ -18,7 +18,6 @@ from foundation.scope import Scope
 from hydrology.feeds.health import Standing, standings
 from hydrology.models import LEVEL_KINDS, Feed, Level, Region, Station, path_filter
 from hydrology.science.feed_states import FeedState
-from notifications import months
 from notifications.models import Delivery, Dispatch, Errand, State
 from notifications.reach import UNANSWERED_LIMIT, figures, people_of, reach_of, silent_streets
 
@@ -71,7 +70,7 @@ def recent_dispatches(scope: Scope, limit: int) -> list[dict[str, Any]]:
     ids = [dispatch.pk for dispatch in dispatches]
     states: dict[int, Counter[str]] = defaultdict(Counter)
     acting = Counter[int]()
-    since = min((months.since(dispatch.created_at) for dispatch in dispatches), default=0)
+    since = min((dispatch.first_line for dispatch in dispatches), default=0)
     counted = Delivery.objects.filter(in_scope, id__gte=since, dispatch__in=ids).values("dispatch", "state")
     for row in counted.annotate(people=Count("id"), acting=Count("acting_at")).order_by():
         states[row["dispatch"]][row["state"]] = row["people"]
@@ -94,7 +93,7 @@ def reach(scope: Scope, dispatch_id: int, *, after: int = 0) -> dict[str, Any]:
     dispatch = _first(scope, dispatch_id)
     found = reach_of([dispatch.bulletin_id], scope.paths, after=after)
     _add_rungs(found["unanswered"])
-    climbs = _climbs(scope, [dispatch_id], months.since(dispatch.created_at))
+    climbs = _climbs(scope, [dispatch_id], dispatch.first_line)
     return {**_heading(dispatch), **found, **climbs[dispatch_id]}
 
 

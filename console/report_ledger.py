@@ -8,14 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, F, Max, Q
+from django.db.models import Count, F, Max, Q, QuerySet
 
-from alerts.models import BulletinKind
 from escalation.models import Climb, ClimbState, Rung
 from foundation.clock import iso
-from hydrology.models import path_filter
+from hydrology.models import Region, path_filter
 from notifications import months
-from notifications.models import UNSENT, Delivery, Errand
+from notifications.models import UNSENT, Delivery, Dispatch, Errand
 
 AFTER_MIN = (1, 2, 5, 10, 30, 60)
 # how far a person has come, in order; what he did himself counts from the line he was rung for, too
@@ -102,12 +101,7 @@ def late(since: datetime, until: datetime, paths: tuple[str, ...], now: datetime
         worst=Max("behind"),
         nobody=Count("id", filter=Q(reached=0)),
     )
-    lines = (
-        Delivery.objects.filter(path_filter("region__path", paths), id__gte=months.since(since))
-        .filter(dispatch__created_at__gt=since, dispatch__created_at__lte=until, dispatch__drill=False)
-        .exclude(dispatch__bulletin__kind=BulletinKind.CANARY)
-        .annotate(took=F("sent_at") - F("dispatch__created_at"))
-    )
+    lines = _real_lines(since, until, paths).annotate(took=F("sent_at") - F("dispatch__created_at"))
     sent = lines.aggregate(
         sent=Count("sent_at"),
         late=Count("id", filter=Q(took__gt=SENT_LATE)),
@@ -163,13 +157,22 @@ def late(since: datetime, until: datetime, paths: tuple[str, ...], now: datetime
 def faults(since: datetime, until: datetime, paths: tuple[str, ...]) -> list[Row]:
     """[{transport, state, reason, lines}], most first: what vendors or our own checks gave as the reason; no drills."""
     return list(
-        Delivery.objects.filter(path_filter("region__path", paths), id__gte=months.since(since))
-        .filter(dispatch__created_at__gt=since, dispatch__created_at__lte=until, dispatch__drill=False)
-        .exclude(dispatch__bulletin__kind=BulletinKind.CANARY)
+        _real_lines(since, until, paths)
         .exclude(reason="")
         .values("transport", "state", "reason")
         .annotate(lines=Count("id"))
         .order_by("-lines", "transport", "state", "reason")
+    )
+
+
+def _real_lines(since: datetime, until: datetime, paths: tuple[str, ...]) -> QuerySet[Delivery]:
+    """What was said to people in the span, no drills. Dispatches and regions by name: joined, they were walked a line each."""
+    made = Dispatch.objects.to_people().filter(created_at__gt=since, created_at__lte=until, drill=False)
+    said = dict(made.values_list("pk", "first_line"))
+    return Delivery.objects.filter(
+        id__gte=min(said.values(), default=months.NOWHERE),
+        dispatch__in=list(said),
+        region__in=list(Region.objects.within(*paths).values_list("pk", flat=True)),
     )
 
 

@@ -23,6 +23,7 @@ from escalation.ladder import APP, DESK, REPEAT, Stop, Take
 from escalation.models import Climb, ClimbState
 from escalation.starts import start_climbs
 from foundation.wire import hints
+from hydrology.models import Region
 from notifications import months
 from notifications.dispatch import PUSH, Ask, run_errands
 from notifications.models import Errand
@@ -43,19 +44,10 @@ WHERE pg_try_advisory_xact_lock(%s, (bulletin %% 2147483648)::int)
 # rung, and settles what the rung sends. In the order in which receipts lock.
 _SILENT = "SELECT id FROM notifications_delivery WHERE id = ANY(%s) AND state <> 'confirmed' ORDER BY id FOR KEY SHARE"
 
-# by dispatch and region of the silent: how many people of the dispatch stand there or above
-_REACHED = """
-WITH asked AS (
-    SELECT DISTINCT dispatch, region FROM unnest(%s::bigint[], %s::text[]) AS t(dispatch, region)
-), told AS (
-    SELECT dispatch_id, region_id, count(*) AS people FROM notifications_delivery
-    WHERE id >= %s AND dispatch_id IN (SELECT dispatch FROM asked) GROUP BY dispatch_id, region_id
-)
-SELECT asked.dispatch, asked.region, sum(told.people)::int FROM asked
-JOIN hydrology_region own ON own.code = asked.region
-CROSS JOIN LATERAL unnest(string_to_array(own.path, '/')) AS up(code)
-JOIN told ON told.dispatch_id = asked.dispatch AND told.region_id = up.code
-GROUP BY asked.dispatch, asked.region
+# by dispatch and region: how many people were asked
+_ASKED = """
+SELECT dispatch_id, region_id, count(*) FROM notifications_delivery
+WHERE id >= %s AND dispatch_id = ANY(%s) GROUP BY dispatch_id, region_id
 """
 
 # by region of the silent: how many staff the duty desks there or above, who see the call
@@ -249,16 +241,20 @@ def _ask(
         )
         for (bulletin, errand, channel), group in calls.items()
     ]
-    dispatches = zip(calls.values(), run_errands(asks, now=now), strict=True)
-    asked = [(one, dispatch.pk) for group, dispatch in dispatches for one in group]
-    others = [(dispatch, one.at.region) for one, dispatch in asked if one.take.errand != REPEAT]
-    columns = [dispatch for dispatch, _ in others], [region for _, region in others]
-    cursor.execute(_REACHED, [*columns, months.since(now)])
+    dispatches = run_errands(asks, now=now)
+    cursor.execute(_ASKED, [dispatches[0].first_line, [dispatch.pk for dispatch in dispatches]])
     people = {(dispatch, region): count for dispatch, region, count in cursor}
-    return {
-        one.at.climb: 1 if one.take.errand == REPEAT else people.get((dispatch, one.at.region), 0)
-        for one, dispatch in asked
-    }
+    regions = {one.at.region for group in calls.values() for one in group}
+    paths = dict(Region.objects.filter(code__in=regions).values_list("code", "path"))
+
+    def reached(one: Due, dispatch: int) -> int:
+        """How many of those asked stand in the region of the silent or above it."""
+        if one.take.errand == REPEAT:
+            return 1
+        return sum(people.get((dispatch, code), 0) for code in paths[one.at.region].split("/"))
+
+    of_groups = zip(calls.values(), dispatches, strict=True)
+    return {one.at.climb: reached(one, dispatch.pk) for group, dispatch in of_groups for one in group}
 
 
 def _list_by_hand(cursor: CursorWrapper, by_hand: list[Due], now: datetime) -> dict[int, int]:

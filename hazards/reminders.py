@@ -241,7 +241,7 @@ def _tell_desks(
 
 def _addressed(order: ResponseOrder) -> dict[str, int | None]:
     """The order's first dispatch, and the id before which it has no line."""
-    return {"first": first_dispatch(order), "since": months.since(order.created_at)}
+    return {"first": first_dispatch(order), "since": months.since_of(bulletin__order=order)}
 
 
 def _desks(order: ResponseOrder, places: Sequence[str], now: datetime) -> list[Desk]:

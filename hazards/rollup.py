@@ -111,7 +111,7 @@ def expected(order: ResponseOrder, wanted: Period, *, path: str = "") -> list[Pl
                 "order": order.pk,
                 "areas": order.areas,
                 "first": first_dispatch(order),
-                "since": months.since(order.created_at),
+                "since": months.since_of(bulletin__order=order),
                 "path": path,
                 "from": wanted.from_at,
                 "until": wanted.until_at,
@@ -150,7 +150,7 @@ def roll_up(order: ResponseOrder, region: Region, *, number: int | None, now: da
         "arrived": sum(share.arrived for share in shares.values()),
         "arrived_with_place": sum(share.placed for share in shares.values()),
         "unread": UnreadForm.objects.filter(
-            receipt__delivery__gte=months.since(order.created_at),
+            receipt__delivery__gte=months.since_of(bulletin__order=order),
             receipt__delivery__dispatch__bulletin__order=order,
             receipt__delivery__region__path__startswith=region.path,
         ).count(),
@@ -165,7 +165,7 @@ def _shares(
     """By region code, of the region itself (its own part only) and of its children; and the figures of all together."""
     depth = region.path.count("/") + 1
     asked = {"order": order.pk, "path": region.path, "depth": depth, "dispatches": _dispatches(order)}
-    asked["since"] = months.since(order.created_at)
+    asked["since"] = months.since_of(bulletin__order=order)
     asked["thread_since"] = months.since_of(bulletin__order__thread=order.thread) if order.thread else 0
     shares: defaultdict[str, Share] = defaultdict(lambda: Share(_figures({})))
     whole = Counter[str]()

@@ -184,7 +184,9 @@ def _acts(order: ResponseOrder, officer_id: int, at: datetime, now: datetime) ->
         bulletin__order=order, bulletin__kind=BulletinKind.ORDER, errand=Errand.FIRST
     )
     line = (
-        Delivery.objects.filter(id__gte=months.since(order.created_at), dispatch__in=told, officer=officer_id)
+        Delivery.objects.filter(
+            id__gte=months.since_of(bulletin__order=order), dispatch__in=told, officer=officer_id
+        )
         .order_by("-id")
         .first()
     )
@@ -271,7 +273,7 @@ def _rows(
     if order.thread:
         of_thread |= Q(bulletin__order__thread=order.thread)
     found = Dispatch.objects.filter(of_thread, bulletin__kind=BulletinKind.ORDER)
-    dispatches = dict(found.values_list("pk", "created_at"))
+    dispatches = dict(found.values_list("pk", "first_line"))
     path = region.path if region else ""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -281,7 +283,7 @@ def _rows(
                 "areas": order.areas,
                 "duties": order.duties,
                 "dispatches": list(dispatches),
-                "since": months.since(min(dispatches.values(), default=now)),
+                "since": min(dispatches.values(), default=0),
                 "officer": officer,
                 "tasks": tasks,
                 "now": now,

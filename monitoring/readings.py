@@ -36,7 +36,7 @@ _LATELY = """
 SELECT d.transport, count(*) FILTER (WHERE d.sent_at > %(since)s), count(*) FILTER (WHERE d.sent_at > %(lately)s),
        count(*) FILTER (WHERE d.state = 'failed_temp'),
        count(*) FILTER (WHERE d.state = 'failed_perm' AND d.attempts > 0)
-FROM notifications_dispatch s JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.id >= %(open)s
+FROM notifications_dispatch s JOIN notifications_delivery d ON d.dispatch_id = s.id AND d.id >= %(first)s
 WHERE s.id > coalesce((SELECT max(id) FROM notifications_dispatch WHERE created_at <= %(since)s), 0)
 GROUP BY d.transport ORDER BY d.transport
 """
@@ -99,7 +99,9 @@ def waiting(now: datetime) -> list[Waiting]:
 def lately(now: datetime) -> list[Lately]:
     with connection.cursor() as cursor:
         lately = now - timedelta(seconds=SILENT_S)
-        cursor.execute(_LATELY, {"since": now - LATELY, "lately": lately, "open": months.open_since(now)})
+        since = now - LATELY
+        first = months.since_of(created_at__gt=since)
+        cursor.execute(_LATELY, {"since": since, "lately": lately, "first": first})
         return [Lately(*row) for row in cursor.fetchall()]
 
 

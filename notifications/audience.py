@@ -79,13 +79,14 @@ ERRANDS = f"""
             SELECT 1 FROM of_station o WHERE o.dispatch_id = a.dispatch_id AND o.id = a.id) AND {_ACTIVE}
     ), desks AS MATERIALIZED (
         SELECT p.id AS post, p.officer_id, p.region_id FROM officers_post p WHERE p.duty = 'desk' AND {_ACTIVE}
-    ), above AS (
-        SELECT DISTINCT ON (below.region_id) below.region_id, up.code
-        FROM (SELECT DISTINCT region_id FROM asked WHERE errand = 'superior') below
-        JOIN hydrology_region r ON r.code = below.region_id
+    ), silent AS MATERIALIZED (  -- places, not people: however many are silent in one, its desk is asked once
+        SELECT DISTINCT dispatch_id, region_id FROM asked WHERE errand = 'superior'
+    ), above AS MATERIALIZED (
+        SELECT DISTINCT ON (s.dispatch_id, s.region_id) s.dispatch_id, up.code
+        FROM silent s JOIN hydrology_region r ON r.code = s.region_id
         CROSS JOIN LATERAL unnest(string_to_array(r.path, '/')) WITH ORDINALITY AS up(code, depth)
-        WHERE up.code <> below.region_id AND up.code IN (SELECT region_id FROM desks)
-        ORDER BY below.region_id, up.depth DESC
+        WHERE up.code <> s.region_id AND up.code IN (SELECT region_id FROM desks)
+        ORDER BY s.dispatch_id, s.region_id, up.depth DESC
     )
     SELECT dispatch_id, officer_id, region_id, id AS root_id FROM asked WHERE errand = 'repeat'
     UNION ALL
@@ -95,8 +96,8 @@ ERRANDS = f"""
      ORDER BY dispatch_id, officer_id, place, post)
     UNION ALL
     (SELECT DISTINCT ON (a.dispatch_id, p.officer_id) a.dispatch_id, p.officer_id, p.region_id, NULL::bigint
-     FROM asked a JOIN above ON above.region_id = a.region_id JOIN desks p ON p.region_id = above.code
-     WHERE a.errand = 'superior'
+     FROM (SELECT DISTINCT dispatch_id, code FROM above) a
+     JOIN desks p ON p.region_id = a.code
      ORDER BY a.dispatch_id, p.officer_id, p.post)
 """
 

@@ -110,7 +110,7 @@ def flights(since: datetime) -> list[Flight]:
         .exclude(provider="")
         .order_by(F("retired_at").desc(nulls_first=True), "-id")
     )
-    first = months.since(since)
+    first = months.since_of(bulletin__kind=BulletinKind.CANARY, bulletin__issued_at__gt=since)
     came = (
         Receipt.objects.filter(delivery__gte=first, delivery=OuterRef("pk"), source__in=FROM_APP)
         .order_by()

@@ -12,8 +12,6 @@ from datetime import datetime
 from functools import partial
 
 from django.db import connection, transaction
-from django.db.backends.utils import CursorWrapper
-from django.db.models import Min
 
 from alerts.models import Bulletin
 from foundation.nudge import nudge
@@ -22,7 +20,7 @@ from notifications import months
 from notifications.audience import ERRANDS, audience
 from notifications.drills import stop_reason
 from notifications.leavers import call_off_leavers
-from notifications.models import LANE, Delivery, Dispatch, Errand
+from notifications.models import LANE, Dispatch, Errand
 from notifications.months import SEQ_LOCK
 from notifications.threads import told
 from officers.models import has_live_device
@@ -168,7 +166,7 @@ def run_errand(
     """One dispatch of the bulletin to the errand's audience; call inside a transaction."""
     if errand is not Errand.FIRST:
         return run_errands([Ask(bulletin, errand, unanswered, lead, transport)], now=now)[0]
-    dispatch = _dispatch(Ask(bulletin, errand, ()), now)
+    dispatch = _dispatch(Ask(bulletin, errand, ()), now, _take_turn(now))
     dispatch.save()
     dispatch.recipients = _fill(dispatch, now)
     dispatch.save(update_fields=["recipients"])
@@ -180,11 +178,11 @@ def run_errand(
 
 def run_errands(asks: Sequence[Ask], *, now: datetime) -> list[Dispatch]:
     """A dispatch for each, filled together whatever their number; call inside a transaction. Not for FIRST."""
-    dispatches = Dispatch.objects.bulk_create([_dispatch(ask, now) for ask in asks])
+    first_line = _take_turn(now)
+    dispatches = Dispatch.objects.bulk_create([_dispatch(ask, now, first_line) for ask in asks])
     made = list(zip(dispatches, asks, strict=True))
     spoken_for = [(dispatch.pk, pk) for dispatch, ask in made for pk in ask.unanswered]
     with connection.cursor() as cursor:
-        _take_turn(cursor, now)
         cursor.execute(
             _INSERT_ERRANDS,
             {
@@ -212,7 +210,7 @@ def run_errands(asks: Sequence[Ask], *, now: datetime) -> list[Dispatch]:
     return dispatches
 
 
-def _dispatch(ask: Ask, now: datetime) -> Dispatch:
+def _dispatch(ask: Ask, now: datetime, first_line: int) -> Dispatch:
     return Dispatch(
         bulletin=ask.bulletin,
         errand=ask.errand,
@@ -221,6 +219,7 @@ def _dispatch(ask: Ask, now: datetime) -> Dispatch:
         lead_en=ask.lead[1],
         created_at=now,
         expires_at=ask.bulletin.valid_until,
+        first_line=first_line,
     )
 
 
@@ -239,9 +238,10 @@ def refill(pk: int, *, now: datetime) -> int:
     dispatch = (
         Dispatch.objects.select_for_update(no_key=True, of=("self",)).select_related("bulletin").get(pk=pk)
     )
-    lines = dispatch.deliveries.filter(id__gte=months.since(dispatch.created_at)).count()
+    lines = dispatch.deliveries.filter(id__gte=dispatch.first_line).count()
     added = 0
     if dispatch.errand == Errand.FIRST:
+        _take_turn(now)
         added = _fill(dispatch, now)
     if lines + added != dispatch.recipients:
         dispatch.recipients = lines + added
@@ -254,14 +254,11 @@ def refill(pk: int, *, now: datetime) -> int:
 
 
 def _fill(dispatch: Dispatch, now: datetime) -> int:
-    """A first dispatch's lines, one a person, under the lock that keeps ids in order; returns how many were new."""
+    """A first dispatch's lines, one a person, when the turn is taken; returns how many were new."""
     bulletin = dispatch.bulletin
     text, parameters = audience(bulletin, now)
     with connection.cursor() as cursor:
-        _take_turn(cursor, now)
         thread = told(dispatch, now)
-        begun = Delivery.objects.filter(id__gte=months.since_of(pk__in=thread[:1]), dispatch__in=thread[:1])
-        since = begun.aggregate(id=Min("id"))["id"]
         cursor.execute(
             _INSERT.format(audience=text, live=_LIVE, lane=LANE, told=_TOLD if thread else _NOBODY_TOLD),
             {
@@ -271,14 +268,15 @@ def _fill(dispatch: Dispatch, now: datetime) -> int:
                 "drill_of": bulletin.drill_of_id,
                 "stopped": stop_reason(bulletin),
                 "thread": thread,
-                "since": since or 0,
-                "first": months.since(dispatch.created_at),
+                "since": months.since_of(pk__in=thread),
+                "first": dispatch.first_line,
             },
         )
         return int(cursor.rowcount)
 
 
-def _take_turn(cursor: CursorWrapper, now: datetime) -> None:
-    """Until the commit nobody else writes lines, so their ids become visible in order; there is room for them."""
-    cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEQ_LOCK])
-    months.turn(now)
+def _take_turn(now: datetime) -> int:
+    """Until the commit nobody else writes lines, so their ids become visible in order; an id below which none will be."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEQ_LOCK])
+    return months.turn(now)

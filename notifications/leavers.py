@@ -36,7 +36,7 @@ def call_off_leavers(dispatch: Dispatch, *, now: datetime) -> int:
         return 0
     with connection.cursor() as cursor:
         asked = {"replaced": replaced.pk, "since": months.since_of(bulletin__order=replaced)}
-        cursor.execute(_LEFT, {**asked, "dispatch": dispatch.pk, "first": months.since(dispatch.created_at)})
+        cursor.execute(_LEFT, {**asked, "dispatch": dispatch.pk, "first": dispatch.first_line})
         left = [officer for (officer,) in cursor.fetchall()]
     if left:
         call_off(replaced, now=now, officers=left)

@@ -47,6 +47,9 @@ class Dispatch(models.Model):
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     recipients = models.PositiveIntegerField(default=0)
+    first_line = models.BigIntegerField(
+        db_default=0, help_text="none of its lines has a lower id; 0: not known (months.since_of)"
+    )
 
     objects = DispatchQuerySet.as_manager()
 
@@ -56,8 +59,8 @@ class Dispatch(models.Model):
                 fields=["bulletin"], condition=Q(errand="first"), name="dispatch_first_once"
             )
         ]
-        # from when the oldest is that is not over: asked at every claim (months.open_since)
-        indexes = [models.Index(fields=["expires_at", "created_at"], name="dispatch_expires")]
+        # from which line on what is not over stands: asked at every claim (months.open_since)
+        indexes = [models.Index(fields=["expires_at", "first_line"], name="dispatch_open_since")]
 
 
 class State(models.TextChoices):

@@ -57,31 +57,31 @@ def since(at: datetime) -> int:
 
 
 def since_of(**which: object) -> int:
-    """No line of these dispatches, nor of one made later, has a lower id."""
-    oldest = Dispatch.objects.filter(**which).aggregate(at=Min("created_at"))["at"]
-    return since(oldest) if oldest else NOWHERE
+    """No line of these dispatches has a lower id."""
+    first_line = Dispatch.objects.filter(**which).aggregate(id=Min("first_line"))["id"]
+    return NOWHERE if first_line is None else int(first_line)
 
 
 def open_since(now: datetime) -> int:
     """No line with a lower id can still be sent, answered in time or chased: its dispatch is over for a day.
 
-    Who looks for open lines bounds their ids by it, or looks into every month there is.
+    Who looks for open lines bounds their ids by it, or reads this whole month, or looks into every month there is.
     """
-    not_over = Dispatch.objects.filter(expires_at__gt=now - LEFT)
-    return since(not_over.aggregate(at=Min("created_at"))["at"] or now)
+    return min(since_of(expires_at__gt=now - LEFT), since(now))
 
 
-def turn(now: datetime) -> None:
+def turn(now: datetime) -> int:
     """Before lines are written, in their transaction and under SEQ_LOCK: their ids are of this month, and there is room.
 
-    Two short queries. A sequence that stands in a later month already stays there; one that was moved by a transaction
-    which then failed finds its month made again.
+    Returns an id below which none of them will be. A sequence that stands in a later month already stays there; one that
+    was moved by a transaction which then failed finds its month made again. Two short queries.
     """
     with connection.cursor() as cursor:
         cursor.execute(_TURN, {"base": base(now), "first": first()})
-        at = cursor.fetchone()[0]
+        at = int(cursor.fetchone()[0])
     if at >= first():
         LEDGER.make_room([_month(at)])
+    return at
 
 
 def tidy(*, now: datetime, keep_days: int, archive_days: int) -> list[str]:
