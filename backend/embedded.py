@@ -197,6 +197,7 @@ def throw_away() -> Iterator[Path]:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="yjt-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)  # so that postgres may run in it as nobody
+        Path(folder, "static").mkdir()  # STATIC_ROOT, empty, as in `make run`
         os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
         os.environ.setdefault("OTP_TRANSPORT", "console")
         os.environ.setdefault("RUN_DIR", folder)

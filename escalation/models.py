@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import BigIntegerField, Exists, ExpressionWrapper, F, OuterRef, Q, Subquery, Value
 
 from hydrology.models import Region, path_filter
+from notifications import months
 from notifications.models import Delivery, Receipt, State
 from officers.models import Post
 
@@ -94,7 +95,7 @@ class CallTaskQuerySet(models.QuerySet["CallTask"]):
 
     def open(self, at: datetime) -> Self:
         """Still to be called: not done, not answered otherwise, and the message still stands."""
-        gone = Receipt.objects.refusals().filter(delivery=OuterRef("climb__delivery"))
+        gone = Receipt.objects.refusals(months.open_since(at)).filter(delivery=OuterRef("climb__delivery"))
         return self.filter(
             ~Q(climb__delivery__state=State.CONFIRMED) | Exists(gone),
             done_at=None,

@@ -248,7 +248,7 @@ REFUSED = f"""
 
 
 class ReceiptQuerySet(models.QuerySet["Receipt"]):
-    def refusals(self, since: int = 0) -> Self:
+    def refusals(self, since: int) -> Self:
         """Every "cannot" said to the REFUSED, of deliveries from the id `since` on."""
         refused = RawSQL(REFUSED % {"open": since}, ())  # noqa: S611  an id
         return self.filter(delivery__gte=since, delivery__in=refused, state=ReceiptState.CANNOT)

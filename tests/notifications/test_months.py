@@ -140,6 +140,19 @@ def test_a_turn_whose_transaction_failed_is_made_again(tell: Tell, bulletin: Bul
     assert month_of_id(ids(dispatch=first)[0]) == 203012
 
 
+def test_a_dispatch_knows_from_which_line_on_its_own_stand(tell: Tell) -> None:
+    before, told = tell(BEFORE, people=3), tell(AFTER, people=2)
+    lines = ids(dispatch=told)
+    repeat = again(told, lines, AFTER)
+    for made, earlier in ((told, ids(dispatch=before)), (repeat, lines)):
+        assert max(earlier) <= made.first_line <= min(ids(dispatch=made))
+    assert months.since_of(bulletin=told.bulletin_id) == told.first_line
+    assert months.open_since(AFTER) == before.first_line
+    assert months.open_since(before.expires_at + months.LEFT) == told.first_line
+    nobody = again(told, [], AFTER)
+    assert (ids(dispatch=nobody), nobody.first_line) == ([], max(ids(dispatch=repeat)))
+
+
 # Over the turn
 
 
