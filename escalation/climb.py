@@ -76,6 +76,9 @@ WITH taken AS (
 )
 UPDATE escalation_climb c SET rung = t.number + 1, due_at = t.next_due_at FROM taken t WHERE c.id = t.climb
 """
+_GO_ON = """
+UPDATE escalation_climb SET state = 'climbing', ended_at = NULL, why = '', due_at = greatest(due_at, %s) WHERE id = ANY(%s)
+"""
 _ENDED = """
 UPDATE escalation_climb c SET state = t.state, ended_at = %(now)s, why = left(t.why, 64)
 FROM json_to_recordset(%(ended)s) AS t(climb bigint, state text, why text)
@@ -159,7 +162,11 @@ def settle(climb: int, why: str, now: datetime) -> None:
 def _take_due(bulletins: list[int], now: datetime, faults: list[Exception]) -> int:
     """The due steps of these bulletins' climbs; none of one while another sweep is at it. Returns rungs taken."""
     takes, stops = [], []
-    for standing in due(now, _locked(bulletins)):
+    standings = due(now, _locked(bulletins))
+    if rested := [one.climb for one in standings if one.rests]:
+        with connection.cursor() as cursor:
+            cursor.execute(_GO_ON, [now, rested])
+    for standing in standings:
         try:
             step = standing.next_step(now)
         except ValueError as error:  # its row is no ladder

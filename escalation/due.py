@@ -11,6 +11,7 @@ from typing import NamedTuple
 from django.db import connection
 
 from escalation.ladder import Ladder, Step, step
+from escalation.models import ClimbState
 from notifications import months
 from notifications.models import REFUSED
 from officers.models import IN_FORCE
@@ -19,6 +20,33 @@ from officers.models import IN_FORCE
 # follows its first delivery's state, but what was said hangs on the first.
 _CONFIRMED = """SELECT id, officer_id, region_id FROM notifications_delivery
         WHERE dispatch_id = s.id AND id >= %(open)s AND root_id IS NULL AND state = 'confirmed' OFFSET 0"""
+
+# bulletins with why each no longer stands, and those of the same warning or thread as one of them
+_BULLETINS = """alerts_bulletin b
+    LEFT JOIN alerts_warning w ON w.id = b.warning_id
+    LEFT JOIN alerts_responseorder o ON o.id = b.order_id
+    LEFT JOIN alerts_drill g ON g.id = b.drill_of_id"""
+_ENDED = """CASE WHEN b.valid_until <= %(now)s THEN 'no longer valid'
+                WHEN w.ended_at IS NOT NULL THEN 'warning cancelled'
+                WHEN o.status IN ('withdrawn', 'ended', 'superseded') THEN 'order ' || o.status
+                WHEN g.state IN ('paused', 'ended') THEN 'drill ' || g.state
+                WHEN b.about <> '' AND EXISTS (SELECT 1 FROM alerts_bulletin sb WHERE sb.supersedes_id = b.id)
+                    THEN 'all clear' ELSE '' END"""
+_MATES = """SELECT id FROM alerts_bulletin WHERE warning_id = told.warning_id
+        UNION
+        SELECT id FROM alerts_bulletin WHERE thread <> '' AND thread = told.thread"""
+
+# climbs that ended as told anew, of messages that stand while something said since does not
+_RESTING = f"""
+SELECT c.* FROM (
+    SELECT s.id FROM notifications_dispatch s JOIN alerts_bulletin told ON told.id = s.bulletin_id
+    WHERE s.errand = 'first' AND s.expires_at > %(now)s
+      AND EXISTS (SELECT 1 FROM ({_MATES}) mate JOIN {_BULLETINS} ON b.id = mate.id WHERE b.id > told.id AND {_ENDED} <> '')
+    OFFSET 0
+) s
+CROSS JOIN LATERAL (SELECT id FROM notifications_delivery WHERE dispatch_id = s.id AND id >= %(open)s OFFSET 0) d
+JOIN escalation_climb c ON c.delivery_id = d.id AND c.state = 'stopped' AND c.why = 'told anew'
+"""
 
 # Everything is asked once for all of them, in sets: asked for each climb it took 0.25 ms, of 45,000 ten seconds.
 _DUE = f"""
@@ -29,23 +57,15 @@ WITH at AS MATERIALIZED (
         UNION ALL
         SELECT x.* FROM escalation_calltask t JOIN escalation_climb x ON x.id = t.climb_id
         WHERE t.done_at IS NULL AND x.state = 'exhausted'
+        UNION ALL
+        ({_RESTING})
     ) c
     JOIN notifications_delivery d ON d.id = c.delivery_id AND d.id >= %(open)s
     JOIN notifications_dispatch s ON s.id = d.dispatch_id
     WHERE %(bulletins)s::bigint[] IS NULL OR s.bulletin_id = ANY(%(bulletins)s)
 ), told AS MATERIALIZED (
-    SELECT b.id, b.warning_id, b.thread, b.urgency, b.drill, b.stations, b.areas,
-           CASE WHEN b.valid_until <= %(now)s THEN 'no longer valid'
-                WHEN w.ended_at IS NOT NULL THEN 'warning cancelled'
-                WHEN o.status IN ('withdrawn', 'ended', 'superseded') THEN 'order ' || o.status
-                WHEN g.state IN ('paused', 'ended') THEN 'drill ' || g.state
-                WHEN b.about <> '' AND EXISTS (SELECT 1 FROM alerts_bulletin sb WHERE sb.supersedes_id = b.id)
-                    THEN 'all clear' ELSE '' END AS ended
-    FROM alerts_bulletin b
-    LEFT JOIN alerts_warning w ON w.id = b.warning_id
-    LEFT JOIN alerts_responseorder o ON o.id = b.order_id
-    LEFT JOIN alerts_drill g ON g.id = b.drill_of_id
-    WHERE b.id IN (SELECT bulletin_id FROM at)
+    SELECT b.id, b.warning_id, b.thread, b.urgency, b.drill, b.stations, b.areas, {_ENDED} AS ended
+    FROM {_BULLETINS} WHERE b.id IN (SELECT bulletin_id FROM at)
 ), asked AS MATERIALIZED (
     SELECT id, bulletin_id, errand FROM notifications_dispatch WHERE bulletin_id IN (SELECT id FROM told)
 ), refused AS MATERIALIZED ({REFUSED}
@@ -53,26 +73,27 @@ WITH at AS MATERIALIZED (
     SELECT DISTINCT s.bulletin_id, d.region_id
     FROM (SELECT * FROM asked WHERE errand = 'deputy' OFFSET 0) s CROSS JOIN LATERAL ({_CONFIRMED}) d
     WHERE d.id NOT IN (SELECT delivery_id FROM refused)
+), mates AS MATERIALIZED (
+    SELECT told.id AS of, mate.id FROM told CROSS JOIN LATERAL ({_MATES}) mate WHERE mate.id <> told.id
+), others AS MATERIALIZED (
+    SELECT b.id, b.urgency, b.drill, {_ENDED} = '' AS stands
+    FROM {_BULLETINS} WHERE b.id IN (SELECT id FROM mates) AND b.requires IN ('confirm', 'report')
 ), later AS MATERIALIZED (  -- of the same warning or thread, no less grave
-    SELECT told.id, s.id AS dispatch_id
-    FROM told
-    CROSS JOIN LATERAL (
-        SELECT id, urgency, requires, drill FROM alerts_bulletin WHERE warning_id = told.warning_id
-        UNION
-        SELECT id, urgency, requires, drill FROM alerts_bulletin WHERE thread <> '' AND thread = told.thread
-    ) b
+    SELECT told.id, s.id AS dispatch_id, b.stands
+    FROM told JOIN mates ON mates.of = told.id JOIN others b ON b.id = mates.id
     JOIN notifications_dispatch s ON s.bulletin_id = b.id AND s.errand = 'first'
-    WHERE b.id <> told.id AND b.urgency >= told.urgency AND b.requires IN ('confirm', 'report') AND b.drill = told.drill
+    WHERE b.urgency >= told.urgency AND b.drill = told.drill
 ), since AS MATERIALIZED (  -- first what each has been told since, a few lines by his own index, then which of it counts
-    SELECT at.id, at.bulletin_id, d.dispatch_id FROM at
-    CROSS JOIN LATERAL (
-        SELECT dispatch_id FROM notifications_delivery
+    SELECT at.id, at.bulletin_id, d.dispatch_id, d.state = 'confirmed' AND d.id NOT IN (SELECT delivery_id FROM refused) AS goes
+    FROM at CROSS JOIN LATERAL (
+        SELECT id, dispatch_id, state FROM notifications_delivery
         WHERE id >= %(open)s AND officer_id = at.officer_id AND id > at.delivery_id AND NOT quiet OFFSET 0
     ) d
     WHERE at.bulletin_id IN (SELECT id FROM later)
-), anew AS MATERIALIZED (  -- he is chased for that message instead
+), anew AS MATERIALIZED (  -- he is chased for that message instead, or has answered it
     SELECT DISTINCT since.id FROM since
     JOIN later ON later.id = since.bulletin_id AND later.dispatch_id = since.dispatch_id
+    WHERE later.stands OR since.goes
 ), lowered AS MATERIALIZED (  -- a person has lowered or ended it, for all or where he answers for it
     SELECT DISTINCT at.id FROM at
     JOIN told ON told.id = at.bulletin_id
@@ -116,8 +137,9 @@ SELECT * FROM (
     LEFT JOIN anew ON anew.id = at.id
     LEFT JOIN lowered ON lowered.id = at.id
 ) standing
--- an exhausted climb whose call is still open can only end otherwise
-WHERE answered <> '' OR ended <> '' OR state = 'climbing' AND (due_at <= %(now)s OR cannot)
+-- an exhausted climb whose call is still open can only end otherwise, one that rests can only go on
+WHERE CASE state WHEN 'stopped' THEN answered = '' AND ended = ''
+                 ELSE answered <> '' OR ended <> '' OR state = 'climbing' AND (due_at <= %(now)s OR cannot) END
 ORDER BY bulletin, due_at, climb
 """
 
@@ -139,6 +161,11 @@ class Standing(NamedTuple):
     cannot: bool
     answered: str
     ended: str
+
+    @property
+    def rests(self) -> bool:
+        """It had ended, since he was told anew; what he was told no longer stands, so he is chased for this again."""
+        return self.state == ClimbState.STOPPED
 
     @property
     def ladder(self) -> Ladder:

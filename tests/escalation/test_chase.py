@@ -299,11 +299,16 @@ class Chase(RuleBasedStateMachine):
         )
 
     def is_told_anew(self, told: Told, line: Delivery) -> bool:
+        """He is chased for a later message that stands, or has answered one."""
         later = self.told[self.told.index(told) + 1 :]
         return any(
             one.bulletin.thread == told.bulletin.thread != ""
             and one.bulletin.urgency >= told.bulletin.urgency
-            and any(other.officer_id == line.officer_id for other in one.first)
+            and any(
+                other.officer_id == line.officer_id
+                and (one.word(other.pk).answered or not (one.over or one.at + VALID <= self.now))
+                for other in one.first
+            )
             for one in later
         )
 

@@ -138,6 +138,28 @@ def test_a_later_message_of_the_thread_is_chased_instead(
     )
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_when_what_he_was_told_since_is_withdrawn_he_is_chased_for_this_again(
+    regions: Regions, answered: bool
+) -> None:
+    officer = person(regions[STREET])
+    earlier = tell(STREET, thread=THREAD)
+    sweep_until(REPEAT_S)
+    order = order_of(regions[DISTRICT])
+    later = tell(STREET, thread=THREAD, kind="order", order=order, issued_at=at(REPEAT_S + 1))
+    climb.sweep(now=at(REPEAT_S + 5))
+    assert ended()[earlier.pk] == (ClimbState.STOPPED, "told anew")
+    if answered:
+        line = Delivery.objects.get(officer=officer, dispatch__bulletin=later)
+        said = receipts.Answer(line.pk, ReceiptState.CONFIRMED, at(REPEAT_S + 10))
+        receipts.take(officer.pk, [said], source="http", now=at(REPEAT_S + 10))
+    ResponseOrder.objects.update(status=OrderStatus.WITHDRAWN)
+    climb.sweep(now=at(DEPUTY_S + 60))
+    stands = (ClimbState.STOPPED, "told anew") if answered else (ClimbState.CLIMBING, "")
+    assert ended()[earlier.pk] == stands
+    assert [errand for errand, _ in rungs(officer)] == (["repeat"] if answered else ["repeat", "deputy"])
+
+
 def renewed(regions: Regions) -> tuple[Officer, Bulletin, Bulletin]:
     """He has been told, and what he has is renewed in place."""
     officer = person(regions[STREET])
