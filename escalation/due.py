@@ -21,7 +21,7 @@ from officers.models import IN_FORCE
 _CONFIRMED = """SELECT id, officer_id, region_id FROM notifications_delivery
         WHERE dispatch_id = s.id AND id >= %(open)s AND root_id IS NULL AND state = 'confirmed' OFFSET 0"""
 
-# bulletins with why each no longer stands, and those of the same warning or thread as one of them
+# bulletins, and why each no longer stands
 _BULLETINS = """alerts_bulletin b
     LEFT JOIN alerts_warning w ON w.id = b.warning_id
     LEFT JOIN alerts_responseorder o ON o.id = b.order_id
@@ -32,25 +32,17 @@ _ENDED = """CASE WHEN b.valid_until <= %(now)s THEN 'no longer valid'
                 WHEN g.state IN ('paused', 'ended') THEN 'drill ' || g.state
                 WHEN b.about <> '' AND EXISTS (SELECT 1 FROM alerts_bulletin sb WHERE sb.supersedes_id = b.id)
                     THEN 'all clear' ELSE '' END"""
-_MATES = """SELECT id FROM alerts_bulletin WHERE warning_id = told.warning_id
-        UNION
-        SELECT id FROM alerts_bulletin WHERE thread <> '' AND thread = told.thread"""
-
-# climbs that ended as told anew, of messages that stand while something said since does not
-_RESTING = f"""
-SELECT c.* FROM (
-    SELECT s.id FROM notifications_dispatch s JOIN alerts_bulletin told ON told.id = s.bulletin_id
-    WHERE s.errand = 'first' AND s.expires_at > %(now)s
-      AND EXISTS (SELECT 1 FROM ({_MATES}) mate JOIN {_BULLETINS} ON b.id = mate.id WHERE b.id > told.id AND {_ENDED} <> '')
-    OFFSET 0
-) s
-CROSS JOIN LATERAL (SELECT id FROM notifications_delivery WHERE dispatch_id = s.id AND id >= %(open)s OFFSET 0) d
-JOIN escalation_climb c ON c.delivery_id = d.id AND c.state = 'stopped' AND c.why = 'told anew'
-"""
 
 # Everything is asked once for all of them, in sets: asked for each climb it took 0.25 ms, of 45,000 ten seconds.
 _DUE = f"""
-WITH at AS MATERIALIZED (
+WITH gone AS MATERIALIZED (
+    SELECT b.id, b.warning_id, b.thread FROM notifications_dispatch s JOIN {_BULLETINS} ON b.id = s.bulletin_id
+    WHERE s.errand = 'first' AND s.expires_at > %(now)s - interval '1 day' AND {_ENDED} <> ''
+), again AS MATERIALIZED (  -- of what stands, while something said since of the same warning or thread does not
+    SELECT s.id FROM notifications_dispatch s JOIN alerts_bulletin b ON b.id = s.bulletin_id
+    WHERE s.errand = 'first' AND s.expires_at > %(now)s AND EXISTS (
+        SELECT 1 FROM gone WHERE gone.id > b.id AND (gone.warning_id = b.warning_id OR b.thread <> '' AND gone.thread = b.thread))
+), at AS MATERIALIZED (
     SELECT c.*, d.officer_id, d.region_id, d.state = 'confirmed' AS confirmed, d.dispatch_id, s.bulletin_id
     FROM (
         SELECT * FROM escalation_climb WHERE state = 'climbing'
@@ -58,7 +50,9 @@ WITH at AS MATERIALIZED (
         SELECT x.* FROM escalation_calltask t JOIN escalation_climb x ON x.id = t.climb_id
         WHERE t.done_at IS NULL AND x.state = 'exhausted'
         UNION ALL
-        ({_RESTING})
+        SELECT x.* FROM again s
+        CROSS JOIN LATERAL (SELECT id FROM notifications_delivery WHERE dispatch_id = s.id AND id >= %(open)s OFFSET 0) y
+        JOIN escalation_climb x ON x.delivery_id = y.id AND x.state = 'stopped' AND x.why = 'told anew'
     ) c
     JOIN notifications_delivery d ON d.id = c.delivery_id AND d.id >= %(open)s
     JOIN notifications_dispatch s ON s.id = d.dispatch_id
@@ -74,7 +68,13 @@ WITH at AS MATERIALIZED (
     FROM (SELECT * FROM asked WHERE errand = 'deputy' OFFSET 0) s CROSS JOIN LATERAL ({_CONFIRMED}) d
     WHERE d.id NOT IN (SELECT delivery_id FROM refused)
 ), mates AS MATERIALIZED (
-    SELECT told.id AS of, mate.id FROM told CROSS JOIN LATERAL ({_MATES}) mate WHERE mate.id <> told.id
+    SELECT told.id AS of, mate.id
+    FROM told CROSS JOIN LATERAL (
+        SELECT id FROM alerts_bulletin WHERE warning_id = told.warning_id
+        UNION
+        SELECT id FROM alerts_bulletin WHERE thread <> '' AND thread = told.thread
+    ) mate
+    WHERE mate.id <> told.id
 ), others AS MATERIALIZED (
     SELECT b.id, b.urgency, b.drill, {_ENDED} = '' AS stands
     FROM {_BULLETINS} WHERE b.id IN (SELECT id FROM mates) AND b.requires IN ('confirm', 'report')
