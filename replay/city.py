@@ -52,7 +52,7 @@ DESKS = {Level.CITY: 6, Level.DISTRICT: 4, Level.STREET: 2}  # duty desk posts a
 COMMANDS = {Level.CITY: 3, Level.DISTRICT: 2}
 ENGINEERS = {Level.CITY: 2}
 KEEPERS = 2  # flood officers of the street who answer for each reservoir and river
-DEPUTY_EVERY = 6  # every sixth flood post is a B post
+DEPUTY_EVERY = 6  # every sixth flood post is a B post, of one position with the five before it
 SECOND_DEVICE, NO_DEVICE = 0.08, 0.01  # shares of officers
 # whose phones are rung through whom, of every twenty: made up after what the city's people carry
 MIXED = (
@@ -263,16 +263,16 @@ def _officers(
     """People, posts and devices, set-wise; returns the phones of three at the city, and the desk's staff code."""
     by_level = {level: [r for r in regions if r.level == level] for level in Level}
     scale = 1.0 if wanted is None else wanted / sum(FLOOD_OFFICERS.values())
-    places: list[tuple[Duty, Region, Rank]] = []
+    places: list[tuple[Duty, Region, Rank, str]] = []
     for level, count in FLOOD_OFFICERS.items():
         where = by_level[level]
-        seats = len(_seats(level))
-        for i in range(max(len(where) * seats, round(count * scale))):
-            rank = Rank.B if i // len(where) % DEPUTY_EVERY == DEPUTY_EVERY - 1 else Rank.A
-            places.append((Duty.FLOOD, where[i % len(where)], rank))
+        flood = range(max(len(where) * len(_seats(level)), round(count * scale)))
+        for i in flood:
+            turn, n = divmod(i, len(where))
+            places.append((Duty.FLOOD, where[n], *_held(turn, len(flood[n :: len(where)]))))
     homes = by_level[Level.COMMUNITY]
     for duty, count in ((Duty.REPORTER, REPORTERS), (Duty.FOREST, FOREST)):
-        places += [(duty, homes[i % len(homes)], Rank.A) for i in range(round(count * scale))]
+        places += [(duty, homes[i % len(homes)], Rank.A, "") for i in range(round(count * scale))]
     people = roster.enrol(
         [
             roster.officer_row(
@@ -282,13 +282,13 @@ def _officers(
                 True,
                 staff_code=f"SYN{i + 1:05d}",
             )
-            for i, (duty, _, _) in enumerate(places)
+            for i, (duty, *_) in enumerate(places)
         ]
     )
     say(f"{len(people)} officers 责任人 (synthetic 合成)")
     posts = [
-        Post(officer=officer, duty=duty, region=region, rank=rank, valid_from=now)
-        for officer, (duty, region, rank) in zip(people, places, strict=True)
+        Post(officer=officer, duty=duty, region=region, rank=rank, position=position, valid_from=now)
+        for officer, (duty, region, rank, position) in zip(people, places, strict=True)
     ]
     special = list(_special_posts(people, places, now))
     roster.appoint([*posts, *special])
@@ -305,6 +305,13 @@ def _officers(
     city = {post.duty: numbers[post.officer_id] for post in special if post.region.level == Level.CITY}
     phones = {duty.value: str(FIRST_PHONE + city[duty]) for duty in (Duty.DESK, Duty.COMMAND, Duty.ENGINEER)}
     return phones | {"desk_staff_code": people[city[Duty.DESK]].staff_code or ""}
+
+
+def _held(turn: int, holders: int) -> tuple[Rank, str]:
+    """Rank and position of one of a region's flood posts. The last ones, of whom there is no B, are of the first position."""
+    rank = Rank.B if turn % DEPUTY_EVERY == DEPUTY_EVERY - 1 else Rank.A
+    positions = holders // DEPUTY_EVERY
+    return rank, str(turn // DEPUTY_EVERY % positions + 1) if positions else ""
 
 
 def _phone(officer: Officer, i: int, number: int, vendor: str, now: datetime) -> Device:
@@ -336,13 +343,13 @@ def _canaries(city: Region, first: int, vendors: Sequence[str], now: datetime) -
 
 
 def _special_posts(
-    people: list[Officer], places: list[tuple[Duty, Region, Rank]], now: datetime
+    people: list[Officer], places: list[tuple[Duty, Region, Rank, str]], now: datetime
 ) -> Iterator[Post]:
     """Desks, commands and engineers are staffed from a region's own flood officers, desks first; the reservoirs and
     rivers of a street have keepers among its officers."""
     taken: dict[str, int] = {}
     of_street: dict[str, list[Officer]] = {}
-    for officer, (duty, region, _) in zip(people, places, strict=True):
+    for officer, (duty, region, *_) in zip(people, places, strict=True):
         if duty is not Duty.FLOOD:
             continue
         if region.level == Level.STREET:

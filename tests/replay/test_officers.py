@@ -26,7 +26,7 @@ from notifications.models import Delivery, Errand, Receipt, State
 from notifications.transports.base import Message, OutcomeKind, Push
 from notifications.transports.fcm import FcmTransport
 from officers import auth
-from officers.models import AuditEntry, Device, Officer, Platform, Session
+from officers.models import AuditEntry, Device, Officer, Platform, Rank, Session
 from replay.answers import (
     CONFIRMED,
     DELIVERED,
@@ -39,6 +39,7 @@ from replay.answers import (
     Habit,
     answer_of,
 )
+from replay.city import _held
 from replay.fieldwork import FORM, chores_of
 from replay.officers import Officers
 from replay.phones import Standin, start_standin
@@ -49,6 +50,14 @@ from tests.hydrology.factories import make_regions
 TOKENS = [f"demo-{i:05d}" for i in range(10_000)]
 NOW = datetime(2026, 9, 7, 12, tzinfo=UTC)
 WORDS = st.text(max_size=20)
+
+
+@pytest.mark.parametrize("holders", [1, 5, 6, 7, 11, 12, 33, 300])
+def test_of_every_position_in_the_demo_city_there_is_one_b(holders: int) -> None:
+    held = [_held(turn, holders) for turn in range(holders)]
+    deputies = Counter(position for rank, position in held if rank == Rank.B)
+    assert set(deputies.values()) <= {1}
+    assert {position for _, position in held} == (set(deputies) or {""})
 
 
 @pytest.mark.parametrize(("errand", "shares"), [("first", SHARES), ("deputy", DEPUTY_SHARES)])
