@@ -25,6 +25,7 @@ from escalation.starts import start_climbs
 from foundation.wire import hints
 from hydrology.models import Region
 from notifications import months
+from notifications.audience import STAND_INS
 from notifications.dispatch import PUSH, Ask, run_errands
 from notifications.models import Errand
 from officers.models import IN_FORCE
@@ -251,16 +252,26 @@ def _ask(
     dispatches = run_errands(asks, now=now)
     cursor.execute(_ASKED, [dispatches[0].first_line, [dispatch.pk for dispatch in dispatches]])
     people = {(dispatch, region): count for dispatch, region, count in cursor}
+    of_groups = list(zip(calls.values(), dispatches, strict=True))
+    silent = [(dispatch.pk, one.at.delivery) for group, dispatch in of_groups for one in group
+              if one.take.errand == Errand.DEPUTY]  # fmt: skip
+    deputies: dict[tuple[int, int], int] = {}
+    if silent:
+        asked, unanswered = map(list, zip(*silent, strict=True))
+        given = {"dispatch": asked, "unanswered": unanswered, "now": now, "first": dispatches[0].first_line}
+        cursor.execute(STAND_INS, given)
+        deputies = {(dispatch, delivery): count for dispatch, delivery, count in cursor}
     regions = {one.at.region for group in calls.values() for one in group}
     paths = dict(Region.objects.filter(code__in=regions).values_list("code", "path"))
 
     def reached(one: Due, dispatch: int) -> int:
-        """How many of those asked stand in the region of the silent or above it."""
+        """How many of those asked are his deputies, or stand in the region of the silent or above it."""
         if one.take.errand == REPEAT:
             return 1
+        if one.take.errand == Errand.DEPUTY:
+            return deputies.get((dispatch, one.at.delivery), 0)
         return sum(people.get((dispatch, code), 0) for code in paths[one.at.region].split("/"))
 
-    of_groups = zip(calls.values(), dispatches, strict=True)
     return {one.at.climb: reached(one, dispatch.pk) for group, dispatch in of_groups for one in group}
 
 

@@ -20,6 +20,9 @@ from officers.models import IN_FORCE
 # follows its first delivery's state, but what was said hangs on the first.
 _CONFIRMED = """SELECT id, officer_id, region_id FROM notifications_delivery
         WHERE dispatch_id = s.id AND id >= %(open)s AND root_id IS NULL AND state = 'confirmed' OFFSET 0"""
+# of the seat `p`: whether the bulletin `b` speaks to its holder by it, at the line
+_ADDRESSED = """CASE WHEN p.station_id IS NOT NULL THEN p.station_id = ANY(b.stations)
+        ELSE p.duty = ANY(b.duties) AND p.region_id = {line}.region_id END"""
 
 # bulletins, and why each no longer stands
 _BULLETINS = """alerts_bulletin b
@@ -63,10 +66,28 @@ WITH gone AS MATERIALIZED (
 ), asked AS MATERIALIZED (
     SELECT id, bulletin_id, errand FROM notifications_dispatch WHERE bulletin_id IN (SELECT id FROM told)
 ), refused AS MATERIALIZED ({REFUSED}
-), deputies AS MATERIALIZED (
-    SELECT DISTINCT s.bulletin_id, d.region_id
-    FROM (SELECT * FROM asked WHERE errand = 'deputy' OFFSET 0) s CROSS JOIN LATERAL ({_CONFIRMED}) d
+), seats AS NOT MATERIALIZED (  -- whose A and B stand in for each other: a station's posts, those of one position
+    SELECT p.officer_id, p.rank, p.duty, p.region_id, p.station_id,
+           coalesce('station ' || p.station_id, p.region_id || ' ' || p.duty || ' ' || p.position) AS seat
+    FROM officers_post p JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
+    WHERE (p.station_id IS NOT NULL OR p.position <> '') AND {IN_FORCE}
+), deputies AS MATERIALIZED (  -- by region the seats of those who take over; '': of anybody there
+    SELECT b.id AS bulletin_id, b.stations, b.duties, d.region_id, array_agg(DISTINCT coalesce(p.seat, '')) AS seats
+    FROM (SELECT * FROM asked WHERE errand = 'deputy' OFFSET 0) s
+    CROSS JOIN LATERAL ({_CONFIRMED}) d
+    JOIN alerts_bulletin b ON b.id = s.bulletin_id
+    LEFT JOIN seats p ON p.officer_id = d.officer_id AND p.rank = 'B' AND {_ADDRESSED.format(line="d")}
     WHERE d.id NOT IN (SELECT delivery_id FROM refused)
+    GROUP BY b.id, d.region_id
+), alone AS MATERIALIZED (  -- who is silent there and has a deputy of his own, who is none of these
+    SELECT at.id
+    FROM deputies b
+    JOIN at ON at.bulletin_id = b.bulletin_id AND at.region_id = b.region_id
+    JOIN seats p ON p.officer_id = at.officer_id AND {_ADDRESSED.format(line="at")}
+    -- a station's only B has the region's for deputies, that of a position has none (notifications/audience.py)
+    WHERE '' <> ALL(b.seats) AND EXISTS (SELECT 1 FROM seats o WHERE o.seat = p.seat AND o.rank = 'B'
+                                         AND (o.officer_id <> p.officer_id OR p.station_id IS NULL))
+    GROUP BY at.id HAVING NOT bool_or(p.seat = ANY(b.seats))
 ), mates AS MATERIALIZED (
     SELECT told.id AS of, mate.id
     FROM told CROSS JOIN LATERAL (
@@ -124,7 +145,7 @@ SELECT * FROM (
     SELECT at.bulletin_id AS bulletin, at.dispatch_id, at.id AS climb, at.delivery_id, at.region_id, at.state,
            at.rungs::text, at.waits_s::text, at.channels::text, at.rung, at.due_at, said.cannot,
            CASE WHEN at.confirmed AND NOT said.cannot THEN 'confirmed'
-                WHEN deputies.region_id IS NOT NULL THEN 'deputy confirmed'
+                WHEN deputies.region_id IS NOT NULL AND at.id NOT IN (SELECT id FROM alone) THEN 'deputy confirmed'
                 WHEN at.of_group <= kept.enough THEN 'enough of the group' ELSE '' END AS answered,
            CASE WHEN told.ended <> '' THEN told.ended
                 WHEN anew.id IS NOT NULL THEN 'told anew'

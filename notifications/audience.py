@@ -55,10 +55,13 @@ _NAMED = f"""
 """
 
 # Parameters: `dispatch` and `unanswered`, as long as each other: the dispatch and a delivery for which it speaks; `now`.
-# A repeat asks the same person. The deputy of a silent keeper is the B post of his own station, where it has one; else,
-# and for everybody else, that of the region. The superior is the duty desk of the nearest region above that has one.
-ERRANDS = f"""
-    WITH asked AS MATERIALIZED (
+# A repeat asks the same person. The deputy of a silent keeper is the B post of his own station, where it has one; else, and
+# for everybody else, that of his position (岗位编号), and where that has none all those of the region. Who is the B of his
+# position himself has no other. The superior is the duty desk of the nearest region above that has one.
+_DEPUTIES = f"""
+    posts AS NOT MATERIALIZED (
+        SELECT p.* FROM officers_post p WHERE {_ACTIVE}
+    ), asked AS MATERIALIZED (
         SELECT s.id AS dispatch_id, s.errand, b.duties, b.stations, d.id, d.officer_id, d.region_id
         FROM unnest(%(dispatch)s::bigint[], %(unanswered)s::bigint[]) AS t(dispatch, delivery)
         JOIN notifications_dispatch s ON s.id = t.dispatch
@@ -68,17 +71,33 @@ ERRANDS = f"""
         SELECT a.dispatch_id, a.id, p.officer_id, a.region_id, p.id AS post
         FROM asked a
         JOIN officers_post own ON own.officer_id = a.officer_id AND own.station_id = ANY(a.stations)
-        JOIN officers_post p ON p.station_id = own.station_id AND p.rank = 'B' AND p.officer_id <> a.officer_id
-        WHERE a.errand = 'deputy' AND {_ACTIVE}
-    ), of_region AS (
-        SELECT a.dispatch_id, p.officer_id, a.region_id, p.id AS post
+        JOIN posts p ON p.station_id = own.station_id AND p.rank = 'B' AND p.officer_id <> a.officer_id
+        WHERE a.errand = 'deputy'
+    ), placed AS MATERIALIZED (  -- by index for each, before the others are looked for: with his own position, if it has a B
+        SELECT a.*, own.duty, own.position
         FROM asked a
-        JOIN officers_post p ON p.region_id = a.region_id AND p.rank = 'B' AND p.station_id IS NULL
-            AND p.duty = ANY(a.duties) AND p.officer_id <> a.officer_id
+        LEFT JOIN LATERAL (
+            SELECT own.duty, own.position FROM posts own
+            WHERE own.officer_id = a.officer_id AND own.region_id = a.region_id AND own.station_id IS NULL
+              AND own.duty = ANY(a.duties) AND own.position <> '' AND EXISTS (
+                  SELECT 1 FROM posts b WHERE b.region_id = own.region_id AND b.duty = own.duty AND b.rank = 'B'
+                  AND b.position = own.position AND b.station_id IS NULL)
+        ) own ON true
         WHERE a.errand = 'deputy' AND NOT EXISTS (
-            SELECT 1 FROM of_station o WHERE o.dispatch_id = a.dispatch_id AND o.id = a.id) AND {_ACTIVE}
-    ), desks AS MATERIALIZED (
-        SELECT p.id AS post, p.officer_id, p.region_id FROM officers_post p WHERE p.duty = 'desk' AND {_ACTIVE}
+            SELECT 1 FROM of_station o WHERE o.dispatch_id = a.dispatch_id AND o.id = a.id)
+    ), of_region AS (
+        SELECT a.dispatch_id, a.id, p.officer_id, a.region_id, p.id AS post
+        FROM placed a
+        JOIN posts p ON p.region_id = a.region_id AND p.rank = 'B' AND p.station_id IS NULL
+            AND p.duty = ANY(a.duties) AND p.officer_id <> a.officer_id
+            AND (a.position IS NULL OR p.duty = a.duty AND p.position = a.position)
+    ), deputies AS (
+        SELECT *, 0 AS place FROM of_station UNION ALL SELECT *, 1 FROM of_region
+    )
+"""
+ERRANDS = f"""
+    WITH {_DEPUTIES}, desks AS MATERIALIZED (
+        SELECT p.id AS post, p.officer_id, p.region_id FROM posts p WHERE p.duty = 'desk'
     ), silent AS MATERIALIZED (  -- places, not people: however many are silent in one, its desk is asked once
         SELECT DISTINCT dispatch_id, region_id FROM asked WHERE errand = 'superior'
     ), above AS MATERIALIZED (
@@ -91,14 +110,22 @@ ERRANDS = f"""
     SELECT dispatch_id, officer_id, region_id, id AS root_id FROM asked WHERE errand = 'repeat'
     UNION ALL
     (SELECT DISTINCT ON (dispatch_id, officer_id) dispatch_id, officer_id, region_id, NULL::bigint
-     FROM (SELECT dispatch_id, officer_id, region_id, post, 0 AS place FROM of_station
-           UNION ALL SELECT dispatch_id, officer_id, region_id, post, 1 FROM of_region) deputy
+     FROM deputies
      ORDER BY dispatch_id, officer_id, place, post)
     UNION ALL
     (SELECT DISTINCT ON (a.dispatch_id, p.officer_id) a.dispatch_id, p.officer_id, p.region_id, NULL::bigint
      FROM (SELECT DISTINCT dispatch_id, code FROM above) a
      JOIN desks p ON p.region_id = a.code
      ORDER BY a.dispatch_id, p.officer_id, p.post)
+"""
+
+# With the same parameters, by dispatch and delivery: how many people were called in the stead of the one who is silent.
+# %(first)s: none of their lines has a lower id.
+STAND_INS = f"""
+    WITH {_DEPUTIES}
+    SELECT dispatch_id, deputies.id, count(DISTINCT officer_id)::int
+    FROM deputies JOIN notifications_delivery d USING (dispatch_id, officer_id) WHERE d.id >= %(first)s
+    GROUP BY dispatch_id, deputies.id
 """
 
 

@@ -31,7 +31,7 @@ from foundation.clock import local
 from foundation.scope import Scope
 from notifications import dispatch, receipts, telephony
 from notifications.models import Delivery, Errand, ReceiptState, State
-from officers.models import Device, Duty, Officer, Rank
+from officers.models import Device, Duty, Officer, Post, Rank
 from tests.console.factories import make_bulletin
 from tests.escalation.test_climb import DISTRICT, NEXT_STREET, NOON, STREET, person
 from tests.escalation.test_endings import order_of
@@ -51,7 +51,7 @@ LEDGER = "escalation_climb, notifications_dispatch, alerts_bulletin, alerts_resp
 
 @dataclass
 class Town:
-    people: list[Officer]  # by turns with a phone and without
+    people: list[Officer]  # by turns with a phone and without; the first two in the deputies' street
     deputies: list[Officer]
     desk: Officer
 
@@ -98,12 +98,20 @@ def lines(bulletin: Bulletin, errand: Errand) -> QuerySet[Delivery]:
 class Chase(RuleBasedStateMachine):
     town: Town
 
-    @initialize(gateways=st.booleans(), night=st.booleans())
-    def begin(self, gateways: bool, night: bool) -> None:
+    @initialize(
+        gateways=st.booleans(),
+        night=st.booleans(),
+        positions=st.lists(st.sampled_from(["", "1", "2"]), min_size=4, max_size=4),
+    )
+    def begin(self, gateways: bool, night: bool, positions: list[str]) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"TRUNCATE {LEDGER} CASCADE")
         for officer in self.town.people[::2] + self.town.deputies + [self.town.desk]:
             give_phone(officer)
+        with_post = [officer.pk for officer in self.town.people[:2] + self.town.deputies]
+        self.positions = dict(zip(with_post, positions, strict=True))
+        for officer, position in self.positions.items():
+            Post.objects.filter(officer=officer).update(position=position)
         self.settings = override_settings(**(GATEWAYS if gateways else {}))
         self.settings.enable()
         self.now = NOON + timedelta(hours=11 if night else 0)
@@ -279,6 +287,8 @@ class Chase(RuleBasedStateMachine):
         if rung is None:
             return
         assert rung.errand != REPEAT or not told.word(line.pk).cannot
+        if rung.errand == Errand.DEPUTY:
+            assert rung.reached == len(self.deputies_of(line))
         assert rung.channel in {"app", "person"} | telephony.configured()
         if rung.errand == REPEAT:
             way = "fcm" if rung.channel == "app" else rung.channel
@@ -295,8 +305,21 @@ class Chase(RuleBasedStateMachine):
         ):
             return False
         return not any(
-            told.word(deputy.pk).answered for deputy in told.deputies if deputy.region_id == line.region_id
+            told.word(deputy.pk).answered and self.stands_in(deputy.officer_id, line)
+            for deputy in told.deputies
+            if deputy.region_id == line.region_id
         )
+
+    def deputies_of(self, line: Delivery) -> list[int]:
+        """Who is called in his stead: the B posts of his position, all of them where it has none or he has none."""
+        there = [officer.pk for officer in self.town.deputies if line.region_id == STREET]
+        position = self.positions.get(line.officer_id, "")
+        of_it = [pk for pk in there if position and self.positions[pk] == position]
+        return [pk for pk in of_it or there if pk != line.officer_id]
+
+    def stands_in(self, deputy: int, line: Delivery) -> bool:
+        """Called or not, he answers for whose deputy he is; without a position for anybody."""
+        return not self.positions[deputy] or deputy == line.officer_id or deputy in self.deputies_of(line)
 
     def is_told_anew(self, told: Told, line: Delivery) -> bool:
         """He is chased for a later message that stands, or has answered one."""
@@ -340,7 +363,7 @@ def elsewhere(now: datetime) -> int:
 def test_a_chase_is_never_silent_never_double_and_never_follows_an_answer() -> None:
     regions = make_regions()
     people = [person(regions[street], phones=0) for street in (STREET, NEXT_STREET) for _ in range(2)]
-    deputies = [person(regions[STREET], phones=0, rank=Rank.B)]
+    deputies = [person(regions[STREET], phones=0, rank=Rank.B) for _ in range(2)]
     desk = person(regions[DISTRICT], phones=0, duty=Duty.DESK)
     Chase.town = Town(people, deputies, desk)
     run_state_machine_as_test(

@@ -19,7 +19,7 @@ from notifications import dispatch, receipts
 from notifications.models import Delivery, Errand, ReceiptState
 from officers.models import Duty, Officer, Post, Rank
 from tests.console.factories import make_bulletin, make_officer
-from tests.hydrology.factories import make_regions, make_station
+from tests.hydrology.factories import make_regions, make_reservoir, make_station
 from tests.notifications.conftest import give_phone
 
 NOON = datetime(2026, 9, 7, 4, tzinfo=UTC)  # in Shenzhen; nights are shorter
@@ -34,9 +34,13 @@ def regions(db: None) -> Regions:
     return make_regions()
 
 
-def person(region: Region, *, phones: int = 1, duty: Duty = Duty.FLOOD, rank: Rank = Rank.A) -> Officer:
+def person(
+    region: Region, *, phones: int = 1, duty: Duty = Duty.FLOOD, rank: Rank = Rank.A, **post: Any
+) -> Officer:
     officer = make_officer(region, duty)
-    Post.objects.filter(officer=officer).update(rank=rank, valid_from=NOON - timedelta(days=1))
+    Post.objects.filter(officer=officer).update(
+        **{"rank": rank, "valid_from": NOON - timedelta(days=1)} | post
+    )
     for _ in range(phones):
         give_phone(officer)
     return officer
@@ -135,6 +139,68 @@ def test_the_deputys_answer_stops_the_climb_at_once(regions: Regions) -> None:
     climb.sweep(now=at(DEPUTY_S + 5))
     assert state_of(officer) == ClimbState.ANSWERED
     assert [errand for errand, _ in rungs(officer)] == ["repeat", "deputy"]
+
+
+@pytest.mark.parametrize(
+    ("silent", "deputies", "called", "ended"),
+    [
+        (["1", "2"], ["1", "2"], [1, 1], [0]),
+        (["1", "1", "2"], ["1", "2", "2"], [1, 1, 2], [0, 1]),
+        (["", ""], ["", ""], [2, 2], [0, 1]),
+        (["1", ""], ["1", "2"], [1, 2], [0, 1]),
+        (["1", "2", "3"], ["1", "2"], [1, 1, 2], [0, 2]),  # the third has no B: all are his, as before
+        (["1", "2"], ["", ""], [2, 2], [0, 1]),
+        (["1", ""], ["", "1"], [1, 2], [0, 1]),  # a B without a position is anybody's
+    ],
+)
+def test_a_deputy_is_called_for_his_own_position_and_answers_for_it_alone(
+    regions: Regions, silent: list[str], deputies: list[str], called: list[int], ended: list[int]
+) -> None:
+    """Positions of silent As and of Bs; how many are called for each A, and who is answered for by the first B."""
+    people = [person(regions[STREET], position=position) for position in silent]
+    theirs = [
+        person(regions[STREET], rank=Rank.B, position=position, valid_from=at(1)) for position in deputies
+    ]
+    tell(STREET)
+    for seconds in (REPEAT_S, DEPUTY_S):
+        climb.sweep(now=at(seconds))
+    assert [heard(deputy) for deputy in theirs] == [["deputy"]] * len(theirs)
+    assert [rungs(officer)[-1] for officer in people] == [("deputy", count) for count in called]
+    answer(theirs[0], Errand.DEPUTY, now=at(DEPUTY_S))
+    climb.sweep(now=at(DEPUTY_S + 5))
+    assert [n for n, officer in enumerate(people) if state_of(officer) == ClimbState.ANSWERED] == ended
+
+
+def test_the_only_b_of_a_position_has_no_deputy_but_the_superior(regions: Regions) -> None:
+    dark = person(regions[STREET], phones=0, rank=Rank.B, position="1")
+    other = person(regions[STREET], rank=Rank.B, position="2")
+    answered = person(regions[STREET], position="1")
+    tell(STREET)
+    answer(answered, Errand.FIRST)
+    climb.sweep(now=NOON)
+    assert (rungs(dark), heard(other)) == ([("deputy", 0)], ["first"])
+
+
+def test_a_keepers_deputy_answers_for_the_keeper_and_not_for_the_street(regions: Regions) -> None:
+    """Keepers have posts of the street as well, of other positions."""
+    lake = make_reservoir("lake", STREET).pk
+    keeper, silent = person(regions[STREET], position="1"), person(regions[STREET], position="3")
+    his, of_first, of_third = (
+        person(regions[STREET], rank=Rank.B, position=position, valid_from=at(1)) for position in "213"
+    )
+    for officer, rank in ((keeper, Rank.A), (his, Rank.B)):
+        Post.objects.create(
+            officer=officer, duty=Duty.FLOOD, region=regions[STREET], station_id=lake, rank=rank,
+            valid_from=at(1) if rank == Rank.B else NOON,
+        )  # fmt: skip
+    tell(STREET, kind=BulletinKind.LEVEL, stations=[lake])
+    for seconds in (REPEAT_S, DEPUTY_S):
+        climb.sweep(now=at(seconds))
+    assert [heard(deputy) for deputy in (his, of_first, of_third)] == [["deputy"], [], ["deputy"]]
+    answer(his, Errand.DEPUTY, now=at(DEPUTY_S))
+    climb.sweep(now=at(DEPUTY_S + 5))
+    assert Climb.objects.get(delivery__officer=keeper).why == "deputy confirmed"
+    assert state_of(silent) == ClimbState.CLIMBING
 
 
 def test_the_deputy_of_another_street_is_neither_called_nor_counted(regions: Regions) -> None:

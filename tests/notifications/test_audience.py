@@ -102,6 +102,23 @@ def test_the_silent_keepers_deputy_is_the_b_post_of_his_station(
     }
 
 
+def test_the_deputy_of_a_position_is_of_the_same_duty_and_in_force(
+    regions: Regions, person: Person, bulletin: Make
+) -> None:
+    silent = person(regions[A], position="1")
+    asked = bulletin(A, duties=["flood", "reporter"])
+    heard(asked)
+    line = Delivery.objects.get(officer=silent).pk
+    person(regions[B], rank=Rank.B, position="1")
+    reporter = person(regions[A], duty=Duty.REPORTER, rank=Rank.B, position="1")
+    over, left = (person(regions[A], rank=Rank.B, position="1") for _ in range(2))
+    other = person(regions[A], rank=Rank.B, position="2")
+    assert set(heard(asked, Errand.DEPUTY, [line])) == {over.pk, left.pk}
+    Post.objects.filter(officer=over).update(valid_to=now() - timedelta(hours=1))
+    Officer.objects.filter(pk=left.pk).update(is_active=False)
+    assert set(heard(asked, Errand.DEPUTY, [line])) == {reporter.pk, other.pk}  # all of the region, as ever
+
+
 def test_a_station_without_a_b_post_falls_back_to_the_streets(
     lake: str, regions: Regions, person: Person, bulletin: Make
 ) -> None:
