@@ -1,9 +1,10 @@
 """Five years of deliveries and receipts in their months: what a claim, an inbox and a sweep cost, and what a line weighs.
 
 `python -m tests.benchmarks.ledger [MONTHS]` ends with one JSON line. The demo city, and a month at a time LINES lines with a
-receipt for each, made by SQL as they would have come. Timed with the present month alone, then with MONTHS (61), and once
-more with no query bounding its ids. On a PostgreSQL of its own as in `make run`, without fsync; about 3 minutes.
-  reads_ms       by read: with one month, with all, with all unbounded; the median of N, in ms
+receipt for each, made by SQL as they would have come. Timed with the present month alone, then with MONTHS (61), once
+more with no query bounding its ids, and at last with BUSY lines more in the present month, as late in a rainy one. On a
+PostgreSQL of its own as in `make run`, without fsync; about 4 minutes.
+  reads_ms       by read: with one month, with all, with all unbounded, in the busy month; the median of N, in ms
   bytes          of a delivery and of a receipt: with indexes, and the row alone
   month_ms       to turn to the next month in a dispatch, to make one ahead, to let the oldest go
 """
@@ -11,23 +12,28 @@ more with no query bounding its ids. On a PostgreSQL of its own as in `make run`
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from unittest.mock import patch
 
 from django.db import connection, transaction
 
 from alerts.models import Bulletin
+from console.board import recent_dispatches
 from escalation import audit, climb
 from foundation.months import month_of, months_from, next_month
+from foundation.scope import Scope
+from monitoring import readings
 from notifications import delivery, dispatch, frames, months, receipts
 from notifications.frames import Since
 from notifications.models import Delivery, Dispatch, ReceiptState
-from notifications.reach import reach_of
+from notifications.reach import people_of, reach_of
 from officers.models import Duty, Officer
 from tests.benchmarks.stack import median, result, say
 from tests.benchmarks.storage import DAY, UNTIL, servers, timed_ms
 
 MONTHS, OFFICERS, LINES, EACH, TIMES = 61, 3000, 50_000, 1000, 30
+BUSY = 2_000_000
+CITY = ["4403/"]
 SECOND = timedelta(seconds=1)
 FILL = """
 WITH people AS (
@@ -77,13 +83,7 @@ def fill(count: int, told: Bulletin) -> None:
     while month <= month_of(UNTIL):
         with transaction.atomic(), connection.cursor() as cursor:
             if months.LEDGER.make_room([month]) or month == month_of(UNTIL):
-                asked = {
-                    "bulletin": told.pk,
-                    "base": months.base(month),
-                    "since": month,
-                    "each": EACH,
-                    "lines": LINES,
-                }
+                asked = lines_of(told, month, LINES)
                 if not Delivery.objects.filter(
                     id__gte=months.base(month), id__lt=months.base(next_month(month))
                 ).exists():
@@ -93,6 +93,11 @@ def fill(count: int, told: Bulletin) -> None:
         cursor.execute(
             "VACUUM (ANALYZE) notifications_delivery, notifications_receipt, notifications_dispatch"
         )
+
+
+def lines_of(told: Bulletin, month: datetime, lines: int, after: int = 0) -> dict[str, object]:
+    base = months.base(month) + after
+    return {"bulletin": told.pk, "base": base, "since": month, "each": EACH, "lines": lines}
 
 
 def reads() -> dict[str, Callable[[], object]]:
@@ -128,7 +133,10 @@ def reads() -> dict[str, Callable[[], object]]:
         "receipt": answer,
         "sweep_of_climbs": lambda: climb.sweep(now=UNTIL + 62 * SECOND),
         "audit": lambda: audit.look(now=UNTIL + 62 * SECOND),
-        "reach": lambda: reach_of(told.pk, ["4403/"]),
+        "reach": lambda: reach_of(told.pk, CITY),
+        "people": lambda: people_of(told.pk, CITY),
+        "board": lambda: recent_dispatches(Scope(paths=tuple(CITY)), 20),
+        "metrics": lambda: readings.lately(UNTIL),
     }
 
 
@@ -168,6 +176,10 @@ def main(count: int) -> None:
             patch.object(months, "since_of", lambda **which: 0),
         ):
             unbounded = timed("unbounded")
+        with connection.cursor() as cursor:
+            cursor.execute(FILL, lines_of(long_ago, month_of(UNTIL), BUSY, after=10**7))
+            cursor.execute("VACUUM (ANALYZE) notifications_delivery, notifications_dispatch")
+        busy = timed("busy")
         weighs = {}
         for table in months.LEDGER.tables:
             with connection.cursor() as cursor:
@@ -196,7 +208,13 @@ def main(count: int) -> None:
         {
             "months": count,
             "reads_ms": {
-                name: {"one": one[name], "all": bounded[name], "unbounded": unbounded[name], "n": TIMES}
+                name: {
+                    "one": one[name],
+                    "all": bounded[name],
+                    "unbounded": unbounded[name],
+                    "busy": busy[name],
+                    "n": TIMES,
+                }
                 for name in one
             },
             "bytes": weighs,
