@@ -117,11 +117,11 @@ function counters(report, { w, number }) {
 function rain(report, { w, named }) {
   const curve = report.rain;
   if (!curve) return part(w("rain"), h("p", { class: "quiet" }, w("no_rain")));
-  const [width, height, left, top, bottom] = [960, 300, 44, 76, 24];
+  const [width, height, left, right, top, bottom] = [960, 300, 44, 18, 76, 24];
   const first = Date.parse(curve.since);
   const last = Date.parse(curve.until);
   const most = nice(Math.max(1, ...curve.slots.map((slot) => slot.highest_mm ?? 0)));
-  const x = (at) => left + ((at - first) / (last - first)) * (width - left - 8);
+  const x = (at) => left + ((at - first) / (last - first)) * (width - left - right);
   const y = (mm) => height - bottom - (mm / most) * (height - bottom - top);
   const wide = Math.max(0.6, x(first + curve.step_s * 1000) - x(first) - 0.4);
   const bars = curve.slots.filter((slot) => slot.mean_mm > 0).map((slot) => s("rect", { class: "mean", x: x(Date.parse(slot.at)) - wide, y: y(slot.mean_mm), width: wide, height: y(0) - y(slot.mean_mm) }));
@@ -137,7 +137,7 @@ function rain(report, { w, named }) {
       s("title", null, `${short(step.at)} ${step.name} ${named("action", step.action)} ${named("level", step.level)}`));
   });
   const plot = s("svg", { class: "plot", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": w("rain") },
-    axis(left, width - 8, y, [0, most / 2, most]), gaps, bars, s("path", { class: "highest", d: path }), marks,
+    axis(left, width - right, y, [0, most / 2, most]), gaps, bars, s("path", { class: "highest", d: path }), marks,
     ticks(first, last).map((at) => s("text", { class: "tick", x: x(at), y: height - 6, "text-anchor": "middle" }, short(at).slice(-5))));
   const key = legend([["mean", w("mean")], ["highest", w("highest")], ...Object.keys(MARKS).map((action) => ["", `${MARKS[action]} ${named("action", action)}`])]);
   const note = `${w("mm")} · ${w("total")} ${curve.mean_total_mm} mm · ${w("present")} ${percent(curve.share)}${curve.replayed ? ` · ${w("replayed")} ${full(curve.since).slice(0, 10)}` : ""}`;
