@@ -4,7 +4,6 @@ Every function takes the caller's Scope. Water facts (map, stations) follow `sco
 reach follow `scope.paths`. Set-based: the number of queries never grows with people or dispatches.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -19,7 +18,7 @@ from hydrology.feeds.health import Standing, standings
 from hydrology.models import LEVEL_KINDS, Feed, Level, Region, Station, path_filter
 from hydrology.science.feed_states import FeedState
 from notifications.models import Delivery, Dispatch, Errand, State
-from notifications.reach import UNANSWERED_LIMIT, figures, people_of, reach_of, silent_streets
+from notifications.reach import UNANSWERED_LIMIT, people_of, reach_of, told_of
 
 WORST = (FeedState.SILENT, FeedState.NEVER, FeedState.LATE, FeedState.GOOD)
 
@@ -59,33 +58,24 @@ def map_of(scope: Scope) -> dict[str, Any]:
 
 def recent_dispatches(scope: Scope, limit: int) -> list[dict[str, Any]]:
     """The newest first dispatches that address somebody in scope, each with the figures in scope."""
-    in_scope = path_filter("region__path", scope.paths)
-    addressed = Delivery.objects.filter(in_scope, dispatch=OuterRef("pk"))
+    addressed = Delivery.objects.filter(path_filter("region__path", scope.paths), dispatch=OuterRef("pk"))
     dispatches = list(
         Dispatch.objects.to_people()
         .filter(Exists(addressed), errand=Errand.FIRST)
         .select_related("bulletin")
         .order_by("-id")[:limit]
     )
-    ids = [dispatch.pk for dispatch in dispatches]
-    states: dict[int, Counter[str]] = defaultdict(Counter)
-    acting = Counter[int]()
-    since = min((dispatch.first_line for dispatch in dispatches), default=0)
-    counted = Delivery.objects.filter(in_scope, id__gte=since, dispatch__in=ids).values("dispatch", "state")
-    for row in counted.annotate(people=Count("id"), acting=Count("acting_at")).order_by():
-        states[row["dispatch"]][row["state"]] = row["people"]
-        acting[row["dispatch"]] += row["acting"]
-    climbs = _climbs(scope, ids, since)
-    silent = silent_streets([dispatch.bulletin_id for dispatch in dispatches], scope.paths, since=since)
-    return [
-        {
-            **_heading(dispatch),
-            **figures(states[dispatch.pk], acting[dispatch.pk]),
-            **climbs[dispatch.pk],
-            "nobody": silent[dispatch.bulletin_id],
-        }
-        for dispatch in dispatches
-    ]
+    climbs = _climbs(
+        scope,
+        [dispatch.pk for dispatch in dispatches],
+        min((dispatch.first_line for dispatch in dispatches), default=0),
+    )
+    told = told_of([dispatch.bulletin_id for dispatch in dispatches], scope.paths)
+    items = []
+    for dispatch in dispatches:
+        people, silent = told[dispatch.bulletin_id]
+        items.append({**_heading(dispatch), **people, **climbs[dispatch.pk], "nobody": silent})
+    return items
 
 
 def reach(scope: Scope, dispatch_id: int, *, after: int = 0) -> dict[str, Any]:

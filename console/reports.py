@@ -27,8 +27,7 @@ from console.report_rain import rain_curve
 from foundation.clock import iso
 from foundation.errors import Refusal
 from hydrology.models import Region, path_filter
-from notifications import months
-from notifications.reach import silent_streets
+from notifications.reach import told_of
 
 LONGEST = timedelta(days=400)
 CHAINED = (BulletinKind.WARNING, BulletinKind.ORDER)  # told one by one; the others only in the sums
@@ -49,9 +48,9 @@ def report(since: datetime, until: datetime, paths: tuple[str, ...], now: dateti
         )
     said = report_ledger.said(since, until, paths)
     told = [line for line in said if line["kind"] in CHAINED]
-    silent = silent_streets([line["id"] for line in told], paths, since=months.since(since))
+    reached = told_of([line["id"] for line in told], paths)
     for line in told:
-        line["nobody"] = silent[line["id"]]
+        line["nobody"] = reached[line["id"]][1]
     warnings = _warnings(since, until, paths)
     orders = _orders(since, until, paths, told)
     return {

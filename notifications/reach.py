@@ -26,7 +26,7 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import JSONObject
+from django.db.models.functions import Concat, JSONObject
 
 from alerts.models import Bulletin, Requires, WarningLevel
 from hydrology.models import Region, path_filter
@@ -87,6 +87,11 @@ class Tally:
     answered: int = 0
     covered: int = 0
 
+    @property
+    def nobody(self) -> bool:
+        """People were called, and nobody has given what is asked."""
+        return bool(self.states) and not self.covered
+
     def add(
         self, *, state: str, people: int, acting: int, answered: int, no_device: int, first: bool
     ) -> None:
@@ -137,7 +142,7 @@ def asking(kinds: Iterable[str], **about: int) -> list[int]:
 def counts_of(bulletins: Sequence[int], paths: Iterable[str]) -> dict[str, int]:
     """The counts of `reach_of` alone, of bulletins on one matter. Two queries."""
     since = months.since_of(bulletin__in=bulletins)
-    return _counts(_tallies(_lines(bulletins, paths, since, once=True), since)[0])
+    return _counts(_tallies(_groups(_lines(bulletins, paths, since, once=True), since))[0])
 
 
 def reach_of(
@@ -156,7 +161,7 @@ def reach_of(
     ids = [bulletins] if isinstance(bulletins, int) else bulletins
     since = months.since_of(bulletin__in=ids)
     lines = _lines(ids, paths, since, once=once)
-    whole, districts, streets = _tallies(lines, since)
+    whole, districts, streets = _tallies(_groups(lines, since))
     names = dict(Region.objects.filter(code__in=[*districts, *streets]).values_list("code", "name"))
     street_rows = [
         {"code": code, "name": names[code], "district": district, **_row(tally)}
@@ -169,7 +174,7 @@ def reach_of(
         "states": {state.value: whole.states.get(state, 0) for state in State},
         "districts": [{"code": c, "name": names[c], **_row(t)} for c, t in sorted(districts.items())],
         "streets": street_rows,
-        "nobody": [row for row in street_rows if row["total"] and not row["covered"]],
+        "nobody": [row for row in street_rows if streets[row["code"]][1].nobody],
         "unanswered": unanswered,
         "next": further,
     }
@@ -217,37 +222,30 @@ def people_of(bulletin: int, paths: Iterable[str], *, words: str = "", after: in
     return {"items": items, "next": further}
 
 
-def silent_streets(bulletin_ids: Sequence[int], paths: Iterable[str], *, since: int) -> dict[int, list[str]]:
-    """Per bulletin the codes of streets where people were called and nobody has answered. One query.
-
-    `since`: none of their lines has a lower id (months.since).
-    """
-    rows = (
-        Delivery.objects.filter(
-            path_filter("region__path", tuple(paths)), id__gte=since, dispatch__bulletin__in=bulletin_ids
-        )
-        .exclude(dispatch__errand=Errand.REPEAT)
-        .values(bulletin=F("dispatch__bulletin"), street=_code_at(3))
-        .annotate(answered=Count("id", filter=_owes_nothing(since)))
-        .filter(answered=0)
-        .exclude(street="")
-        .order_by("bulletin", "street")
-    )
-    silent: dict[int, list[str]] = {bulletin_id: [] for bulletin_id in bulletin_ids}
-    for row in rows:
-        silent[row["bulletin"]].append(row["street"])
-    return silent
+def told_of(bulletins: Sequence[int], paths: Iterable[str]) -> dict[int, tuple[dict[str, int], list[str]]]:
+    """By bulletin `figures` and `nobody` as in `reach_of`, without the rest of it. Two queries."""
+    since = months.since_of(bulletin__in=bulletins)
+    groups: dict[int, list[dict[str, Any]]] = {bulletin: [] for bulletin in bulletins}
+    for row in _groups(_lines(bulletins, paths, since), since):
+        groups[row["bulletin"]].append(row)
+    found = {}
+    for bulletin, rows in groups.items():
+        whole, _, streets = _tallies(rows)
+        silent = sorted(code for code, (_, tally) in streets.items() if tally.nobody)
+        found[bulletin] = figures(whole.states, whole.acting), silent
+    return found
 
 
-def _tallies(
-    lines: QuerySet[Delivery], since: int
-) -> tuple[Tally, dict[str, Tally], dict[str, tuple[str, Tally]]]:
-    """(all, by district code, by street code with its district); posts above a level are not in its rows."""
-    whole, districts = Tally(), defaultdict[str, Tally](Tally)
-    streets: dict[str, tuple[str, Tally]] = {}
-    grouped = (
+def _groups(lines: QuerySet[Delivery], since: int) -> Iterable[dict[str, Any]]:
+    """People by bulletin, errand, street and where they stand."""
+    return (
         lines.exclude(dispatch__errand=Errand.REPEAT)
-        .values(stands=_STATE, errand=F("dispatch__errand"), district=_code_at(2), street=_code_at(3))
+        .values(
+            bulletin=F("dispatch__bulletin"),
+            stands=_STATE,
+            errand=F("dispatch__errand"),
+            place=_place(),
+        )
         .annotate(
             people=Count("id"),
             acting=Count("id", filter=_ACTING),
@@ -256,12 +254,21 @@ def _tallies(
         )
         .order_by()
     )
-    for row in grouped:
+
+
+def _tallies(
+    groups: Iterable[dict[str, Any]],
+) -> tuple[Tally, dict[str, Tally], dict[str, tuple[str, Tally]]]:
+    """(all, by district code, by street code with its district); posts above a level are not in its rows."""
+    whole, districts = Tally(), defaultdict[str, Tally](Tally)
+    streets: dict[str, tuple[str, Tally]] = {}
+    for row in groups:
+        district, street = row["place"].split("/")
         tallies = [whole]
-        if row["district"]:
-            tallies.append(districts[row["district"]])
-        if row["street"]:
-            tallies.append(streets.setdefault(row["street"], (row["district"], Tally()))[1])
+        if district:
+            tallies.append(districts[district])
+        if street:
+            tallies.append(streets.setdefault(street, (district, Tally()))[1])
         for tally in tallies:
             tally.add(
                 state=row["stands"],
@@ -316,6 +323,11 @@ def _page(
 def _code_at(depth: int) -> Func:
     """The region code at this depth of the path (1 city, 2 district, 3 street); empty above it."""
     return Func(F("region__path"), Value("/"), Value(depth), function="split_part", output_field=CharField())
+
+
+def _place() -> Concat:
+    """`district/street` of the path, each empty above it: one expression, of which PostgreSQL expects few."""
+    return Concat(_code_at(2), Value("/"), _code_at(3), output_field=CharField())
 
 
 def _row(tally: Tally) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,7 @@ from console.board import recent_dispatches
 from foundation.scope import Scope
 from hydrology.models import Region
 from notifications.models import RANK, Delivery, Errand, Receipt, ReceiptState, State
-from notifications.reach import figures, people_of, reach_of, silent_streets
+from notifications.reach import figures, people_of, reach_of, told_of
 from officers.models import Duty
 from tests.alerts.conftest import signed_in
 from tests.console.factories import make_bulletin, make_dispatch
@@ -77,14 +78,18 @@ def test_opening_is_the_answer_where_only_opening_is_required(regions: dict[str,
     assert not reach["nobody"]
 
 
+def counts(reach: dict[str, Any]) -> dict[str, int]:
+    return {name: reach[name] for name in figures({}, 0)}
+
+
 def test_a_deputys_answer_covers_his_street_without_adding_to_its_total(regions: dict[str, Region]) -> None:
     street, bulletin = regions["440303001"], make_bulletin()
     make_dispatch([(street, State.SENT)], bulletin=bulletin)
-    assert silent_streets([bulletin.pk], CITY, since=0) == {bulletin.pk: ["440303001"]}
+    assert told_of([bulletin.pk], CITY)[bulletin.pk][1] == ["440303001"]
     make_dispatch([(street, State.CONFIRMED)], bulletin=bulletin, errand=Errand.DEPUTY)
     reach = reach_of(bulletin.pk, CITY)
     assert (reach["total"], reach["confirmed"], reach["nobody"]) == (1, 0, [])
-    assert silent_streets([bulletin.pk], CITY, since=0) == {bulletin.pk: []}
+    assert told_of([bulletin.pk], CITY)[bulletin.pk] == (counts(reach), [])
 
 
 def test_a_repeat_of_the_same_line_is_not_counted_again(regions: dict[str, Region]) -> None:
@@ -134,7 +139,7 @@ def test_a_street_whose_only_officer_cannot_go_has_nobody_until_he_goes_after_al
     reach = reach_of(dispatch.bulletin_id, CITY)
     assert [street["code"] for street in reach["nobody"]] == ["440303001"]
     assert [person["id"] for person in reach["unanswered"]] == [line.pk]
-    assert silent_streets([dispatch.bulletin_id], CITY, since=0)[dispatch.bulletin_id] == ["440303001"]
+    assert told_of([dispatch.bulletin_id], CITY)[dispatch.bulletin_id] == (counts(reach), ["440303001"])
     Receipt.objects.create(state=ReceiptState.ARRIVED, at=NOW + timedelta(minutes=3), **said)
     assert reach_of(dispatch.bulletin_id, CITY)["nobody"] == []
 
