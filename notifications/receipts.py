@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import connection, transaction
+from django.db.models import Q
 
 from foundation.nudge import nudge, nudge_at_most
 from foundation.wire import hint
@@ -86,10 +87,11 @@ def take(
             one if _of_its_own(one) else replace(one, id=renewed.get(one.id, one.id)) for one in answers
         ]
         asked = {answer.id for answer in answers} | set(renewed.values())
-        # locked in id order, so two requests of one phone cannot wait for each other
+        # locked in id order with what repeats them, so neither two requests of one phone nor a sender who writes and an
+        # answer can wait for each other
         own = set(
             Delivery.objects.select_for_update()
-            .filter(officer_id=officer_id, id__in=asked)
+            .filter(Q(id__in=asked) | Q(root__in=asked), officer_id=officer_id, id__gte=min(asked, default=0))
             .order_by("id")
             .values_list("id", flat=True)
         )

@@ -328,7 +328,10 @@ def test_the_same_receipts_at_once_from_several_connections_are_kept_once() -> N
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("writer", ["settled", "failed"])
-def test_what_a_sender_writes_and_what_a_vendor_reports_do_not_wait_for_each_other(writer: str) -> None:
+@pytest.mark.parametrize("answers", ["vendor", "person"])
+def test_what_a_sender_writes_and_what_is_answered_do_not_wait_for_each_other(
+    writer: str, answers: str
+) -> None:
     regions, at = make_regions(), now()
     officer = make_officer(regions[STREET])
     told = make_bulletin(areas=[STREET], valid_until=at + timedelta(hours=1))
@@ -343,19 +346,28 @@ def test_what_a_sender_writes_and_what_a_vendor_reports_do_not_wait_for_each_oth
         line.dispatch = one
         lines.append(copy(line))
     ids = [one.pk for one in Delivery.objects.bulk_create(lines)]
+    old, repeats, new = ids[:500], ids[500:1000], ids[1000:]
+    if answers == "person":  # of the old the repeats are being sent, of which he does not know
+        for pk, root in zip(repeats, old, strict=True):
+            Delivery.objects.filter(pk=pk).update(root=root)
+    sending = ids if answers == "vendor" else repeats + new
     verdict = {"attempt": 1, "state": "sent", "due_at": at, "reason": "", "accepted": [], "sent_at": at}
     together = Barrier(2, timeout=60)
 
     def write() -> None:
         """As the answers landed: in no order."""
         if writer == "failed":
-            telephony.failed(dict.fromkeys(reversed(ids), "no answer"))
+            telephony.failed(dict.fromkeys(reversed(sending), "no answer"))
         else:
             with transaction.atomic():
-                delivery.write([{"id": pk, **verdict} for pk in reversed(ids)])
+                delivery.write([{"id": pk, **verdict} for pk in reversed(sending)])
 
     def arrive() -> None:
-        receipts.arrived(dict.fromkeys(ids, at), source="sms", now=at)
+        if answers == "vendor":
+            receipts.arrived(dict.fromkeys(ids, at), source="sms", now=at)
+        else:
+            said = [receipts.Answer(pk, ReceiptState.CONFIRMED, now()) for pk in old + new]
+            receipts.take(officer.pk, said, source="http", now=at)
 
     def work(what: Callable[[], None]) -> None:
         try:
