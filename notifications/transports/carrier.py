@@ -30,6 +30,7 @@ BEARER_PAUSE_S = 2.0  # between two failed requests for a bearer
 PATIENCE_S = 0.01  # between two looks at the rate cap
 # from taking a push on to its outcome; delivery.py's lease is a little longer, or another sender would push it again
 LAND_WITHIN_S, BEGIN_LEAST_S = 25.0, 5.0
+HELD_UP_S = 1.0  # after so long no further parcel is made, whose names may have to be waited for, before answers are seen
 
 
 class NoBearer(Exception):
@@ -248,14 +249,17 @@ class Stream(Numbered):
     def _start(self) -> None:
         """Put as many of the queue on the wire as there is room and rate for."""
         transport, batch = self._transport, self._transport.capabilities.batch
-        self._give_back(transport.clock())
-        wanted = min(math.ceil(len(self._queue) / batch), self._courier.room)
         try:
             bearer = transport.bearer.header()
             headers = (bearer, *transport.headers)
+            self._give_back(transport.clock())
+            wanted = min(math.ceil(len(self._queue) / batch), self._courier.room)
             send = self._send_one if batch == 1 else self._send_batch
+            until_s = transport.clock() + HELD_UP_S
             for _ in range(transport.bucket.grant(wanted, transport.clock()) if wanted else 0):
                 send(bearer, headers)
+                if batch > 1 and (not self._queue or transport.clock() > until_s):
+                    break
         except NoBearer as refused:
             log.error("push.credential provider=%s n=%d error=%s", transport.name, len(self._queue), refused)
             while self._queue:
@@ -279,6 +283,9 @@ class Stream(Numbered):
     def _send_batch(self, bearer: str, headers: tuple[str, ...]) -> None:
         numbers = list(islice(self._queue, self._transport.capabilities.batch))
         body, names = self._transport.parcel([self._aloft[number].letter for number in numbers])
+        self._give_back(self._transport.clock())  # the names may have been waited for
+        if not self._queue or self._queue[0] != numbers[0]:
+            return
         for _ in numbers:
             self._queue.popleft()
         self._parcels[numbers[0]] = _Parcel(numbers, bearer, names)

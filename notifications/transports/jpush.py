@@ -16,7 +16,7 @@ from typing import Any
 
 import certifi
 import orjson
-import requests
+import pycurl
 
 from .base import Capabilities, Message, Outcome, OutcomeKind, Push, left_s
 from .carrier import Bearer, BulkTransport, Letter, NoBearer
@@ -26,7 +26,7 @@ ENDPOINT = "https://api.jpush.cn"
 RATE_PER_S = 400 / 60  # requests: an app has 600 a minute, and every second one costs another for cids
 BATCH = 500  # they take 1,000; half of it keeps a request below a megabyte
 CIDS_AT_ONCE = 1000
-CIDS_TIMEOUT_S = 5.0
+CIDS_WITHIN_S = 3.0  # nothing else of the sender goes on meanwhile: see carrier.py's HELD_UP_S
 CIDS_KEPT_S = 12 * 3600.0  # they are good for a day
 QUOTA_RETRY_S = 6.0
 SYSTEM = 1  # classification: 系统消息; 0 is 运营消息, which vendors count and hold back
@@ -126,40 +126,42 @@ class Cids:
     """Names for pushes, handed out by JPush beforehand, shared by all threads."""
 
     def __init__(self, endpoint: str, header: str, ca_file: str | None) -> None:
-        self._url = f"{endpoint.rstrip('/')}/v3/push/cid?count={CIDS_AT_ONCE}&type=push"
-        self._session = requests.Session()
-        self._session.trust_env = False
-        name, _, value = header.partition(": ")
-        self._headers, self._verify = {name: value}, ca_file or certifi.where()
+        self._curl = pycurl.Curl()
+        self._curl.setopt(pycurl.URL, f"{endpoint.rstrip('/')}/v3/push/cid?count={CIDS_AT_ONCE}&type=push")
+        self._curl.setopt(pycurl.HTTPHEADER, [header])
+        self._curl.setopt(pycurl.CAINFO, ca_file or certifi.where())
+        self._curl.setopt(pycurl.PROXY, "")
+        self._curl.setopt(pycurl.NOSIGNAL, 1)  # threads
         self._lock, self._kept, self._got_s = Lock(), list[str](), 0.0
 
     def take(self, number: int) -> list[str]:
-        """So many fresh ones, at most CIDS_AT_ONCE. Raises NoBearer."""
-        with self._lock:
+        """So many fresh ones, at most CIDS_AT_ONCE, within CIDS_WITHIN_S. Raises NoBearer."""
+        until_s = time.monotonic() + CIDS_WITHIN_S
+        if not self._lock.acquire(timeout=CIDS_WITHIN_S):
+            raise NoBearer("cids are being asked for")
+        try:
             if time.monotonic() - self._got_s > CIDS_KEPT_S:
                 self._kept.clear()
             if len(self._kept) < number:
-                self._kept += self._more()
+                self._kept += self._more(until_s - time.monotonic())
                 self._got_s = time.monotonic()
             taken, self._kept = self._kept[:number], self._kept[number:]
             if len(taken) < number:
                 raise NoBearer("fewer cids than asked for")
             return taken
+        finally:
+            self._lock.release()
 
-    def _more(self) -> list[str]:
+    def _more(self, within_s: float) -> list[str]:
+        """`within_s` bounds it to the last byte: a read time-out would begin anew with each."""
+        self._curl.setopt(pycurl.TIMEOUT_MS, max(1, int(within_s * 1000)))  # 0 would be without end
         try:
-            answer = self._session.get(
-                self._url,
-                headers=self._headers,
-                timeout=CIDS_TIMEOUT_S,
-                verify=self._verify,
-                allow_redirects=False,
-            )
-            return [str(cid) for cid in answer.json()["cidlist"]]
-        except requests.RequestException as fault:  # a body that is no JSON is one too
-            raise NoBearer(type(fault).__name__) from None
+            body = self._curl.perform_rb()
+            return [str(cid) for cid in orjson.loads(body)["cidlist"]]
+        except pycurl.error as fault:
+            raise NoBearer(f"libcurl {fault.args[0]}") from None
         except (KeyError, TypeError, ValueError):
-            raise NoBearer(f"{answer.status_code} without cids") from None
+            raise NoBearer(f"{self._curl.getinfo(pycurl.RESPONSE_CODE)} without cids") from None
 
 
 class JpushTransport(BulkTransport):

@@ -1,19 +1,23 @@
 """The courier against a host that speaks HTTP/1.1 only: one request a connection at a time."""
 
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from notifications.transports import jpush
+from notifications.transports.carrier import NoBearer
 from notifications.transports.courier import MOST_ANSWER_BYTES, Courier
 
 released = threading.Event()
 
 
 class Old(BaseHTTPRequestHandler):
-    """Answers `/slow` when it is released and `/long` with more than anybody wants to read."""
+    """Answers `/slow` when it is released, `/long` with more than anybody wants to read, a GET by the byte."""
 
     protocol_version = "HTTP/1.1"
 
@@ -26,6 +30,15 @@ class Old(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(said)))
         self.end_headers()
         self.wfile.write(said)
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "100")
+        self.end_headers()
+        for _ in range(100):
+            self.wfile.write(b" ")
+            if released.wait(0.1):
+                break
 
     def log_message(self, format: str, *args: object) -> None: ...
 
@@ -72,6 +85,25 @@ def test_a_slow_answer_holds_up_nobody_once_the_host_is_known(old_host: str, con
         came += landed(one)
         assert came[-1] == 1
         assert sorted(came) == list(range(1, 8))
+
+
+def test_names_of_pushes_that_come_by_the_byte_hold_nobody_up(
+    old_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither who asks for them nor who waits for his turn to ask."""
+    released.clear()
+    monkeypatch.setattr(jpush, "CIDS_WITHIN_S", 0.5)
+    cids, began_s = jpush.Cids(old_host, "authorization: Basic x", None), time.monotonic()
+
+    def taken(number: int) -> bool:
+        with pytest.raises(NoBearer):
+            cids.take(number)
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(taken, [1] * 4))
+    released.set()
+    assert time.monotonic() - began_s < 4.0
 
 
 def test_an_answer_without_end_is_cut_off(old_host: str) -> None:

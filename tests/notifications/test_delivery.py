@@ -16,7 +16,8 @@ from notifications import delivery, dispatch, months, providers, receipts
 from notifications.models import Delivery, Dispatch, Errand, Lane, Provider, ReceiptState, State
 from notifications.preview import preview
 from notifications.transports.base import NOT_BEGUN, Outcome, OutcomeKind, Push
-from notifications.transports.carrier import BulkTransport
+from notifications.transports.carrier import HELD_UP_S, BulkTransport
+from notifications.transports.jpush import CIDS_WITHIN_S
 from officers.models import Device, Duty, Officer, Post, Rank
 from replay.phones import Standin
 from tests.console.factories import make_officer
@@ -232,7 +233,8 @@ def test_a_lease_is_respected_and_then_falls_to_the_next(
 def test_whatever_goes_out_is_answered_before_its_lease_ends(vendor: Standin) -> None:
     for one in providers.transports().values():
         assert isinstance(one, BulkTransport)
-        assert one.begin_within_s + one.timeout_s < delivery.LEASE.total_seconds()
+        held_up_s = HELD_UP_S + CIDS_WITHIN_S  # before anybody looks at the answer
+        assert one.begin_within_s + one.timeout_s + held_up_s < delivery.LEASE.total_seconds()
 
 
 def test_what_had_no_turn_at_the_vendor_is_due_at_once_and_nobody_is_blamed(

@@ -397,6 +397,35 @@ def test_a_batch_of_jpush_holds_as_many_as_allowed(standin: Standin) -> None:
     assert (counters["answers"], counters["bearers_issued"]) == ({"200": 3}, 2)  # 2 x 1,000 cids
 
 
+@pytest.mark.parametrize(("slow_s", "asked"), [(4.0, 2), (11.0, 1)])
+def test_a_batch_whose_names_came_too_late_is_given_back_and_answers_are_seen_between_two(
+    standin: Standin, slow_s: float, asked: int
+) -> None:
+    at_s = [0.0]
+    transport = transport_to(standin, "jpush", timeout_s=15.0, clock=lambda: at_s[0])
+    assert isinstance(transport, jpush.JpushTransport)
+    more, rounds = transport._cids._more, list[float]()
+
+    def slowly(within_s: float) -> list[str]:
+        rounds.append(at_s[0])
+        at_s[0] += slow_s
+        return more(within_s)
+
+    transport._cids._more = slowly  # type: ignore[method-assign]
+    outcomes, asked_in_one_go = list[Outcome](), list[int]()
+    with closing(transport.stream()) as flight:
+        flight.add([push(key) for key in range(1500)], NOW)
+        while flight.waiting:
+            before = len(rounds)
+            outcomes += flight.landed(1.0).values()
+            asked_in_one_go.append(len(rounds) - before)
+    sent = [o.kind for o in outcomes].count(SENT)
+    late = [(o.reason, o.ours) for o in outcomes if o.kind is not SENT]
+    assert (len(rounds), max(asked_in_one_go)) == (asked, 1)
+    assert (sent, late) == ((1500, []) if asked == 2 else (0, [(NOT_BEGUN, True)] * 1500))
+    assert standin.counters("jpush")["accepted"] == sent
+
+
 @pytest.mark.parametrize("verdict", [huawei.verdict, apns.verdict])
 @given(status=st.integers(100, 599), body=st.binary(max_size=200))
 def test_any_bytes_are_an_answer(
