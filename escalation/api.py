@@ -10,6 +10,7 @@ from escalation import calls
 from escalation.models import CallResult, CallTask
 from escalation.shapes import CallOut, CallResultIn, CallsPage, PhoneOut, call_shape
 from foundation.clock import now
+from hydrology.doors.asked import flag
 
 
 class GravestFirst(CursorPagination):
@@ -37,7 +38,7 @@ class Calls(APIView):
         if not scope.desk_paths:
             scope.require_desk("")
         tasks = CallTask.objects.below(scope.desk_paths)
-        done = request.query_params.get("open") in {"0", "false"}
+        done = flag(request, "open") is False
         rows = tasks.filter(done_at__isnull=False) if done else tasks.open(now())
         pages = GravestFirst()
         page = pages.paginate_queryset(rows.listed(), request, view=self) or []

@@ -301,7 +301,12 @@ def test_a_fault_of_ours_is_said_in_the_shape_of_all_errors(rf: RequestFactory) 
         ("checks?open=2", "open"),
     ]
     + [("signals?active=x", "active"), ("proposals?open=x", "open"), ("releases?open=x", "open")]
-    + [("storms?active=x", "active"), ("orders?limit=abc", "limit"), ("stations?limit=-1", "limit")]
+    + [
+        ("calls?open=maybe", "open"),
+        ("storms?active=x", "active"),
+        ("orders?limit=abc", "limit"),
+        ("stations?limit=-1", "limit"),
+    ]
     + [("stations?limit=0", "limit"), ("warnings?limit=1e9", "limit")],
 )
 def test_a_filter_with_a_typo_is_named_instead_of_reading_as_all_clear(
