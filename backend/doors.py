@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.core.exceptions import RequestDataTooBig, ValidationError
@@ -16,8 +16,8 @@ from rest_framework.views import exception_handler
 
 from backend.models import KeptAnswer
 from foundation.clock import now
-from foundation.errors import Refusal, in_one
-from foundation.texts import UNKEEPABLE
+from foundation.errors import Refusal
+from foundation.faults import flat
 from hydrology.doors.asked import language
 from officers.auth import subject_of
 
@@ -48,15 +48,6 @@ NO_CURSOR = Refusal(
     en="This cursor is not one of ours; begin again with the first page.",
     fields={"cursor": "invalid"},
 )
-WHOLE = "non_field_errors"  # DRF's name for what is wrong with all of it
-WORDS = {  # where its own say nothing, or not in Chinese: (code, text, or any) -> ours
-    ("null", "No data provided"): "请求体不能为空，须为 JSON 对象 / must not be empty: send a JSON object",
-    (
-        "null_characters_not_allowed",
-        "",
-    ): "不能含有空字符，请删去 / must not hold a NUL character; take it out",
-    ("surrogate_characters_not_allowed", ""): UNKEEPABLE,
-}
 NUL = Refusal(
     "invalid",
     zh="地址或查询参数中不能有空字符（%00），请去掉后重试。",
@@ -83,37 +74,10 @@ def answer_error(error: Exception, context: dict[str, object]) -> Response | Non
     if response is None:
         return None
     zh, en = STATUS_TEXT.get(response.status_code, STATUS_TEXT[400])
-    fields = _faults(error.detail, spoken) if isinstance(error, exceptions.ValidationError) else {}
+    fields = flat(error.detail, spoken) if isinstance(error, exceptions.ValidationError) else {}
     code = getattr(error, "default_code", "error") if not fields else "invalid"
     response.data = {"code": code, "message": en if spoken == "en" else zh, "fields": fields}
     return response
-
-
-def _faults(detail: object, language: str) -> dict[str, str]:
-    """DRF's nested faults as field -> text, what lies deeper with its place within the field."""
-    if not isinstance(detail, dict):
-        detail = {WHOLE: detail}
-    faults = {}
-    for name, its in detail.items():
-        said = (
-            f"{place.removeprefix('.')}: {why}".removeprefix(": ") for place, why in _leaves(its, language)
-        )
-        faults["body" if name == WHOLE else str(name)] = "; ".join(said)
-    return faults
-
-
-def _leaves(detail: object, language: str, place: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(detail, dict):
-        for name, its in detail.items():
-            yield from _leaves(its, language, place if name == WHOLE else f"{place}.{name}")
-    elif isinstance(detail, list):
-        deep = any(isinstance(its, dict | list) for its in detail)
-        for index, its in enumerate(detail):
-            if its:
-                yield from _leaves(its, language, f"{place}.{index}" if deep else place)
-    else:
-        code = getattr(detail, "code", "")
-        yield place, in_one(WORDS.get((code, str(detail)), WORDS.get((code, ""), str(detail))), language)
 
 
 KEPT_FOR = timedelta(days=7)

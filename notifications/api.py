@@ -11,7 +11,8 @@ from rest_framework.views import APIView
 
 from alerts.orders import URGENCY
 from foundation.clock import SHENZHEN, now
-from foundation.errors import Refusal, in_one, not_found
+from foundation.errors import Refusal, not_found
+from foundation.faults import flat
 from hydrology.doors.asked import language
 from hydrology.models import Region, path_filter
 from notifications import receipts
@@ -78,7 +79,7 @@ def take_receipts(
             good.append(asked.answer(asked.validated_data))
         else:
             known = row if isinstance(row, dict) else {}
-            fields = {name: _sayable(in_one(str(faults[0]), spoken)) for name, faults in asked.errors.items()}
+            fields = {name: _sayable(why) for name, why in flat(asked.errors, spoken).items()}
             echo = {name: _echo(known.get(name)) for name in ("id", "state")}
             results.append({**echo, "result": "invalid", "fields": fields})
     at = now()

@@ -22,8 +22,10 @@ from rest_framework.views import APIView
 from foundation.bodies import read_at_most
 from foundation.clock import iso, now
 from foundation.errors import Refusal
+from foundation.faults import flat
 from foundation.gateway import KEY_HEADER, SIGNATURE_HEADER, TIME_HEADER, account
 from foundation.signatures import WINDOW, genuine, instant
+from hydrology.doors.asked import language
 from notifications import callbacks, reports
 from notifications.reports import PUSH_VENDORS, SPEAKS, Report, Said
 from notifications.shapes import TAKEN
@@ -118,8 +120,8 @@ class Reports(APIView):
                     Report(given["id"], state, given["at"], str(given.get(_WORDS.get(state, ""), "")))
                 )
             else:
-                faults = {name: str(said[0])[:200] for name, said in read.errors.items()}
-                result |= {"result": "invalid", "fields": faults}
+                fields = {name: why[:200] for name, why in flat(read.errors, language(request)).items()}
+                result |= {"result": "invalid", "fields": fields}
             results.append(result)
         said = iter(reports.take(provider, good, now=at))
         return Response(

@@ -1,5 +1,6 @@
 """What gateways report: signed, kept once, in any order, and an answer ends the chase."""
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -46,8 +47,11 @@ def said(row: Delivery, state: str, after_s: float = 0, **words: str) -> Row:
     return {"id": telephony.message_id(row.transport, row.pk), "state": state, "at": at.isoformat(), **words}
 
 
-def post(board: Switchboard, channel: str, *rows: Row, at: datetime | None = None) -> list[Row]:
+def post(
+    board: Switchboard, channel: str, *rows: Row, at: datetime | None = None, tongue: str = "zh"
+) -> list[Row]:
     headers, body = signed(board, list(rows), at or now())
+    headers |= {"Accept-Language": tongue}
     answer = Client().post(
         f"/api/v1/providers/{channel}/reports", body, content_type="application/json", headers=headers
     )
@@ -156,6 +160,23 @@ def test_each_report_has_its_own_result(root: Delivery, switchboard: Switchboard
     assert results == ["accepted", "unknown", "unknown", "invalid", "invalid", "invalid", "invalid"]
     assert [one["result"] for one in post(switchboard, "voice", ring)] == ["repeated"]
     assert ProviderReport.objects.filter(delivery=None).count() == 2
+
+
+@pytest.mark.parametrize("tongue", ["zh", "en"])
+def test_what_is_wrong_with_a_report_is_said_by_field_in_the_gateways_language(
+    root: Delivery, switchboard: Switchboard, tongue: str
+) -> None:
+    call = sent(root, "voice")
+    rows = [said(call, "ringing", 3600), said(call, "delivered"), said(call, "keypress"), {}, "no report"]
+    rows += [said(call, "keypress", key="\0")]
+    results = post(switchboard, "voice", *rows, tongue=tongue)  # type: ignore[arg-type]
+    fields = [{name: str(why) for name, why in one["fields"].items()} for one in results]  # type: ignore[attr-defined]
+    assert [set(one) for one in fields] == [
+        {"at"}, {"state"}, {"key"}, {"id", "state", "at"}, {"body"}, {"key"},
+    ]  # fmt: skip
+    for why in (why for one in fields for why in one.values()):
+        assert bool(re.search("[\u4e00-\u9fff]", why)) is (tongue == "zh"), why
+        assert " / " not in why
 
 
 def test_what_was_kept_by_a_process_that_died_is_carried_on_by_the_repeat(
