@@ -14,7 +14,7 @@ import httpx
 from django.db import connection
 
 from alerts.models import Drill, DrillState, Warning
-from replay.player import DAY, KEEP_UP_S, Door, Report, moved
+from replay.player import DAY, KEEP_UP_S, SAY_EVERY_S, Door, Report, moved
 from replay.storms import Storm
 
 REST_S = 1.0  # between two looks at a drill that rests
@@ -44,7 +44,7 @@ def play(
         raise DrillOver(f"{state}: only a running drill has a storm, begin one first")
     frames = storm.frames[storm.core][:limit]
     shift = _shift(drill, frames[0].at)
-    report = Report()
+    report, said_s = Report(), time.monotonic()
     for frame in frames:
         began = time.monotonic()
         try:
@@ -60,7 +60,8 @@ def play(
             report.late_frames += 1
         if speed and Warning.objects.open().filter(drill_of=drill_id).exists():
             time.sleep(max(0.0, 300 / speed - (time.monotonic() - began)))
-        if report.frames % 12 == 0:
+        if time.monotonic() - said_s >= SAY_EVERY_S:
+            said_s = time.monotonic()
             open_now = Warning.objects.open().filter(drill_of=drill_id).count()
             say(f"演练 drill  storm time {(frame.at + shift).astimezone():%m-%d %H:%M}  frames {report.frames}  "
                 f"warnings open {open_now}")  # fmt: skip

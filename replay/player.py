@@ -31,6 +31,7 @@ from replay import ground, radar
 from replay.storms import Frame, Storm
 
 DAY = timedelta(days=1)
+SAY_EVERY_S = 10.0
 KEEP_UP_S = 60.0  # how long the player waits for one frame to be worked off before it goes on, saying so
 
 
@@ -173,14 +174,14 @@ def play(
     """Post every frame of the storm's core.
 
     speed: storm seconds a second while a rain warning is open; before and after, and with 0 always, as fast as the
-    system keeps up.
+    system keeps up. How far it is, is said after the first frame that ends SAY_EVERY_S or more after it was said last.
     """
     shift = shift_for(storm)
     frames = storm.frames[storm.core][:limit]
     if shift:
         say(f"The table already holds later water: the storm plays {shift.days} days after its own dates.")
     objects = Objects((frames[0].at + shift).date())
-    report = Report()
+    report, said_s = Report(), time.monotonic()
     for frame in frames:
         began = time.monotonic()
         _post_frame(frame, shift, objects, door, report)
@@ -192,7 +193,8 @@ def play(
             speed and Warning.objects.open().filter(hazard=Hazard.RAINSTORM).exists()
         ):  # nobody has to sit through the dry hours
             time.sleep(max(0.0, 300 / speed - (time.monotonic() - began)))
-        if report.frames % 12 == 0:
+        if time.monotonic() - said_s >= SAY_EVERY_S:
+            said_s = time.monotonic()
             say(_line(frame.at + shift, report))
     return report
 

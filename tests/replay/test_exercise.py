@@ -87,9 +87,12 @@ def test_the_command_plays_a_folder_into_the_drill_and_closes_with_its_grade(
 ) -> None:
     make_feed("drill", drill=True)
     monkeypatch.setenv("FEED_SECRET", SECRET)
+    monkeypatch.setattr(exercise, "SAY_EVERY_S", 0.0)
     with working():
         call_command("replay", str(folder), drill=drill.pk, json=True, server=live_server.url)
-    closing = json.loads(capsys.readouterr().out)
+    told = capsys.readouterr()
+    assert told.err.count("storm time") == len(STORM)
+    closing = json.loads(told.out)
     assert (closing["frames"], closing["late_frames"], closing["drill"]) == (len(STORM), 0, drill.pk)
     assert (closing["grade"]["people"], closing["grade"]["warnings"], closing["grade"]["grade"]) == (
         2,
@@ -102,6 +105,22 @@ def test_the_command_plays_a_folder_into_the_drill_and_closes_with_its_grade(
     assert not GridRun.objects.exists()
     assert not FeedPost.objects.exists()
     assert not Warning.objects.filter(drill=False).exists()
+
+
+def test_a_live_replay_says_how_far_it_is_beside_its_json(
+    folder: Path,
+    live_server: LiveServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_feed("replay")
+    monkeypatch.setenv("FEED_SECRET", SECRET)
+    monkeypatch.setattr(player, "SAY_EVERY_S", 0.0)
+    monkeypatch.setattr(player, "KEEP_UP_S", 0.0)  # nobody works here
+    call_command("replay", str(folder), json=True, server=live_server.url)
+    told = capsys.readouterr()
+    assert told.err.count("storm time") == len(STORM)
+    assert json.loads(told.out)["late_frames"] == len(STORM)
 
 
 def test_the_same_storm_again_plays_a_day_later(drill: Drill, folder: Path, live_server: LiveServer) -> None:

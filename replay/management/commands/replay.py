@@ -5,6 +5,7 @@ With --drill it goes to that running drill alone, by the feed made for drills, a
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -33,12 +34,14 @@ class Command(BaseCommand):
         parser.add_argument(
             "--drill", type=int, default=None, help="as this running drill; nothing live is touched"
         )
-        parser.add_argument("--json", action="store_true", help="print only the closing JSON line")
+        parser.add_argument(
+            "--json", action="store_true", help="only the closing JSON line to stdout, progress to stderr"
+        )
         parser.add_argument("--frames", type=int, default=None, help="only the first so many frames")
         parser.add_argument("--server", default=os.environ.get("SERVER_URL", "http://127.0.0.1:8000"))
 
     def handle(self, *args: object, **options: object) -> None:
-        say = (lambda line: None) if options["json"] else self.stdout.write
+        say = partial(self.stderr.write, style_func=str) if options["json"] else self.stdout.write
         drill = options["drill"] if options["drill"] is None else int(str(options["drill"]))
         key, secret = self._feed("feed" if drill is None else "drill")
         try:
