@@ -27,7 +27,7 @@ from backend.doors import forget_answers
 from escalation import audit, climb
 from foundation import clock
 from foundation.months import months_from
-from hazards import feedback, reminders
+from hazards import feedback, ground, reminders
 from hydrology import ingest, live, storage
 from hydrology.feeds import questions, telegrams
 from hydrology.sources import polls
@@ -170,6 +170,7 @@ def tidy() -> None:
         partial(canaries.forget_old, now=now, keep_days=days["canaries"]),
         partial(samples.forget_old, now=now, keep_days=days["samples"]),
         partial(reports.forget_old, now=now, keep_days=days["reports"]),
+        partial(ground.forget_photos, now=now, keep_days=days["photos"]),
         partial(telegrams.forget_old, now=now, keep_days=days["telegrams"]),
         partial(questions.forget_old, now=now, keep_days=days["telegrams"]),
         partial(ingest.forget_raw, now=now, keep_days=days["raw"]),

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 OLDEST = timedelta(days=3)  # a draft may have waited so long for a signal
 VALIDITY = timedelta(hours=12)
+PHOTOS_AT_ONCE = 100  # one is up to 5,000 rows of 2 KB behind its own
 NEAR_M: Final = 150
 NEAR_FOR: Final = timedelta(hours=2)
 URGENCY = {  # as of warnings; from alert on it is chased
@@ -96,6 +97,21 @@ def report(officer_id: int, scope: Scope, said: Said, *, now: datetime) -> tuple
     log.info("ground.reported id=%s kind=%s severity=%s region=%s photos=%s",
              made.pk, made.kind, made.severity, region.pk, len(said.photos))  # fmt: skip
     return made, True
+
+
+def forget_photos(*, now: datetime, keep_days: int) -> int:
+    """Delete photos of reports closed more than `keep_days` ago (0: none); the report and its digest stay. Returns how many."""
+    if not keep_days:
+        return 0
+    before, gone = now - timedelta(days=keep_days), 0
+    old = GroundPhoto.objects.filter(report__closed_at__lt=before).order_by("pk")
+    while rows := list(old.values_list("pk", "report", "size")[:PHOTOS_AT_ONCE]):
+        ids, made, sizes = zip(*rows, strict=True)
+        GroundPhoto.objects.filter(pk__in=ids).delete()
+        gone += len(ids)
+        log.info("ground.photos_forgotten n=%s bytes=%s closed_before=%s reports=%s",
+                 len(ids), sum(sizes), before.isoformat(), sorted({*made}))  # fmt: skip
+    return gone
 
 
 def near(reports: Iterable[GroundReport], officer_id: int, scope: Scope) -> dict[int, list[int]]:

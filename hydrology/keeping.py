@@ -19,6 +19,7 @@ KEEP_DAYS: Final[Mapping[str, int]] = {
     "telegrams": 30,  # SL 651 frames as they came
     "canaries": 1,  # pushes to the canary phones; how each round went stays with the samples
     "samples": 35,  # one row a minute, a round of canaries and a message: what the page 运行 is drawn from
+    "photos": 0,  # of reports from the ground, from the day the report was closed: evidence, kept until somebody says how long
     "reports": 200,  # what gateways said of text messages and calls: six months at least, as any log of who was reached
 }
 MOST_DAYS: Final = 36_500

@@ -125,6 +125,31 @@ def test_photos_are_kept_byte_for_byte_in_the_order_they_came(city: Regions) -> 
     assert phone(report.officer).get(f"{DOOR}/{report.pk}/photos/5").status_code == 404
 
 
+def test_photos_go_so_many_days_after_the_report_was_closed_and_nothing_else_does(
+    city: Regions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(ground, "PHOTOS_AT_ONCE", 2)
+    officer, keeper = signed_in((city[A1], Duty.REPORTER)), desk(city[A])
+    sent = {"photos": files(*[photo()] * 3), "client_id": "draft 8"}
+    closed = GroundReport.objects.get(pk=send(officer, **sent).json()["id"])
+    still_open = reported(person(city[A1]), photos=files(photo()))
+    assert act(keeper, closed, "close", reason="handled", note="已排除").status_code == 200
+    closed.refresh_from_db()
+    assert closed.closed_at is not None
+    late = closed.closed_at + timedelta(days=30, seconds=1)
+    assert ground.forget_photos(now=late + timedelta(days=9999), keep_days=0) == 0
+    assert ground.forget_photos(now=late - timedelta(seconds=2), keep_days=30) == 0
+    assert ground.forget_photos(now=late, keep_days=30) == 3
+    assert [photo.report_id for photo in GroundPhoto.objects.all()] == [still_open.pk]
+    told = [line for line in caplog.messages if line.startswith("ground.photos_forgotten")]
+    assert len(told) == 2 and all(f"reports=[{closed.pk}]" in line for line in told)
+    sent["photos"] = files(*[photo()] * 3)
+    again = send(officer, **sent).json()  # his phone had never heard of it
+    assert (again["id"], again["photos"], GroundPhoto.objects.count()) == (closed.pk, [], 1)
+    assert len(phone(keeper).get(f"{DOOR}/{closed.pk}").json()["events"]) == 2
+
+
 def test_sent_again_from_a_dead_spot_it_is_one_report(city: Regions) -> None:
     reporter = signed_in((city[A1], Duty.REPORTER))
     key = {"HTTP_IDEMPOTENCY_KEY": "draft 7"}
