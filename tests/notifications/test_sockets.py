@@ -200,7 +200,7 @@ async def test_who_was_last_here_before_the_oldest_that_is_kept_is_told_of_the_g
     phone: Any, since: int, gap: bool
 ) -> None:
     missed = await told(3)
-    await Delivery.objects.filter(pk__in=missed[:2]).adelete()
+    await database_sync_to_async(Delivery.objects.filter(pk__in=missed[:2]).delete)()
     one = await phone()
     await one.hello("inbox", since=missed[since])
     assert await one.next() == {"type": "welcome", "seq": missed[2] - 1, "gap": gap}

@@ -307,7 +307,7 @@ async def test_some_who_confirm_an_order_file_a_form(
         ref = f"order/{line.dispatch.bulletin.order_id}"
         await asyncio.to_thread(lambda: ring(running, [line], ref=ref, token=token))
         await until(lambda: officers.tally["form_201"] == 1 and confirmed(line))
-    form = await Feedback.objects.aget()
+    form = await database_sync_to_async(Feedback.objects.get)()
     assert (form.officer_id, form.order_id) == (line.officer_id, line.dispatch.bulletin.order_id)
 
 
