@@ -298,7 +298,7 @@ def fcm_django_rate(on: Stack, n: int) -> float:
     child = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.peers", str(settings.RUN_DIR / "phones"), str(n)],
         cwd=ROOT,
-        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.benchmarks.peers"},
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.benchmarks.peers_settings"},
         stdout=subprocess.PIPE,
         check=True,
         timeout=300,

@@ -1,33 +1,24 @@
 """fcm-django's bulk send on the same local FCM and the same PostgreSQL: what `make bench-fanout` is measured against.
 
-`python -m tests.benchmarks.peers DIRECTORY N`, as a child of a benchmark and with this file as its settings, prints
+`python -m tests.benchmarks.peers DIRECTORY N`, as a child of a benchmark and with peers_settings.py as its settings, prints
 the pushes a second that FCM answered 200 for N registered devices. Not the product.
 """
 
-import os
 import sys
 import time
 from pathlib import Path
 
 import psycopg
 from django.core.management import call_command
+from fcm_django.models import FCMDevice
 
-from backend.settings import DATABASES as OURS
-
-DATABASES = {"default": {**OURS["default"], "NAME": "peers"}}
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "fcm_django"]
-SECRET_KEY = os.environ["SECRET_KEY"]
-USE_TZ = True
+from notifications.transports.fcm import sdk_message
+from replay.phones import Standin
+from tests.benchmarks.peers_settings import OURS
+from tests.fcm import pushes, sdk_app
 
 
 def rate_per_s(directory: Path, n: int) -> float:
-    from fcm_django.models import FCMDevice  # noqa: PLC0415 - needs these settings
-
-    from notifications.transports.fcm import sdk_message  # noqa: PLC0415
-    from replay.phones import Standin  # noqa: PLC0415
-    from tests.fcm import pushes, sdk_app  # noqa: PLC0415
-
     ours = OURS["default"]
     with psycopg.connect(
         host=str(ours["HOST"]), dbname=str(ours["NAME"]), user=str(ours["USER"]), autocommit=True
