@@ -72,22 +72,26 @@ WITH gone AS MATERIALIZED (
     FROM officers_post p JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
     WHERE (p.station_id IS NOT NULL OR p.position <> '') AND {IN_FORCE}
 ), deputies AS MATERIALIZED (  -- by region the seats of those who take over; '': of anybody there
-    SELECT b.id AS bulletin_id, b.stations, b.duties, d.region_id, array_agg(DISTINCT coalesce(p.seat, '')) AS seats
+    SELECT DISTINCT b.id AS bulletin_id, d.region_id, coalesce(p.seat, '') AS seat
     FROM (SELECT * FROM asked WHERE errand = 'deputy' OFFSET 0) s
     CROSS JOIN LATERAL ({_CONFIRMED}) d
     JOIN alerts_bulletin b ON b.id = s.bulletin_id
     LEFT JOIN seats p ON p.officer_id = d.officer_id AND p.rank = 'B' AND {_ADDRESSED.format(line="d")}
     WHERE d.id NOT IN (SELECT delivery_id FROM refused)
-    GROUP BY b.id, d.region_id
 ), alone AS MATERIALIZED (  -- who is silent there and has a deputy of his own, who is none of these
     SELECT at.id
-    FROM deputies b
-    JOIN at ON at.bulletin_id = b.bulletin_id AND at.region_id = b.region_id
-    JOIN seats p ON p.officer_id = at.officer_id AND {_ADDRESSED.format(line="at")}
-    -- a station's only B has the region's for deputies, that of a position has none (notifications/audience.py)
-    WHERE '' <> ALL(b.seats) AND EXISTS (SELECT 1 FROM seats o WHERE o.seat = p.seat AND o.rank = 'B'
-                                         AND (o.officer_id <> p.officer_id OR p.station_id IS NULL))
-    GROUP BY at.id HAVING NOT bool_or(p.seat = ANY(b.seats))
+    FROM at JOIN alerts_bulletin b ON b.id = at.bulletin_id
+    CROSS JOIN LATERAL (SELECT * FROM seats WHERE officer_id = at.officer_id OFFSET 0) p
+    WHERE ((at.bulletin_id, at.region_id) IN (SELECT bulletin_id, region_id FROM deputies)) IS TRUE
+      AND {_ADDRESSED.format(line="at")}
+      -- a station's only B has the region's for deputies, that of a position has none (notifications/audience.py)
+      AND CASE WHEN p.station_id IS NULL
+          THEN EXISTS (SELECT 1 FROM seats o WHERE o.region_id = p.region_id AND o.duty = p.duty AND o.rank = 'B'
+                       AND o.seat = p.seat OFFSET 0)
+          ELSE EXISTS (SELECT 1 FROM seats o WHERE o.station_id = p.station_id AND o.rank = 'B'
+                       AND o.officer_id <> p.officer_id OFFSET 0) END
+    GROUP BY at.id
+    HAVING NOT bool_or((at.bulletin_id, at.region_id, p.seat) IN (SELECT bulletin_id, region_id, seat FROM deputies))
 ), mates AS MATERIALIZED (
     SELECT told.id AS of, mate.id
     FROM told CROSS JOIN LATERAL (
@@ -133,30 +137,31 @@ WITH gone AS MATERIALIZED (
     WHERE (p.station_id IS NOT NULL OR told.stations = '{{}}' AND s.errand = 'first')
       AND d.id NOT IN (SELECT delivery_id FROM refused)
     GROUP BY told.id, group_code
-), kept AS MATERIALIZED (  -- of the stations he keeps, the one with the fewest answers decides
-    SELECT at.id, min(coalesce(answers.people, 0)) AS enough
+), enough AS MATERIALIZED (  -- of the stations he keeps, the one with the fewest answers decides
+    SELECT at.id
     FROM at JOIN told ON told.id = at.bulletin_id
     LEFT JOIN posts p ON p.officer_id = at.officer_id AND p.station_id = ANY(told.stations)
     LEFT JOIN answers ON answers.bulletin_id = told.id AND answers.group_code = coalesce(p.station_id, at.region_id)
     WHERE at.of_group IS NOT NULL AND (p.station_id IS NOT NULL OR told.stations = '{{}}')
-    GROUP BY at.id
+    GROUP BY at.id, at.of_group HAVING at.of_group <= min(coalesce(answers.people, 0))
 )
+-- what was found is looked up in hashes, not joined: PostgreSQL expects one row of each, and would walk thousands for each climb
 SELECT * FROM (
     SELECT at.bulletin_id AS bulletin, at.dispatch_id, at.id AS climb, at.delivery_id, at.region_id, at.state,
            at.rungs::text, at.waits_s::text, at.channels::text, at.rung, at.due_at, said.cannot,
            CASE WHEN at.confirmed AND NOT said.cannot THEN 'confirmed'
-                WHEN deputies.region_id IS NOT NULL AND at.id NOT IN (SELECT id FROM alone) THEN 'deputy confirmed'
-                WHEN at.of_group <= kept.enough THEN 'enough of the group' ELSE '' END AS answered,
-           CASE WHEN told.ended <> '' THEN told.ended
-                WHEN anew.id IS NOT NULL THEN 'told anew'
-                WHEN lowered.id IS NOT NULL THEN 'lowered by hand' ELSE '' END AS ended
+                WHEN (at.bulletin_id, at.region_id, '') IN (SELECT bulletin_id, region_id, seat FROM deputies)
+                     OR (at.bulletin_id, at.region_id) IN (SELECT bulletin_id, region_id FROM deputies)
+                     AND at.id NOT IN (SELECT id FROM alone) THEN 'deputy confirmed'
+                WHEN at.id IN (SELECT id FROM enough) THEN 'enough of the group' ELSE '' END AS answered,
+           CASE WHEN over.why <> '' THEN over.why
+                WHEN at.id IN (SELECT id FROM anew) THEN 'told anew'
+                WHEN at.id IN (SELECT id FROM lowered) THEN 'lowered by hand' ELSE '' END AS ended
     FROM at
-    JOIN told ON told.id = at.bulletin_id
+    CROSS JOIN LATERAL (
+        SELECT (SELECT jsonb_object_agg(id, ended) FROM told) ->> at.bulletin_id::text AS why
+    ) over
     CROSS JOIN LATERAL (SELECT at.delivery_id IN (SELECT delivery_id FROM refused) AS cannot) said
-    LEFT JOIN deputies ON deputies.bulletin_id = at.bulletin_id AND deputies.region_id = at.region_id
-    LEFT JOIN kept ON kept.id = at.id
-    LEFT JOIN anew ON anew.id = at.id
-    LEFT JOIN lowered ON lowered.id = at.id
 ) standing
 -- an exhausted climb whose call is still open can only end otherwise, one that rests can only go on
 WHERE CASE state WHEN 'stopped' THEN answered = '' AND ended = ''
