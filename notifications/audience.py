@@ -58,6 +58,7 @@ _NAMED = f"""
 # A repeat asks the same person. The deputy of a silent keeper is the B post of his own station, where it has one; else, and
 # for everybody else, that of his position (岗位编号), and where that has none all those of the region. Who is the B of his
 # position himself has no other. The superior is the duty desk of the nearest region above that has one.
+# OFFSET 0: for each by index; joined, 20,000 silent people were once compared with each other for minutes.
 _DEPUTIES = f"""
     posts AS NOT MATERIALIZED (
         SELECT p.* FROM officers_post p WHERE {_ACTIVE}
@@ -70,10 +71,12 @@ _DEPUTIES = f"""
     ), of_station AS MATERIALIZED (
         SELECT a.dispatch_id, a.id, p.officer_id, a.region_id, p.id AS post
         FROM asked a
-        JOIN officers_post own ON own.officer_id = a.officer_id AND own.station_id = ANY(a.stations)
+        CROSS JOIN LATERAL (
+            SELECT station_id FROM officers_post WHERE officer_id = a.officer_id AND station_id = ANY(a.stations) OFFSET 0
+        ) own
         JOIN posts p ON p.station_id = own.station_id AND p.rank = 'B' AND p.officer_id <> a.officer_id
         WHERE a.errand = 'deputy'
-    ), placed AS MATERIALIZED (  -- by index for each, before the others are looked for: with his own position, if it has a B
+    ), placed AS MATERIALIZED (  -- with his own position, if it has a B
         SELECT a.*, own.duty, own.position
         FROM asked a
         LEFT JOIN LATERAL (
@@ -81,17 +84,20 @@ _DEPUTIES = f"""
             WHERE own.officer_id = a.officer_id AND own.region_id = a.region_id AND own.station_id IS NULL
               AND own.duty = ANY(a.duties) AND own.position <> '' AND EXISTS (
                   SELECT 1 FROM posts b WHERE b.region_id = own.region_id AND b.duty = own.duty AND b.rank = 'B'
-                  AND b.position = own.position AND b.station_id IS NULL)
+                  AND b.position = own.position AND b.station_id IS NULL OFFSET 0)
+            OFFSET 0
         ) own ON true
-        WHERE a.errand = 'deputy' AND NOT EXISTS (
-            SELECT 1 FROM of_station o WHERE o.dispatch_id = a.dispatch_id AND o.id = a.id)
+        WHERE a.errand = 'deputy' AND (a.dispatch_id, a.id) NOT IN (SELECT dispatch_id, id FROM of_station)
     ), of_region AS (
-        SELECT a.dispatch_id, a.id, p.officer_id, a.region_id, p.id AS post
+        SELECT a.dispatch_id, a.id, p.officer_id, a.region_id, p.post
         FROM placed a
-        JOIN posts p ON p.region_id = a.region_id AND p.rank = 'B' AND p.station_id IS NULL
-            AND p.duty = ANY(a.duties) AND p.officer_id <> a.officer_id
-            AND (a.position IS NULL OR p.duty = a.duty AND p.position = a.position)
-    ), deputies AS (
+        CROSS JOIN LATERAL (
+            SELECT p.officer_id, p.id AS post FROM posts p
+            WHERE p.region_id = a.region_id AND p.rank = 'B' AND p.station_id IS NULL AND p.duty = ANY(a.duties)
+              AND p.officer_id <> a.officer_id AND (a.position IS NULL OR p.duty = a.duty AND p.position = a.position)
+            OFFSET 0
+        ) p
+    ), deputies AS MATERIALIZED (
         SELECT *, 0 AS place FROM of_station UNION ALL SELECT *, 1 FROM of_region
     )
 """
@@ -123,9 +129,11 @@ ERRANDS = f"""
 # %(first)s: none of their lines has a lower id.
 STAND_INS = f"""
     WITH {_DEPUTIES}
-    SELECT dispatch_id, deputies.id, count(DISTINCT officer_id)::int
-    FROM deputies JOIN notifications_delivery d USING (dispatch_id, officer_id) WHERE d.id >= %(first)s
-    GROUP BY dispatch_id, deputies.id
+    SELECT dispatch_id, id, count(DISTINCT officer_id)::int FROM deputies
+    WHERE ((dispatch_id, officer_id) IN (
+        SELECT dispatch_id, officer_id FROM notifications_delivery
+        WHERE id >= %(first)s AND dispatch_id = ANY(%(dispatch)s))) IS TRUE
+    GROUP BY dispatch_id, id
 """
 
 
