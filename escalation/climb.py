@@ -250,29 +250,46 @@ def _ask(
         for (bulletin, errand, channel), group in calls.items()
     ]
     dispatches = run_errands(asks, now=now)
-    cursor.execute(_ASKED, [dispatches[0].first_line, [dispatch.pk for dispatch in dispatches]])
+    asked: dict[str, list[tuple[int, Due]]] = defaultdict(list)
+    for ((_, errand, _), group), dispatch in zip(calls.items(), dispatches, strict=True):
+        asked[errand] += [(dispatch.pk, one) for one in group]
+    first = dispatches[0].first_line
+    return (
+        {one.at.climb: 1 for _, one in asked[REPEAT]}
+        | _deputies(cursor, asked[Errand.DEPUTY], first, now)
+        | _superiors(cursor, asked[Errand.SUPERIOR], first)
+    )
+
+
+def _deputies(
+    cursor: CursorWrapper, asked: list[tuple[int, Due]], first: int, now: datetime
+) -> dict[int, int]:
+    """How many deputies of his own each dispatch called, by climb."""
+    if not asked:
+        return {}
+    given = {
+        "dispatch": [dispatch for dispatch, _ in asked],
+        "unanswered": [one.at.delivery for _, one in asked],
+        "now": now,
+        "first": first,
+    }
+    cursor.execute(STAND_INS, given)
+    people = {(dispatch, delivery): count for dispatch, delivery, count in cursor}
+    return {one.at.climb: people.get((dispatch, one.at.delivery), 0) for dispatch, one in asked}
+
+
+def _superiors(cursor: CursorWrapper, asked: list[tuple[int, Due]], first: int) -> dict[int, int]:
+    """How many of those each dispatch called stand in the region of the silent or above it, by climb."""
+    if not asked:
+        return {}
+    cursor.execute(_ASKED, [first, list({dispatch for dispatch, _ in asked})])
     people = {(dispatch, region): count for dispatch, region, count in cursor}
-    of_groups = list(zip(calls.values(), dispatches, strict=True))
-    silent = [(dispatch.pk, one.at.delivery) for group, dispatch in of_groups for one in group
-              if one.take.errand == Errand.DEPUTY]  # fmt: skip
-    deputies: dict[tuple[int, int], int] = {}
-    if silent:
-        asked, unanswered = map(list, zip(*silent, strict=True))
-        given = {"dispatch": asked, "unanswered": unanswered, "now": now, "first": dispatches[0].first_line}
-        cursor.execute(STAND_INS, given)
-        deputies = {(dispatch, delivery): count for dispatch, delivery, count in cursor}
-    regions = {one.at.region for group in calls.values() for one in group}
+    regions = {one.at.region for _, one in asked}
     paths = dict(Region.objects.filter(code__in=regions).values_list("code", "path"))
-
-    def reached(one: Due, dispatch: int) -> int:
-        """How many of those asked are his deputies, or stand in the region of the silent or above it."""
-        if one.take.errand == REPEAT:
-            return 1
-        if one.take.errand == Errand.DEPUTY:
-            return deputies.get((dispatch, one.at.delivery), 0)
-        return sum(people.get((dispatch, code), 0) for code in paths[one.at.region].split("/"))
-
-    return {one.at.climb: reached(one, dispatch.pk) for group, dispatch in of_groups for one in group}
+    return {
+        one.at.climb: sum(people.get((dispatch, code), 0) for code in paths[one.at.region].split("/"))
+        for dispatch, one in asked
+    }
 
 
 def _list_by_hand(cursor: CursorWrapper, by_hand: list[Due], now: datetime) -> dict[int, int]:
