@@ -33,7 +33,9 @@ PORT_PATIENCE_S = 5.0  # a killed run needs a moment to let go of its port
 PHONES_WITHIN_S, WEB_WITHIN_S = 60.0, 180.0
 REAL_VENDORS = {"FIREBASE_CREDENTIALS", "HUAWEI_APP_ID", "APNS_KEY_FILE", "JPUSH_APP_KEY"}
 WORKERS = {
-    "urgent": 6,  # two senders of pushes, one a channel of text messages and calls, and room for the ladder
+    # two senders of pushes and two that wait for the last answers of their shift, one a channel of text messages and
+    # calls, and room for the ladder
+    "urgent": 8,
     "ingest": 2,
     "routine": 2,
 }  # queue: threads; apart, so that ingest never delays a send

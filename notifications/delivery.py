@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 CHUNK = 1000
 LEASE = timedelta(seconds=30)  # longer than any push of a chunk with its time-out: carrier.py's LAND_WITHIN_S
 WRITING = timedelta(seconds=10)  # longer than the lines of any order take; what hangs stops nobody for longer
-SHIFT_S = 20.0  # a task hands over to the next after this long
+SHIFT_S = 20.0  # a task hands over to the next after this long, and stays for the answers that are still out
 BACKOFF_S = (2.0, 4.0, 8.0, 15.0, 30.0)
 SETTLE_AGAIN_S = 0.5
 LOOK_S = 0.5  # between two looks for new work while stragglers are out
@@ -166,11 +166,9 @@ def send_due(*, clock: Callable[[], datetime]) -> int:
     """Claim and send until nothing is due or the shift ends; returns deliveries tried."""
     if not _turns.acquire(blocking=False):
         return 0
-    try:
-        with ExitStack() as closing:
-            return _Shift(clock, closing).work()
-    finally:
-        _turns.release()
+    with ExitStack() as turn, ExitStack() as closing:
+        turn.callback(_turns.release)
+        return _Shift(clock, turn, closing).work()
 
 
 @dataclass(slots=True)
@@ -197,8 +195,8 @@ class _Shift:
     who leaves one push in two hundred unanswered does not stop the other hundred and ninety-nine for a time-out.
     """
 
-    def __init__(self, clock: Callable[[], datetime], closing: ExitStack) -> None:
-        self._clock, self._closing = clock, closing
+    def __init__(self, clock: Callable[[], datetime], turn: ExitStack, closing: ExitStack) -> None:
+        self._clock, self._turn, self._closing = clock, turn, closing
         self._lines: dict[str, _Line] = {}
         self._tried = 0
         self._done: list[_Out] = []
@@ -206,12 +204,16 @@ class _Shift:
 
     def work(self) -> int:
         """Returns deliveries tried."""
-        until_s, look_s = time.monotonic() + SHIFT_S, 0.0
+        until_s, look_s, over = time.monotonic() + SHIFT_S, 0.0, False
         while True:
             at_s, claims = time.monotonic(), []
+            if at_s >= until_s and not over:
+                over = True
+                self._turn.close()
+                nudge("delivery.send")
             waiting = self._waiting()
             idle = not waiting or (waiting < CHUNK // 2 and at_s >= look_s)
-            if idle and at_s < until_s:
+            if idle and not over:
                 claims = self._take_on()
                 look_s = at_s if len(claims) == CHUNK else at_s + LOOK_S
             if self._waiting():

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from foundation.gateway import LINES, Account, account
+from foundation.nudge import nudge
 from foundation.seals import BrokenSeal, keyed_digest
 from foundation.wire import hints
 from notifications import health, months
@@ -216,6 +217,8 @@ class _Shift:
                 self._settle()
                 settle_s = time.monotonic() + SETTLE_S
             if not stream.waiting and not claims:
+                if at_s >= until_s:
+                    nudge("delivery.telephone")
                 return self._tried
 
     def _take_on(self, stream: Stream, most: int) -> list[Claim]:

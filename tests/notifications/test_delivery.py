@@ -252,6 +252,26 @@ def test_what_had_no_turn_at_the_vendor_is_due_at_once_and_nobody_is_blamed(
     assert Provider.objects.get(name="fcm").state == "well"
 
 
+def test_at_the_end_of_a_shift_the_next_begins_while_answers_are_still_out(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person(regions[STREET])
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    vendor.behave(latency_ms=600)
+    monkeypatch.setattr(delivery, "SHIFT_S", 0.2)
+    free_turns, sent = [], Delivery.objects.filter(state=State.SENT)
+
+    def hand_over(task: str) -> None:
+        free_turns.append((task, delivery._turns._value, sent.exists()))
+
+    monkeypatch.setattr(delivery, "nudge", hand_over)
+    assert send() == 1
+    assert free_turns == [("delivery.send", dispatch.SENDERS, False)]
+    assert sent.exists()
+    assert delivery._turns._value == dispatch.SENDERS
+
+
 def test_a_sender_that_lost_its_lease_cannot_overwrite_its_successor(
     regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
 ) -> None:

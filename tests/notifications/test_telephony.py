@@ -181,6 +181,20 @@ def test_one_line_that_hangs_holds_up_no_other(
     assert "n=1 unsealed=1 sent=0" in caplog.messages[-1]
 
 
+def test_a_shift_that_ends_calls_the_next(
+    root: Delivery, switchboard: Switchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nudged: list[str] = []
+    monkeypatch.setattr(telephony, "nudge", nudged.append)
+    rung(root, "voice")
+    assert send() == 1
+    assert nudged == []
+    monkeypatch.setattr(telephony, "SHIFT_S", 0.0)
+    rung(root, "voice")
+    assert send() == 0
+    assert nudged == ["delivery.telephone"] * len(telephony.CHANNELS)
+
+
 def test_every_rung_is_a_call_of_its_own(root: Delivery, switchboard: Switchboard) -> None:
     rung(root, "voice")
     send()
