@@ -178,6 +178,8 @@ PHONE_KEY = _text("PHONE_KEY", SECRET_KEY)  # seals phone numbers and feed secre
 METRICS_TOKEN = _text("METRICS_TOKEN")  # who may read /metrics; unset: this machine itself, past no proxy
 if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
     _faults.append("METRICS_TOKEN must have at least 16 characters; leave it unset for this machine itself.")
+# proxies of ours before us: so many entries of X-Forwarded-For are believed, from its end
+TRUSTED_PROXIES = _number("TRUSTED_PROXIES", 0)
 ALLOWED_HOSTS = _text("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 # "console" prints the code: demo and tests only
 OTP_TRANSPORT = _text("OTP_TRANSPORT", "sms" if _text("SMS_ENDPOINT") else "none")

@@ -5,6 +5,7 @@ A phone number travels only in a request's body, never in an address; answers ca
 
 from datetime import datetime
 
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers, status
@@ -146,11 +147,19 @@ class OtpView(_OpenView):
         responses={202: OpenApiResponse(description="A code is on its way if the number is known.")},
     )
     def post(self, request: Request) -> Response:
-        """Ask for a one-time code: one a minute, ten an hour. Every number is answered alike."""
+        """Ask for a one-time code: one a minute, ten an hour from one address. Every number is answered alike."""
         asked = CodeRequestSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        codes.request_code(asked.validated_data["phone"], clock.now())
+        codes.request_code(asked.validated_data["phone"], clock.now(), _source(request))
         return Response(status=status.HTTP_202_ACCEPTED)
+
+
+def _source(request: Request) -> str:
+    """Where it comes from: of the addresses that proxies note, only those of our own TRUSTED_PROXIES are believed."""
+    noted = request.headers.get("X-Forwarded-For", "").split(",")
+    believed = 0 < settings.TRUSTED_PROXIES <= len(noted)
+    address = noted[-settings.TRUSTED_PROXIES] if believed else request.META.get("REMOTE_ADDR", "")
+    return codes.source_of(address.strip())
 
 
 def _signed_in(signed_in: auth.SignedIn) -> Response:
@@ -169,7 +178,9 @@ class SessionsView(_OpenView):
         asked = SignInSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         fields = asked.validated_data
-        return _signed_in(auth.sign_in(fields["phone"], fields["code"], asked.claim(), clock.now()))
+        return _signed_in(
+            auth.sign_in(fields["phone"], fields["code"], asked.claim(), clock.now(), _source(request))
+        )
 
 
 class PortalStartView(_OpenView):

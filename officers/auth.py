@@ -69,14 +69,16 @@ class SignedIn:
     tokens: Tokens
 
 
-def sign_in(phone: str, code: str, claim: DeviceClaim, now: datetime) -> SignedIn:
+def sign_in(phone: str, code: str, claim: DeviceClaim, now: datetime, source: str = "") -> SignedIn:
     """Spend the code, take note of the device and open a session on it.
 
-    Raises Refusal `bad_phone`, or 401 `wrong_code`, which says nothing about whether the number is known.
+    Raises Refusal `bad_phone`, 429 `too_many_tries`, or 401 `wrong_code`, which says nothing about whether the number is
+    known.
     """
     phone_digest = roster.digest(roster.normalise(phone))
+    codes.require_few_wrong(source, now)
     with transaction.atomic():  # a wrong try must be counted, so the refusal waits for the commit
-        signed_in = _try_code(phone_digest, code, claim, now)
+        signed_in = _try_code(phone_digest, code, claim, now, source)
     if signed_in is None:
         raise Refusal(
             "wrong_code",
@@ -191,8 +193,10 @@ class BearerAuthentication(BaseAuthentication):
         return "Bearer"
 
 
-def _try_code(phone_digest: str, code: str, claim: DeviceClaim, now: datetime) -> SignedIn | None:
-    verdict = codes.spend(phone_digest, code, now)
+def _try_code(
+    phone_digest: str, code: str, claim: DeviceClaim, now: datetime, source: str
+) -> SignedIn | None:
+    verdict = codes.spend(phone_digest, code, now, source)
     officer = Officer.objects.known(phone_digest).first()
     if verdict is Verdict.WRONG:  # ABSENT leaves no entry: anybody could fill the log with it
         detail = {"why": "wrong code", "known": officer is not None}

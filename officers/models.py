@@ -2,7 +2,7 @@
 
 Phone numbers are sealed at rest, found by a keyed digest, shown masked. Alerts address posts (duty x region),
 then collapse to persons. Single writers: roster.py and roster_import.py (officers, posts), auth.py (sessions), devices.py
-(devices), codes.py (one-time codes), oidc.py (spent flows), audit.py (audit entries).
+(devices), codes.py (one-time codes, wrong guesses), oidc.py (spent flows), audit.py (audit entries).
 """
 
 from datetime import datetime
@@ -248,18 +248,38 @@ class OneTimeCodeQuerySet(models.QuerySet["OneTimeCode"]):
 
 
 class OneTimeCode(models.Model):
-    """A sign-in code, digested; used once, few tries."""
+    """A sign-in code, digested; used once, few tries. Tries from where it was asked for are counted apart from others."""
 
     phone_digest = models.CharField(max_length=64)
     code_digest = models.CharField(max_length=64)
     expires_at = models.DateTimeField()
+    source = models.CharField(
+        max_length=64, default="", db_default="", help_text="digest of the address that asked"
+    )
     tries = models.PositiveSmallIntegerField(default=0)
+    tries_elsewhere = models.PositiveSmallIntegerField(default=0, db_default=0)
     used_at = models.DateTimeField(null=True)
 
     objects = OneTimeCodeQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["phone_digest", "expires_at"], name="code_phone")]
+        indexes = [
+            models.Index(fields=["phone_digest", "expires_at"], name="code_phone"),
+            models.Index(fields=["source", "expires_at"], name="code_source"),
+        ]
+
+
+class WrongGuess(models.Model):
+    """A wrong code was typed; kept for an hour."""
+
+    source = models.CharField(max_length=64, help_text="digest of the address it came from")
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["source", "at"], name="guess_source"),
+            models.Index(fields=["at"], name="guess_at"),
+        ]
 
 
 class RosterImport(models.Model):

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from foundation.errors import Refusal
 from officers import auth, codes, roster
-from officers.models import Officer, OneTimeCode
+from officers.models import Officer, OneTimeCode, WrongGuess
 from tests.officers.conftest import ANDROID, NOW, PHONE, STRANGER, CodeFor
 
 SECOND = timedelta(seconds=1)
@@ -21,15 +21,15 @@ def other_than(code: str) -> str:
     return f"{(int(code) + 1) % 10**6:06d}"
 
 
-def refused(phone: str, code: str, now: datetime = NOW) -> str:
+def refused(phone: str, code: str, now: datetime = NOW, source: str = "") -> str:
     with pytest.raises(Refusal) as refusal:
-        auth.sign_in(phone, code, ANDROID, now)
+        auth.sign_in(phone, code, ANDROID, now, source)
     return refusal.value.code
 
 
-def too_soon(phone: str, now: datetime) -> Refusal:
+def too_soon(phone: str, now: datetime, source: str = "") -> Refusal:
     with pytest.raises(Refusal) as refusal:
-        codes.request_code(phone, now)
+        codes.request_code(phone, now, source)
     assert (refusal.value.code, refusal.value.status) == ("too_many_codes", 429)
     return refusal.value
 
@@ -134,11 +134,80 @@ def test_a_code_is_dead_after_five_minutes(officer: Officer, code_for: CodeFor) 
     assert refused(PHONE, code_for(), NOW + codes.LIFE) == "wrong_code"
 
 
-def test_a_new_code_ends_the_one_before(officer: Officer, code_for: CodeFor) -> None:
-    first = code_for()
-    second = code_for(now=NOW + timedelta(minutes=1))
-    assert first == second or refused(PHONE, first, NOW + timedelta(minutes=1)) == "wrong_code"
-    assert auth.sign_in(PHONE, second, ANDROID, NOW + timedelta(minutes=1)).officer == officer
+def test_the_newest_two_codes_count_and_the_right_one_ends_both(officer: Officer, code_for: CodeFor) -> None:
+    first, second, third = asked = [code_for(now=NOW + timedelta(minutes=n)) for n in range(3)]
+    at = NOW + timedelta(minutes=2)
+    assert first in (second, third) or refused(PHONE, first, at) == "wrong_code"
+    assert auth.sign_in(PHONE, second, ANDROID, at).officer == officer
+    assert {refused(PHONE, code, at) for code in asked} == {"wrong_code"}
+
+
+def test_a_stranger_who_asks_elsewhere_takes_nothing_of_the_owner(
+    officer: Officer, code_for: CodeFor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for minute in range(codes.HOURLY):
+        codes.request_code(PHONE, NOW + timedelta(minutes=minute), "elsewhere")
+    capsys.readouterr()
+    at = NOW + timedelta(minutes=codes.HOURLY)
+    too_soon(PHONE, at, "elsewhere")
+    own = code_for(now=at)
+    for _ in range(2 * codes.TRIES):
+        assert refused(PHONE, other_than(own), at, "elsewhere") == "wrong_code"
+    assert refused(PHONE, own, at, "elsewhere") == "wrong_code"
+    assert auth.sign_in(PHONE, own, ANDROID, at).officer == officer
+
+
+def test_a_code_opens_elsewhere_too(officer: Officer, code_for: CodeFor) -> None:
+    assert auth.sign_in(PHONE, code_for(), ANDROID, NOW, "elsewhere").officer == officer
+
+
+def test_who_asks_elsewhere_within_a_minute_shares_the_code_until_its_tries_are_gone(
+    officer: Officer, code_for: CodeFor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = code_for()
+    codes.request_code(PHONE, NOW + 59 * SECOND, "elsewhere")
+    assert (OneTimeCode.objects.count(), capsys.readouterr().out) == (1, "")
+    for _ in range(codes.TRIES):
+        refused(PHONE, other_than(code), NOW, "elsewhere")
+    codes.request_code(PHONE, NOW + 59 * SECOND, "elsewhere")
+    assert OneTimeCode.objects.count() == 2
+
+
+def test_one_source_gets_so_many_codes_for_whatever_numbers_and_no_row_more(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codes, "FROM_ONE", 3)
+    for n in range(3):
+        codes.request_code(f"1390000000{n}", NOW + n * SECOND, "here")
+    refusal = too_soon(STRANGER, NOW + 3 * SECOND, "here")
+    assert (refusal.retry_after_s, OneTimeCode.objects.count()) == (3597, 3)
+    codes.request_code(STRANGER, NOW + 3 * SECOND, "elsewhere")
+    codes.request_code("13900000009", NOW + 3600 * SECOND, "here")
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_wrong_guesses_are_limited_by_source_and_for_all_together(
+    officer: Officer, code_for: CodeFor, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    monkeypatch.setattr(codes, "FEW_WRONG", 2)
+    monkeypatch.setattr(codes, "MOST_WRONG", 3)
+    monkeypatch.setattr(codes, "MANY_WRONG", 2 if together else 100)
+    code = code_for()
+    for n in range(2 if together else 3):
+        assert refused(PHONE, other_than(code), NOW + n * SECOND, "guesser") == "wrong_code"
+    assert refused(PHONE, code, NOW + 10 * SECOND, "guesser") == "too_many_tries"
+    assert auth.sign_in(PHONE, code, ANDROID, NOW + 10 * SECOND, "home").officer == officer
+    later = NOW + timedelta(hours=1)
+    code = code_for(now=later)
+    assert auth.sign_in(PHONE, code, ANDROID, later, "guesser").officer == officer
+    codes.forget_codes(later + SECOND)
+    assert WrongGuess.objects.filter(at__lte=later + SECOND - timedelta(hours=1)).count() == 0
+
+
+def test_a_source_is_an_address_and_of_ipv6_one_line() -> None:
+    one, same, other = map(codes.source_of, ("2001:db8:0:1::5", "2001:db8:0:1:ffff::", "2001:db8:0:2::5"))
+    assert one == same != other
+    assert codes.source_of("::ffff:192.0.2.1") == codes.source_of("192.0.2.1") != codes.source_of("192.0.2.2")
 
 
 def test_a_code_of_one_number_does_not_open_another(officer: Officer, code_for: CodeFor) -> None:

@@ -7,6 +7,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIClient
 
 from foundation import clock
+from officers import codes
 from officers.models import Device, Officer, Post
 from officers.tickets import redeem_tickets
 from officers.urls import urlpatterns
@@ -52,6 +53,43 @@ def test_a_second_code_within_a_minute_answers_429_alike_for_every_number(
         again = client.post("/api/v1/auth/otp", {"phone": phone}, format="json")
         assert (again.status_code, again.json()["code"]) == (429, "too_many_codes")
         assert 0 < int(again["Retry-After"]) <= 60
+
+
+@pytest.mark.parametrize(
+    ("proxies", "noted", "shared"),
+    [
+        (0, ["192.0.2.1", "192.0.2.2"], True),  # anybody may write it
+        (1, ["192.0.2.1", "192.0.2.2"], False),
+        (1, ["192.0.2.1, 192.0.2.9", "192.0.2.2, 192.0.2.9"], True),
+        (2, ["192.0.2.1, 192.0.2.9", "192.0.2.2, 192.0.2.9"], False),
+        (2, ["192.0.2.1", "192.0.2.2"], True),
+    ],
+)
+def test_the_source_is_what_our_own_proxies_say(
+    client: APIClient, officer: Officer, settings: Settings, proxies: int, noted: list[str], shared: bool
+) -> None:
+    settings.TRUSTED_PROXIES = proxies
+    ask = [
+        client.post("/api/v1/auth/otp", {"phone": PHONE}, format="json", HTTP_X_FORWARDED_FOR=one)
+        for one in noted
+    ]
+    assert [one.status_code for one in ask] == ([202, 429] if shared else [202, 202])
+
+
+def test_too_many_wrong_codes_answer_429_with_when_to_come_back(
+    client: APIClient, officer: Officer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codes, "MOST_WRONG", 1)
+    client.post("/api/v1/auth/otp", {"phone": STRANGER}, format="json")
+    body = {"phone": STRANGER, "code": "000000", "device": DEVICE}
+    first, second = [client.post("/api/v1/auth/sessions", body, format="json") for _ in range(2)]
+    assert (first.status_code, second.status_code, second.json()["code"]) == (401, 429, "too_many_tries")
+    assert 0 < int(second["Retry-After"]) <= 3600
+    client.post("/api/v1/auth/otp", {"phone": PHONE}, format="json", REMOTE_ADDR="192.0.2.1")
+    there = client.post(
+        "/api/v1/auth/sessions", body | {"phone": PHONE}, format="json", REMOTE_ADDR="192.0.2.1"
+    )
+    assert there.status_code == 401
 
 
 def test_signing_in_answers_tokens_and_the_officer_with_a_masked_number(session: dict[str, object]) -> None:
