@@ -56,6 +56,8 @@ WITH gone AS MATERIALIZED (
         SELECT x.* FROM again s
         CROSS JOIN LATERAL (SELECT id FROM notifications_delivery WHERE dispatch_id = s.id AND id >= %(open)s OFFSET 0) y
         JOIN escalation_climb x ON x.delivery_id = y.id AND x.state = 'stopped' AND x.why = 'told anew'
+        UNION ALL
+        SELECT * FROM escalation_climb WHERE state = 'stopped' AND why = 'left the roster'
     ) c
     JOIN notifications_delivery d ON d.id = c.delivery_id AND d.id >= %(open)s
     JOIN notifications_dispatch s ON s.id = d.dispatch_id
@@ -155,6 +157,7 @@ SELECT * FROM (
                      AND at.id NOT IN (SELECT id FROM alone) THEN 'deputy confirmed'
                 WHEN at.id IN (SELECT id FROM enough) THEN 'enough of the group' ELSE '' END AS answered,
            CASE WHEN over.why <> '' THEN over.why
+                WHEN at.officer_id IN (SELECT id FROM officers_officer WHERE NOT is_active) THEN 'left the roster'
                 WHEN at.id IN (SELECT id FROM anew) THEN 'told anew'
                 WHEN at.id IN (SELECT id FROM lowered) THEN 'lowered by hand' ELSE '' END AS ended
     FROM at
@@ -190,7 +193,7 @@ class Standing(NamedTuple):
 
     @property
     def rests(self) -> bool:
-        """It had ended, since he was told anew; what he was told no longer stands, so he is chased for this again."""
+        """It had ended, and what ended it no longer holds: what he was told since is over, or he is on the roster again."""
         return self.state == ClimbState.STOPPED
 
     @property

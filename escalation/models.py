@@ -57,7 +57,13 @@ class Climb(models.Model):
     why = models.CharField(max_length=64, blank=True, help_text="what ended it")
 
     class Meta:
-        indexes = [models.Index(fields=["due_at"], condition=Q(state="climbing"), name="climb_due")]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(state="climbing"), name="climb_due"),
+            # few; asked in every sweep whether they are back
+            models.Index(
+                fields=["id"], condition=Q(state="stopped", why="left the roster"), name="climb_left"
+            ),
+        ]
 
 
 class Rung(models.Model):

@@ -92,10 +92,11 @@ SELECT t.id, t.dispatch_id, CASE WHEN t.quiet THEN t.id ELSE coalesce(t.root_id,
        t.attempts, t.accepted_devices, o.language, against.why,
        v.id, v.provider, v.token
 FROM taken t
-CROSS JOIN LATERAL (SELECT language FROM officers_officer WHERE id = t.officer_id OFFSET 0) o
+CROSS JOIN LATERAL (SELECT language, is_active FROM officers_officer WHERE id = t.officer_id OFFSET 0) o
 JOIN said s ON s.id = t.dispatch_id
 CROSS JOIN LATERAL (SELECT CASE
     WHEN s.expires_at <= %(now)s THEN 'EXPIRED'
+    WHEN NOT o.is_active THEN 'not_active'
     WHEN s.no_more = 'over' AND (
         SELECT true FROM notifications_delivery q
         WHERE q.root_id = t.id AND q.quiet AND q.id > t.id AND q.id >= %(open)s LIMIT 1) THEN ''

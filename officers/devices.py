@@ -4,17 +4,19 @@ Owns Device. A token belongs to one live device: when it turns up on another, th
 vendor would otherwise ring the wrong person's phone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from officers import audit
 from officers.models import Device, Platform
 from officers.turns import in_turn
 
 MOVED = "token moved"
+LEFT = "left the roster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +68,17 @@ def retire_tokens(provider: str, tokens: Iterable[str], reason: str, now: dateti
     """
     dead = Device.objects.live().filter(provider=provider, token__in=list(tokens))
     return dead.update(retired_at=now, retired_reason=reason)
+
+
+def retire_of(officers: Collection[int], now: datetime) -> None:
+    """They have left the roster: no phone of theirs is rung."""
+    Device.objects.live().filter(officer__in=officers).update(retired_at=now, retired_reason=LEFT)
+
+
+def revive_of(officers: Collection[int]) -> None:
+    """They are on the roster again: their phones ring as before, but those that have become somebody else's."""
+    moved = Device.objects.filter(
+        provider=OuterRef("provider"), token=OuterRef("token"), registered_at__gt=OuterRef("registered_at")
+    )
+    left = Device.objects.filter(~Exists(moved), officer__in=officers, retired_reason=LEFT)
+    left.update(retired_at=None, retired_reason="")

@@ -5,7 +5,7 @@ says how many those are. A term that ends stays as a row, as does a person who h
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from django.db.models.functions import Cast, Concat
 from foundation.errors import Refusal
 from hydrology.models import Region
 from hydrology.science.register_rows import Line
-from officers import audit, roster
+from officers import audit, devices, roster
 from officers.models import Officer, Post, RosterImport
 from officers.roster_comparison import PERSON, Change, Difference, Person, compare, held
 
@@ -86,10 +86,11 @@ def undo(number: int, *, actor: int | None, now: datetime) -> RosterImport:
     for pk, fields in last.before["officers"].items():
         for name, value in fields.items():
             setattr(people[int(pk)], name, bytes.fromhex(value) if name == "sealed_phone" else value)
-    Officer.objects.filter(pk__in=last.made["officers"]).update(is_active=False)
+    _leave(last.made["officers"], now)
     # numbers and codes may go back to who had them: until then they are nobody's
     _release([*last.made["officers"], *people])
     Officer.objects.bulk_update(people.values(), _WRITTEN, batch_size=1000)
+    devices.revive_of([pk for pk, person in people.items() if person.is_active])
     last.undone_at = now
     last.save(update_fields=["undone_at"])
     audit.record(actor, "roster.undo", f"roster:{last.pk}", {"within": last.within_id}, now)
@@ -120,6 +121,7 @@ class _Writing:
                 renewed = roster.officer_row(person.name, person.phone)
                 rows[pk].sealed_phone, rows[pk].masked_phone = renewed.sealed_phone, renewed.masked_phone
         Officer.objects.bulk_update([rows[pk] for pk in changed], _WRITTEN, batch_size=1000)
+        devices.revive_of([pk for pk, person in changed.items() if "is_active" in person.changes])
         new = [person for person in found.people if person.id is None]
         made = roster.enrol(
             [
@@ -150,11 +152,11 @@ class _Writing:
         self.made["posts"] = [post.pk for post in roster.appoint(posts)]
 
     def dismiss(self, ended: Sequence[Change]) -> None:
-        """Who has no post left is no longer active: his sessions end with that."""
+        """Who has no post left is no longer active: his sessions end with that, and his phones are not rung."""
         left = Officer.objects.filter(pk__in={change.officer for change in ended}, is_active=True)
         left = left.exclude(posts__in=Post.objects.filter(held(self.now)))
         rows = self._kept(list(left.values_list("pk", flat=True)))
-        Officer.objects.filter(pk__in=rows).update(is_active=False)
+        _leave(rows, self.now)
 
     def _kept(self, officers: Sequence[int]) -> dict[int, Officer]:
         rows = Officer.objects.select_for_update().order_by("pk").in_bulk(officers)
@@ -184,6 +186,11 @@ def _agreed(found: Difference, gone: int) -> None:
 def _one_at_a_time() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+
+
+def _leave(people: Collection[int], now: datetime) -> None:
+    Officer.objects.filter(pk__in=people).update(is_active=False)
+    devices.retire_of(people, now)
 
 
 def _release(officers: Sequence[int]) -> None:

@@ -16,7 +16,7 @@ from alerts.models import (
     Warning,
 )
 from escalation import audit, climb
-from escalation.models import Climb, ClimbState
+from escalation.models import CallTask, Climb, ClimbState
 from hydrology.models import Region
 from notifications import receipts
 from notifications.models import Delivery, ReceiptState
@@ -24,6 +24,7 @@ from officers.models import Duty, Officer
 from tests.console.factories import make_officer
 from tests.escalation.test_climb import (
     DEPUTY_S,
+    DESK_S,
     DISTRICT,
     NOON,
     REPEAT_S,
@@ -33,6 +34,7 @@ from tests.escalation.test_climb import (
     heard,
     person,
     rungs,
+    state_of,
     sweep_until,
     tell,
 )
@@ -70,6 +72,24 @@ def test_an_order_that_no_longer_stands_is_not_chased(regions: Regions, status: 
     assert climb.sweep(now=at(DEPUTY_S)) == 0
     assert Climb.objects.get(delivery__officer=officer).why == f"order {status}"
     assert ended()[told.pk][0] == ClimbState.STOPPED
+
+
+def test_who_leaves_the_roster_is_not_chased_and_who_is_back_is(regions: Regions) -> None:
+    officer, late = person(regions[STREET]), person(regions[STREET])
+    tell(officers=[officer.pk, late.pk])
+    Officer.objects.filter(pk=late.pk).update(is_active=False)
+    sweep_until(DESK_S)
+    task = CallTask.objects.open(at(DESK_S)).get()
+    assert (task.climb.delivery.officer, rungs(late)) == (officer, [])
+    Officer.objects.filter(pk=officer.pk).update(is_active=False)
+    climb.sweep(now=at(DESK_S + 5))
+    assert set(Climb.objects.values_list("state", "why")) == {(ClimbState.STOPPED, "left the roster")}
+    assert not CallTask.objects.open(at(DESK_S + 5)).exists()
+    assert audit.look(at(DESK_S + 60)) == {}
+    Officer.objects.update(is_active=True)  # the roster was a mistake
+    assert climb.sweep(now=at(DESK_S + 60)) == 1
+    assert (rungs(late), state_of(officer)) == ([("repeat", 1)], ClimbState.CLIMBING)
+    assert CallTask.objects.open(at(DESK_S + 60)).get() == task
 
 
 def drill_for(region: Region, *officers: Officer) -> Drill:

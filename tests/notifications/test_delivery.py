@@ -353,6 +353,19 @@ def test_what_expired_while_it_waited_is_never_sent(
     assert vendor.counters()["accepted"] == 0
 
 
+def test_who_has_left_the_roster_since_is_not_rung(
+    regions: Regions, person: Person, bulletin: Bulletins, vendor: Standin
+) -> None:
+    left, stays = person(regions[STREET]), person(regions[STREET])
+    bulletin(STREET)
+    dispatch.take_up(now=now())
+    Officer.objects.filter(pk=left.pk).update(is_active=False)
+    assert send() == 2
+    ends = dict(Delivery.objects.values_list("officer", "reason"))
+    assert ends == {left.pk: "not_active", stays.pk: ""}
+    assert vendor.counters()["accepted"] == 1
+
+
 def order_of(
     bulletin: Bulletins, street: Region, drafter: Officer, **fields: object
 ) -> tuple[ResponseOrder, Bulletin]:

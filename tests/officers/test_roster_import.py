@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from foundation.errors import Refusal
 from hydrology.models import Region
 from hydrology.science.register_rows import Line
-from officers import audit, auth, directory, roster
-from officers.models import AuditEntry, Officer, Post, RosterImport
+from officers import audit, auth, devices, directory, roster
+from officers.models import AuditEntry, Device, Officer, Platform, Post, RosterImport
 from officers.roster_comparison import Difference, compare
 from officers.roster_import import bring_in, undo
 from officers.roster_rows import column_of, read_line
@@ -228,6 +228,27 @@ def test_who_is_left_out_stays_unless_the_caller_knows_how_many_that_are(city: R
     write(city, lines[0], gone=1, now=LATER)
     assert standing(LATER) == {("officer 1", "flood", "440303001", "A")}
     assert not Officer.objects.get(name="officer 2").is_active  # nothing left to answer for: his sessions end
+
+
+@pytest.mark.parametrize("undone", [True, False], ids=["undone", "imported again"])
+def test_the_phones_of_who_leaves_are_retired_and_those_of_who_is_back_ring_again(
+    city: Region, undone: bool
+) -> None:
+    lines = row(2), row(3, name="officer 2", phone=STRANGER)
+    write(city, *lines)
+    stays, leaves = Officer.objects.order_by("pk")
+    for officer, token in ((stays, "a"), (leaves, "b"), (leaves, "c")):
+        devices.register(officer.pk, devices.DeviceClaim(Platform.ANDROID, provider="fcm", token=token), NOW)
+    _, done = write(city, lines[0], gone=1, now=LATER)
+    assert set(Device.objects.live().values_list("token", flat=True)) == {"a"}
+    devices.register(stays.pk, devices.DeviceClaim(Platform.ANDROID, provider="fcm", token="c"), LATER)
+    if undone:
+        assert done
+        undo(done.pk, actor=None, now=LATEST)
+    else:
+        write(city, *lines, now=LATEST)
+    live = Device.objects.live().order_by("token").values_list("token", "officer")
+    assert list(live) == [("a", stays.pk), ("b", leaves.pk), ("c", stays.pk)]
 
 
 def test_nothing_ends_while_the_roster_has_faults(city: Region) -> None:
