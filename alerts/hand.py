@@ -25,6 +25,7 @@ from alerts.hand_checks import (
     Asked,
     check_drill,
     district_of,
+    drill_there,
     require_level,
     require_note,
     require_running,
@@ -75,21 +76,31 @@ class Decision:
 
 @transaction.atomic
 def begin(
-    officer_id: int, scope: Scope, asked: Asked, *, hazard: str, drill: int | None = None, now: datetime
+    officer_id: int,
+    scope: Scope,
+    asked: Asked,
+    *,
+    hazard: str,
+    drill: bool = False,
+    drill_of: int | None = None,
+    now: datetime,
 ) -> Warning:
     """Raise a warning of rain or flood at `asked.level` for streets of one district.
 
-    Raises Refusal for a stranger's or no street, no note, a warning that is open already; then nothing is changed.
+    `drill`: inside an exercise, the only one that runs in those streets unless `drill_of` names it. Raises Refusal for a
+    stranger's or no street, no note, a warning that is open already, no such drill; then nothing is changed.
     """
     require_note(asked.note)
     level = require_level(asked)
     district, streets = district_of(asked.streets, scope)
-    if drill is not None:
-        check_drill(drill, hazard, scope, streets)
-    mark = _mark(hazard, drill)
-    decision = Decision(officer_id, Action.RAISE, asked, hazard, drill, _clock(hazard, mark, now), now)
+    if drill and drill_of is None:
+        drill_of = drill_there(streets)
+    if drill_of is not None:
+        check_drill(drill_of, hazard, scope, streets)
+    mark = _mark(hazard, drill_of)
+    decision = Decision(officer_id, Action.RAISE, asked, hazard, drill_of, _clock(hazard, mark, now), now)
     opened = (
-        Warning.objects.open().filter(hazard=hazard, region=district, station=None, drill_of=drill).first()
+        Warning.objects.open().filter(hazard=hazard, region=district, station=None, drill_of=drill_of).first()
     )
     if opened is not None:
         raise Refusal(

@@ -77,6 +77,27 @@ def require_running(drill: Drill) -> None:
         )
 
 
+def drill_there(streets: Sequence[Region]) -> int:
+    """The drill that runs where these streets lie."""
+    running = Drill.objects.filter(state=DrillState.RUNNING).order_by("pk").values_list("pk", "areas")
+    there = [
+        pk for pk, areas in running if all(set(street.path.split("/")) & set(areas) for street in streets)
+    ]
+    if len(there) == 1:
+        return there[0]
+    raise Refusal(
+        "drill_wanted",
+        zh="这些街道没有正在进行的演练，请先启动演练。"
+        if not there
+        else "这些街道有多个演练在进行，请用 drill_of 指明。",
+        en="No drill runs in these streets: begin one first."
+        if not there
+        else "Several drills run in these streets: say which one with drill_of.",
+        status=409,
+        fields={"drill": ",".join(map(str, there))},
+    )
+
+
 def check_drill(drill_id: int, hazard: str, scope: Scope, streets: Sequence[Region]) -> None:
     """A warning inside an exercise: its storm is rain, and the streets are in its areas."""
     drill = Drill.objects.select_related("authority").filter(pk=drill_id).first()

@@ -221,8 +221,11 @@ class _Decided(serializers.Serializer[object]):
 class WarningIn(_Decided):
     hazard = serializers.ChoiceField(choices=hand.RAISED)
     level = CodeField(GRAVE_CODES)
-    drill = serializers.IntegerField(
-        default=None, allow_null=True, help_text="a running drill's id; rain only"
+    drill = serializers.BooleanField(
+        default=False, help_text="inside the drill that runs in these streets; rain only"
+    )
+    drill_of = serializers.IntegerField(
+        default=None, allow_null=True, min_value=1, help_text="which drill, where several run"
     )
 
 

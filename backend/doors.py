@@ -19,7 +19,7 @@ from foundation.clock import now
 from foundation.errors import Refusal
 from foundation.faults import flat
 from hydrology.doors.asked import language
-from officers.auth import subject_of
+from officers.auth import admits, subject_of
 
 log = logging.getLogger(__name__)
 STATUS_TEXT = {
@@ -82,8 +82,9 @@ def answer_error(error: Exception, context: dict[str, object]) -> Response | Non
 
 KEPT_FOR = timedelta(days=7)
 CALLED_NUMBER = re.compile(r"/api/v1/calls/[0-9]+/phone")
-# the report is known by it for ever; a phone that sends its photos again draws another boundary, so other bytes
-KEEPS_ITS_KEY = "/api/v1/hazards"
+# a phone that sends files again draws another boundary, so other bytes: a report is known by its key for ever, an
+# order's paper by its content
+FILES = re.compile(r"/api/v1/(hazards|orders/[0-9]+/attachments)")
 ABANDONED = timedelta(minutes=1)  # the process that began it was killed: whoever asks again may run it
 
 
@@ -154,13 +155,16 @@ class SameAnswerTwice:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         key, caller = request.headers.get("Idempotency-Key"), request.headers.get("Authorization")
         secret = request.path.startswith("/api/v1/auth/") or CALLED_NUMBER.fullmatch(request.path)
-        if request.method != "POST" or not key or not caller or secret or request.path == KEEPS_ITS_KEY:
+        if request.method != "POST" or not key or not caller or secret or FILES.fullmatch(request.path):
             # answers with tokens or phone numbers are never kept; a feed's post is kept by its own digest
             return self.get_response(request)
         digest = hashlib.sha256(request.path.encode() + b"\n" + request.body).hexdigest()
         kept, ours = _begin(subject_of(caller), key, digest)
         if not ours:
-            return self._again(kept, digest, language(request))
+            # who has signed out is told so by the view
+            return (
+                self._again(kept, digest, language(request)) if admits(caller) else self.get_response(request)
+            )
         response = self.get_response(request)
         if 200 <= response.status_code < 300 and not response.streaming:
             kept.status, kept.body = response.status_code, response.content

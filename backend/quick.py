@@ -25,7 +25,7 @@ from foundation.clock import now
 from foundation.renewed import Renewed
 from foundation.scope import below
 from hydrology import live, rain
-from hydrology.doors.live import PRIVATE, RAIN_LEVELS
+from hydrology.doors.live import PRIVATE, RAIN_LEVELS, rain_level
 from hydrology.models import Level, Region
 from hydrology.shelf import Answer, Asked, Shelf
 from hydrology.standing import KINDS, STATUSES
@@ -59,7 +59,7 @@ class Question(NamedTuple):
     status: str = ""
     first: str = ""
     region: str = ""
-    level: str = Level.DISTRICT.value
+    level: str = ""
 
 
 class QuickDoor:
@@ -99,13 +99,13 @@ class QuickDoor:
         known = self._grants.at_hand(bearer) or await self._grants.ask(bearer)
         if known is None:
             return None
-        paths = known.water_paths
+        paths, place = known.water_paths, ""
         if question.region:
-            place = (self._places.at_hand() or await self._places.get()).get(question.region)
-            if place is None or not below(place, paths):
+            place = (self._places.at_hand() or await self._places.get()).get(question.region, "")
+            if not place or not below(place, paths):
                 return None
             paths = (place,)
-        shelf = self._levels if path == LEVELS else self._rain[question.level]
+        shelf = self._levels if path == LEVELS else self._rain[question.level or rain_level(place)]
         first = known.stations if question.first else ()
         asked = Asked(paths, question.kind, question.status, first)
         return (shelf.at_hand() or await shelf.get()).answer(asked)

@@ -173,7 +173,9 @@ def _broker(number: int) -> str:
 DEBUG = False
 SECRET_KEY = _text("SECRET_KEY")
 if len(SECRET_KEY) < 32:
-    _faults.append("SECRET_KEY must be set to at least 32 random characters (`make run` makes one).")
+    _faults.append(
+        "SECRET_KEY must be set to at least 32 random characters. Beside a `make run` of this folder nothing need be set."
+    )
 PHONE_KEY = _text("PHONE_KEY", SECRET_KEY)  # seals phone numbers and feed secrets at rest
 METRICS_TOKEN = _text("METRICS_TOKEN")  # who may read /metrics; unset: this machine itself, past no proxy
 if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
@@ -361,6 +363,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["officers.auth.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "foundation.bodies.WhateverIsAccepted",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["foundation.bodies.JsonBody"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

@@ -26,6 +26,8 @@ from backend.embedded import services
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN_DIR = Path(os.environ.get("RUN_DIR") or ROOT / ".run").absolute()
+GIVEN = dict(os.environ)
+FOR_OTHERS = RUN_DIR / "environment.json"  # manage.py reads it
 PHONES_READY = RUN_DIR / "phones" / "ready.json"
 MANAGE = sys.executable, "manage.py"
 HOST = "127.0.0.1"
@@ -129,6 +131,14 @@ def child_environment(port: int) -> dict[str, str]:
     return env if "SECRET_KEY" in env else env | {"SECRET_KEY": kept_secret_key()}
 
 
+def tell_others(crew: Crew) -> None:
+    """Leaves what the children are told, but what the user gave himself, for a `manage.py` beside the run."""
+    FOR_OTHERS.touch(mode=0o600)
+    FOR_OTHERS.write_text(
+        json.dumps({name: value for name, value in crew.env.items() if GIVEN.get(name) != value})
+    )
+
+
 def start_phones(crew: Crew) -> None:
     """The stand-ins for the vendors and the officers' phones; they need no database and come up meanwhile."""
     PHONES_READY.unlink(missing_ok=True)
@@ -227,6 +237,7 @@ def live(crew: Crew, port: int) -> None:
     crew.run("city", *MANAGE, "democity", *mixed)
     if not real_phones:
         meet_phones(crew)
+    tell_others(crew)
     start_product(crew, port)
     welcome(crew, port, began_s)
     # synthetic officers answer the stand-in's pushes, through the front doors
@@ -256,6 +267,7 @@ def main() -> int:
                 crew.say(str(error))
                 return 1
             finally:
+                FOR_OTHERS.unlink(missing_ok=True)
                 for names in STOP_ORDER:
                     crew.stop(*names)
         crew.say("Everything has ended 已全部停止")

@@ -20,7 +20,6 @@ from rest_framework.views import APIView
 from console import board, chain, reports
 from console.report_pdf import pdf
 from foundation import clock
-from foundation.errors import Refusal
 from hydrology.doors import asked
 from notifications.models import State
 from notifications.shapes import PeopleOut
@@ -34,7 +33,6 @@ SPAN = [
     OpenApiParameter("since", OpenApiTypes.DATETIME, description="begin, a day before `until` unless told"),
     OpenApiParameter("until", OpenApiTypes.DATETIME, description="end, now unless told"),
 ]
-AFTER = OpenApiParameter("after", int, description="cursor: `next` of the page before")
 
 
 PAGES = {  # address: (its word in words.js, in Chinese; template)
@@ -88,23 +86,23 @@ class DispatchesView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Recent bulletins on their way, newest first, with how many of my people they have reached."""
-        limit = _whole(request, "limit", default=20, least=1, most=DISPATCHES_AT_MOST)
+        limit = asked.whole(request, "limit", 1, DISPATCHES_AT_MOST, 20)
         items = board.recent_dispatches(request.auth.scope, limit)
         return Response({"as_of": clock.iso(clock.now()), "items": items})
 
 
 class DispatchView(APIView):
-    @extend_schema(operation_id="console_dispatch", parameters=[AFTER], responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="console_dispatch", parameters=[asked.AFTER], responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, dispatch_id: int) -> Response:
         """One dispatch by district and street, and who has not answered, with his rung."""
-        return Response(board.reach(request.auth.scope, dispatch_id, after=_whole(request, "after")))
+        return Response(board.reach(request.auth.scope, dispatch_id, after=asked.after(request)))
 
 
 class PeopleView(APIView):
     @extend_schema(
         operation_id="dispatch_people",
         parameters=[
-            AFTER,
+            asked.AFTER,
             OpenApiParameter("q", str, description="part of a name or a place, or how his number ends"),
         ],
         responses=PeopleOut,
@@ -112,8 +110,9 @@ class PeopleView(APIView):
     def get(self, request: Request, dispatch_id: int) -> Response:
         """Everybody of my people who was told of a message, the answered too."""
         words = request.query_params.get("q", "").strip()[:40]
-        after = _whole(request, "after")
-        return Response(board.people(request.auth.scope, dispatch_id, words=words, after=after))
+        return Response(
+            board.people(request.auth.scope, dispatch_id, words=words, after=asked.after(request))
+        )
 
 
 class StepOut(serializers.Serializer[object]):
@@ -186,11 +185,13 @@ class ChainView(APIView):
 
 
 class RegionReachView(APIView):
-    @extend_schema(operation_id="console_region_reach", parameters=[AFTER], responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        operation_id="console_region_reach", parameters=[asked.AFTER], responses=OpenApiTypes.OBJECT
+    )
     def get(self, request: Request, code: str) -> Response:
         """Everything still in force for one region's people, and who there has not answered."""
-        after = _whole(request, "after")
-        return Response(board.region_reach(request.auth.scope, code, clock.now(), after=after))
+        found = board.region_reach(request.auth.scope, code, clock.now(), after=asked.after(request))
+        return Response(found)
 
 
 class FeedsView(APIView):
@@ -227,16 +228,3 @@ def _report(request: Request) -> dict[str, Any]:
     until = asked.time(request, "until", now)
     since = asked.time(request, "since", until - timedelta(days=1))
     return reports.report(since, until, request.auth.scope.paths, now)
-
-
-def _whole(request: Request, name: str, *, default: int = 0, least: int = 0, most: int = 2**62) -> int:
-    """A whole number from the query; raises Refusal 400 outside least..most."""
-    raw = request.query_params.get(name, str(default))
-    if raw.isascii() and raw.isdigit() and len(raw) < 20 and least <= int(raw) <= most:
-        return int(raw)
-    raise Refusal(
-        "bad_number",
-        zh=f"参数 {name} 应为 {least} 至 {most} 的整数。",
-        en=f"{name} must be a whole number from {least} to {most}.",
-        fields={name: "not a whole number in range"},
-    )

@@ -1,19 +1,18 @@
 """Doors of the call-out desk, for duty desks, below their regions. No rules here: escalation/calls.py."""
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from escalation import calls
 from escalation.models import CallResult, CallTask
-from escalation.shapes import CallOut, CallResultIn, CallsPage, PhoneOut, call_shape
+from escalation.shapes import CallOut, CallResultIn, PhoneOut, call_shape
 from foundation.clock import now
-from hydrology.doors.asked import flag
+from hydrology.doors.asked import CURSOR, LIMIT, Pages, flag, page_of
 
 
-class GravestFirst(CursorPagination):
+class GravestFirst(Pages):
     ordering = ("place",)  # unique: a cursor's position is its first column only
     page_size = 50
 
@@ -27,9 +26,10 @@ class Calls(APIView):
     @extend_schema(
         parameters=[
             OpenApiParameter("open", bool, description="1: still to be called (the default); 0: done"),
-            OpenApiParameter("cursor", str),
+            CURSOR,
+            LIMIT,
         ],
-        responses=CallsPage,
+        responses=page_of(CallOut),
         operation_id="calls",
     )
     def get(self, request: Request) -> Response:

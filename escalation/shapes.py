@@ -41,12 +41,6 @@ class CallOut(serializers.Serializer[object]):
     done_at = serializers.DateTimeField(allow_null=True)
 
 
-class CallsPage(serializers.Serializer[object]):
-    next = serializers.CharField(allow_null=True)
-    previous = serializers.CharField(allow_null=True)
-    results = CallOut(many=True)
-
-
 class CallResultIn(serializers.Serializer[object]):
     result = serializers.ChoiceField(choices=CallResult.choices)
     note = serializers.CharField(max_length=NOTE_CHARS, default="", allow_blank=True)

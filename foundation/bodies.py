@@ -1,13 +1,17 @@
-"""What comes in with a request: no more of it than the door takes, and JSON that can be looked at.
+"""What comes in with a request: no more of it than the door takes, JSON that can be looked at, any wish for a form.
 
 One parser for every JSON door. Doors that take more (feeds, papers, photos) read their bytes themselves.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any, Final, Protocol
 
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 
 from foundation.errors import Refusal
 
@@ -70,3 +74,15 @@ def _is_deeper(said: object, most: int) -> bool:
         if not level:
             return False
     return True
+
+
+class WhateverIsAccepted(DefaultContentNegotiation):
+    """An address has one form, and says which: who asks for `application/cap+xml` of a CAP document is right to."""
+
+    def select_renderer(
+        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except NotAcceptable:
+            return renderers[0], renderers[0].media_type

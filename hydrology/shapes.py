@@ -169,12 +169,6 @@ class StationOut(serializers.ModelSerializer[Station]):
         return KIND_CODES[StationKind(station.kind)]
 
 
-class StationPage(serializers.Serializer[object]):
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True)
-    results = StationOut(many=True)
-
-
 class NewestRain(serializers.Serializer[object]):
     observed_at = serializers.DateTimeField()
     age_s = serializers.IntegerField(help_text="at `as_of`")

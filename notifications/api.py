@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import DateTimeField
 from rest_framework.request import Request
@@ -13,9 +13,10 @@ from alerts.orders import URGENCY
 from foundation.clock import SHENZHEN, now
 from foundation.errors import Refusal, not_found
 from foundation.faults import flat
-from hydrology.doors.asked import language
+from hydrology.doors.asked import LARGEST, language, whole
 from hydrology.models import Region, path_filter
-from notifications import receipts
+from notifications import frames, receipts
+from notifications.entering import replayed_from
 from notifications.inbox import items
 from notifications.models import Delivery
 from notifications.preview import preview, red_list
@@ -26,6 +27,7 @@ from notifications.shapes import (
     ReceiptIn,
     ReceiptsIn,
     ReceiptsOut,
+    WarningPreviewIn,
 )
 
 PAGE = 100
@@ -39,29 +41,18 @@ class Inbox(APIView):
     )
     def get(self, request: Request) -> Response:
         """What the caller has been told after `since`, oldest first. The record; sockets are only hints."""
-        since = _whole(request, "since", 0, 2**62)
-        limit = _whole(request, "limit", PAGE, PAGE)
-        rows = Delivery.objects.inbox(request.user.pk, since)[:limit]
+        since = whole(request, "since", 0, LARGEST, 0)
+        limit = min(PAGE, whole(request, "limit", 1, LARGEST, PAGE))
+        begins = replayed_from(since, *frames.ledger())
+        rows = Delivery.objects.inbox(request.user.pk, begins)[:limit]
         page = items(rows, request.user.language, now=now())
-        return Response({"items": page, "next": page[-1]["seq"] if page else since})
-
-
-def _whole(request: Request, name: str, default: int, most: int) -> int:
-    raw = request.query_params.get(name, "")
-    if raw and not (raw.isdecimal() and len(raw) < 20):
-        raise Refusal(
-            "invalid",
-            zh=f"{name} 须为非负整数。",
-            en=f"{name} must be a whole number, 0 or more.",
-            fields={name: raw},
-        )
-    return min(int(raw or default), most)
+        return Response({"items": page, "next": page[-1]["seq"] if page else begins, "gap": begins != since})
 
 
 def take_receipts(
     officer_id: int, raw: object, source: str, clock: object = None, spoken: str = "zh"
 ) -> list[dict[str, object]]:
-    """Receipts as a phone sent them, HTTP or socket; a bad one is `invalid` and does not lose the good ones.
+    """Receipts as a phone sent them, HTTP or socket; a bad one is `invalid` and does not lose the good ones. In order.
 
     `clock`: the phone's, as it sent them; `spoken`: the language of what is wrong.
     """
@@ -72,8 +63,9 @@ def take_receipts(
             en=f"receipts must be an array of at most {MOST_RECEIPTS}; send them in parts.",
             fields={"receipts": "array"},
         )
-    good, results = [], []
-    for row in raw:
+    good: list[receipts.Answer] = []
+    faulty: dict[int, dict[str, object]] = {}
+    for number, row in enumerate(raw):
         asked = ReceiptIn(data=row)
         if asked.is_valid():
             good.append(asked.answer(asked.validated_data))
@@ -81,9 +73,10 @@ def take_receipts(
             known = row if isinstance(row, dict) else {}
             fields = {name: _sayable(why) for name, why in flat(asked.errors, spoken).items()}
             echo = {name: _echo(known.get(name)) for name in ("id", "state")}
-            results.append({**echo, "result": "invalid", "fields": fields})
+            faulty[number] = {**echo, "result": "invalid", "fields": fields}
     at = now()
-    return receipts.take(officer_id, good, source=source, now=at, skew_s=_skew_s(clock, at)) + results
+    taken = iter(receipts.take(officer_id, good, source=source, now=at, skew_s=_skew_s(clock, at)))
+    return [faulty[number] if number in faulty else next(taken) for number in range(len(raw))]
 
 
 def _skew_s(clock: object, at: datetime) -> float | None:
@@ -122,10 +115,14 @@ class Receipts(APIView):
 
 
 class Preview(APIView):
-    @extend_schema(request=PreviewIn, responses=PreviewOut, operation_id="preview")
+    @extend_schema(
+        request=PolymorphicProxySerializer("Preview", [PreviewIn, WarningPreviewIn], None),
+        responses=PreviewOut,
+        operation_id="preview",
+    )
     def post(self, request: Request, kind: str) -> Response:
         """How many officers would hear it, by district and by duty, and where nobody would, before anything is sent."""
-        asked = PreviewIn(data=request.data)
+        asked = (PreviewIn if kind == "orders" else WarningPreviewIn)(data=request.data)
         asked.is_valid(raise_exception=True)
         said = asked.validated_data
         scope = request.auth.scope

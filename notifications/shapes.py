@@ -4,6 +4,7 @@ import json
 
 from rest_framework import serializers
 
+from alerts import warnings
 from alerts.order_shapes import DUTY_CHOICES
 from alerts.shapes import LEVEL_CODES, CodeField, WarningWhole
 from foundation.clock import SHENZHEN
@@ -55,6 +56,9 @@ class InboxItem(serializers.Serializer[object]):
 class InboxPage(serializers.Serializer[object]):
     items = InboxItem(many=True)
     next = serializers.IntegerField(help_text="pass as `since` next time")
+    gap = serializers.BooleanField(
+        help_text="what follows `since` is not all here: older lines are archived, or the ledger is older than the phone"
+    )
 
 
 class ReceiptIn(serializers.Serializer[object]):
@@ -103,13 +107,18 @@ class ReceiptsIn(serializers.Serializer[object]):
 
 
 class ReceiptOut(serializers.Serializer[object]):
-    id = serializers.IntegerField()
-    state = serializers.CharField()
+    """`id` and `state` as they were sent, null where they are neither number nor text."""
+
+    id = serializers.IntegerField(allow_null=True)
+    state = serializers.CharField(allow_null=True)
     result = serializers.ChoiceField(choices=TAKEN)
+    fields = serializers.DictField(
+        child=serializers.CharField(), required=False, help_text="of an invalid one: what is wrong"
+    )
 
 
 class ReceiptsOut(serializers.Serializer[object]):
-    results = ReceiptOut(many=True)
+    results = ReceiptOut(many=True, help_text="in the order in which they were sent")
 
 
 class PreviewIn(serializers.Serializer[object]):
@@ -128,6 +137,32 @@ class PreviewIn(serializers.Serializer[object]):
         help_text="the drill under way it belongs to",
     )
     level = CodeField(LEVEL_CODES, default=None, allow_null=True, help_text="of the order")
+
+
+class WarningPreviewIn(serializers.Serializer[object]):
+    """As for POST warnings; `areas` of any level will do, and what else stands in the body is not looked at."""
+
+    streets = serializers.ListField(child=serializers.CharField(max_length=32), max_length=1000, default=list)
+    areas = serializers.ListField(child=serializers.CharField(max_length=32), max_length=1000, default=list)
+    duties = serializers.ListField(
+        child=serializers.ChoiceField(choices=DUTY_CHOICES),
+        max_length=10,
+        default=list,
+        help_text="empty: a warning's own",
+    )
+    drill_of = serializers.IntegerField(default=None, allow_null=True, min_value=1, max_value=MOST_ID)
+
+    def validate(self, values: dict[str, object]) -> dict[str, object]:
+        areas = values.pop("streets") or values["areas"]
+        if not areas:
+            raise serializers.ValidationError({"streets": "请选择街道 / name at least one street"})
+        return {
+            **values,
+            "areas": areas,
+            "duties": values["duties"] or warnings.DUTIES,
+            "under": None,
+            "level": None,
+        }
 
 
 class CountsOut(serializers.Serializer[object]):

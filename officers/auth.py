@@ -176,6 +176,15 @@ def subject_of(authorization: str) -> str:
         return authorization
 
 
+def admits(authorization: str) -> bool:
+    """Whether the bearer of this header is still signed in."""
+    at = clock.now()
+    try:
+        return bool(grants_of([claim_of(authorization, at)], at))
+    except Refusal:
+        return False
+
+
 def forget_expired(now: datetime) -> None:
     """Delete sessions that nobody can continue and codes that nobody can use."""
     codes.forget_codes(now)

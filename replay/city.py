@@ -21,6 +21,7 @@ from hydrology.models import (
     LEVEL_KINDS,
     Feed,
     Level,
+    PostKind,
     Region,
     Reservoir,
     River,
@@ -111,6 +112,12 @@ def build(
         sealed_secret=seal(secret),
         max_age_s=86_400,
         replayed=True,
+    )
+    Feed.objects.create(
+        key="telemetry",
+        name="遥测（SL 651） telemetry (SL 651)",
+        sealed_secret=seal(secrets.token_urlsafe(32)),
+        kinds=[PostKind.READINGS],
     )
     # before autovacuum comes round the planner would take 45,000 people for a handful
     with connection.cursor() as cursor:

@@ -21,7 +21,7 @@ from alerts.models import Drill, DrillState
 from alerts.shapes import At, NamedRegion, NoteIn
 from foundation.clock import now
 from foundation.errors import not_found
-from hydrology.doors.asked import LIMIT, choice
+from hydrology.doors.asked import CURSOR, LIMIT, choice, page_of
 from hydrology.doors.ingest import ANSWERS, MOST_GRID_BYTES, SIGNED, FeedDoor
 from hydrology.ingest import Answer
 from hydrology.models import Feed, Product, path_filter
@@ -89,17 +89,16 @@ def seen(request: Request) -> QuerySet[Drill]:
 
 class Drills(APIView):
     @extend_schema(
-        parameters=[OpenApiParameter("state", str, enum=DrillState.values), LIMIT],
-        responses=DrillOut(many=True),
+        operation_id="v1_drills_list",
+        parameters=[OpenApiParameter("state", str, enum=DrillState.values), CURSOR, LIMIT],
+        responses=page_of(DrillOut),
     )
     def get(self, request: Request) -> Response:
         """Drills of the caller's regions and those he takes part in, newest first."""
         rows = seen(request)
         if state := choice(request, "state", DrillState.values):
             rows = rows.filter(state=state)
-        pages = Newest()
-        page = pages.paginate_queryset(rows, request, view=self)
-        return pages.get_paginated_response(DrillOut(page, many=True).data)
+        return Newest().answer(self, rows, DrillOut)
 
     @extend_schema(request=DrillIn, responses={201: DrillOut})
     def post(self, request: Request) -> Response:

@@ -23,7 +23,7 @@ from alerts.order_shapes import AttachmentOut, MeasuresOut, OrderIn, OrderOut, P
 from alerts.shapes import NoteIn
 from foundation.clock import now
 from foundation.errors import Refusal, not_found
-from hydrology.doors.asked import LIMIT, choice
+from hydrology.doors.asked import CURSOR, LIMIT, choice, page_of
 from hydrology.models import Region, path_filter
 
 UPLOAD = {
@@ -63,12 +63,10 @@ def handed_out(
 
 
 class Orders(APIView):
-    @extend_schema(parameters=[LIMIT], responses=OrderOut(many=True))
+    @extend_schema(operation_id="v1_orders_list", parameters=[CURSOR, LIMIT], responses=page_of(OrderOut))
     def get(self, request: Request) -> Response:
         """Orders of the caller's regions, newest first."""
-        pages = Newest()
-        page = pages.paginate_queryset(seen(request).whole(), request, view=self)
-        return pages.get_paginated_response(OrderOut(page, many=True, context={"now": now()}).data)
+        return Newest().answer(self, seen(request).whole(), OrderOut, now=now())
 
     @extend_schema(request=OrderIn, responses={201: OrderOut})
     def post(self, request: Request) -> Response:

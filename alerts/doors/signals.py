@@ -1,7 +1,5 @@
 """Official signals: the signed door they come in by, the list of those in force, and the proposals they make."""
 
-from typing import Any
-
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -15,7 +13,7 @@ from alerts.models import Proposal, Signal
 from alerts.shapes import LEVEL_CODES, At, CodeField, NoteIn
 from foundation.clock import now
 from foundation.errors import in_one
-from hydrology.doors.asked import LIMIT, flag, language
+from hydrology.doors.asked import CURSOR, LIMIT, flag, language, page_of
 from hydrology.doors.ingest import ANSWERS, SIGNED, FeedDoor
 from hydrology.models import path_filter
 
@@ -65,23 +63,31 @@ class IngestSignals(FeedDoor):
 
 
 class Signals(APIView):
-    @extend_schema(parameters=[OpenApiParameter("active", bool), LIMIT], responses=SignalOut(many=True))
+    @extend_schema(
+        operation_id="v1_signals_list",
+        parameters=[OpenApiParameter("active", bool), CURSOR, LIMIT],
+        responses=page_of(SignalOut),
+    )
     def get(self, request: Request) -> Response:
         """Official signals, newest first; public knowledge, so of the whole city. `active`: only those in force."""
         rows = Signal.objects.all()
         if flag(request, "active"):
             rows = rows.in_force()
-        return _paged(self, request, rows, SignalOut)
+        return Newest().answer(self, rows, SignalOut, request=request)
 
 
 class Proposals(APIView):
-    @extend_schema(parameters=[OpenApiParameter("open", bool), LIMIT], responses=ProposalOut(many=True))
+    @extend_schema(
+        operation_id="v1_proposals_list",
+        parameters=[OpenApiParameter("open", bool), CURSOR, LIMIT],
+        responses=page_of(ProposalOut),
+    )
     def get(self, request: Request) -> Response:
         """Response levels the signals suggest to the caller's authorities, newest first."""
         rows = Proposal.objects.filter(path_filter("authority__path", request.auth.scope.paths))
         if flag(request, "open"):
             rows = rows.filter(state="open")
-        return _paged(self, request, rows.select_related("authority"), ProposalOut)
+        return Newest().answer(self, rows.select_related("authority"), ProposalOut, request=request)
 
 
 class ProposalAct(APIView):
@@ -93,11 +99,3 @@ class ProposalAct(APIView):
         scope, note = request.auth.scope, asked.validated_data["note"]
         proposal = proposals.decide(pk, verb, request.user.pk, scope, note=note, now=now())
         return Response(ProposalOut(proposal, context={"request": request}).data)
-
-
-def _paged(
-    view: APIView, request: Request, rows: Any, shape: type[serializers.BaseSerializer[Any]]
-) -> Response:
-    pages = Newest()
-    page = pages.paginate_queryset(rows, request, view=view)
-    return pages.get_paginated_response(shape(page, many=True, context={"request": request}).data)

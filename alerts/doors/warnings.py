@@ -1,6 +1,6 @@
 """Doors of warnings: to read, to raise and move by hand, and the words about them that wait for release."""
 
-from django.db.models import Prefetch, Q
+from django.db.models import Exists, OuterRef, Prefetch, Q
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,7 +22,7 @@ from alerts.shapes import (
 )
 from foundation.clock import now
 from foundation.errors import not_found
-from hydrology.doors.asked import LIMIT, choice, flag
+from hydrology.doors.asked import CURSOR, LIMIT, choice, flag, page_of
 from hydrology.doors.asked import region as region_of
 from hydrology.models import path_filter
 
@@ -38,16 +38,29 @@ def _warnings(request: Request) -> WarningQuerySet:
     )
 
 
+def _touches(path: str) -> Q:
+    """Warnings of a region below `path`; of rain and flood, whose region is the district, those with a street there."""
+    there = WarningStreet.objects.filter(warning=OuterRef("pk"), region__path__startswith=path)
+    ended = Q(ended_at__isnull=False)
+    return Q(region__path__startswith=path) | Exists(there.filter(level__gt=0)) | ended & Exists(there)
+
+
 class Warnings(APIView):
     @extend_schema(
+        operation_id="v1_warnings_list",
         parameters=[
             OpenApiParameter("active", bool),
-            OpenApiParameter("region", str, description="district or street code"),
+            OpenApiParameter(
+                "region",
+                str,
+                description="city, district or street: warnings there, below, or of a street in it",
+            ),
             OpenApiParameter("hazard", str, enum=Hazard.values),
             OpenApiParameter("level", str, enum=list(WARNING_CODES.values())),
+            CURSOR,
             LIMIT,
         ],
-        responses=WarningOut(many=True),
+        responses=page_of(WarningOut),
     )
     def get(self, request: Request) -> Response:
         """Warnings of the caller's districts, newest first, each with the reasons of its present level."""
@@ -55,14 +68,12 @@ class Warnings(APIView):
         if flag(request, "active"):
             rows = rows.open()
         if region := region_of(request):
-            rows = rows.filter(Q(region=region) | Q(region__parent=region))
+            rows = rows.filter(_touches(region.path))
         if hazard := choice(request, "hazard", Hazard.values):
             rows = rows.filter(hazard=hazard)
         if level := choice(request, "level", WARNING_CODES.values()):
             rows = rows.filter(level=next(value for value, code in WARNING_CODES.items() if code == level))
-        pages = Newest()
-        page = pages.paginate_queryset(rows, request, view=self)
-        return pages.get_paginated_response(WarningOut(page, many=True).data)
+        return Newest().answer(self, rows, WarningOut)
 
     @extend_schema(request=WarningIn, responses={201: WarningWhole})
     def post(self, request: Request) -> Response:
@@ -71,7 +82,8 @@ class Warnings(APIView):
         asked.is_valid(raise_exception=True)
         said = asked.validated_data
         warning = hand.begin(
-            request.user.pk, request.auth.scope, _asked(said), hazard=said["hazard"], drill=said["drill"], now=now()
+            request.user.pk, request.auth.scope, _asked(said), hazard=said["hazard"], drill=said["drill"],
+            drill_of=said["drill_of"], now=now(),
         )  # fmt: skip
         return Response(whole(request, warning.pk), status=201)
 

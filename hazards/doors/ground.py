@@ -19,7 +19,7 @@ from hazards import ground, ground_acts
 from hazards.ground_form import read_report, refused
 from hazards.ground_shapes import GroundIn, GroundOut, GroundWholeOut, MoveIn, SendablesOut
 from hazards.models import CloseReason, GroundPhoto, GroundReport, GroundReportQuerySet
-from hydrology.doors.asked import LIMIT, flag
+from hydrology.doors.asked import CURSOR, LIMIT, flag, page_of
 from hydrology.models import Region, path_filter
 
 
@@ -54,9 +54,10 @@ class Hazards(APIView):
         parameters=[
             OpenApiParameter("region", str, description="code of one of the caller's regions, or below"),
             OpenApiParameter("open", bool, description="1: not closed yet; 0: closed; left out: both"),
+            CURSOR,
             LIMIT,
         ],
-        responses=GroundOut(many=True),
+        responses=page_of(GroundOut),
     )
     def get(self, request: Request) -> Response:
         """Reports from the caller's regions, his own, and those he was sent to, newest first."""

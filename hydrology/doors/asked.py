@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from django.http import HttpRequest
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiParameter, inline_serializer
+from rest_framework import serializers
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from foundation.errors import Refusal, language_of, not_found
 from foundation.scope import below
@@ -15,7 +19,12 @@ from hydrology.feeds.signing import instant
 from hydrology.models import Region
 
 REGION = OpenApiParameter("region", str, description="code of a city, district or street in your regions")
+CURSOR = OpenApiParameter(
+    "cursor", str, description="of another page: follow `next` or `previous` as they come"
+)
 LIMIT = OpenApiParameter("limit", int, description="rows a page, at most 200; 50 when left out")
+AFTER = OpenApiParameter("after", int, description="cursor: `next` of the page before")
+LARGEST = 2**62  # well within PostgreSQL's largest number
 AS_OF = OpenApiParameter(
     "as_of",
     OpenApiTypes.DATETIME,
@@ -38,6 +47,20 @@ class Pages(CursorPagination):
 
     def get_page_size(self, request: Request) -> int:
         return whole(request, "limit", 1, self.max_page_size, self.page_size)
+
+    def answer(
+        self, view: APIView, rows: Any, shape: type[serializers.BaseSerializer[Any]], **context: Any
+    ) -> Response:
+        """The page of `rows` that the view's request asks for, each row in its shape: as `page_of(shape)`."""
+        page = self.paginate_queryset(rows, view.request, view=view)
+        return self.get_paginated_response(shape(page, many=True, context=context).data)
+
+
+def page_of(shape: type[serializers.BaseSerializer[Any]]) -> serializers.Serializer[Any]:
+    """What a list by cursor answers, for the OpenAPI document: `{next, previous, results}`."""
+    link = serializers.URLField
+    fields = {"next": link(allow_null=True), "previous": link(allow_null=True), "results": shape(many=True)}
+    return inline_serializer(f"{shape.__name__.removesuffix('Out')}Page", fields)
 
 
 def flag(request: Request, name: str) -> bool | None:
@@ -78,7 +101,7 @@ def number(request: Request, name: str, low: float, high: float) -> float:
 def whole(request: Request, name: str, low: int, high: int, default: int) -> int:
     """A whole number. Raises Refusal 400 naming the parameter and its bounds."""
     given = request.query_params.get(name) or str(default)
-    if given.isascii() and given.isdecimal() and len(given) <= 9 and low <= int(given) <= high:
+    if given.isascii() and given.isdecimal() and len(given) < 20 and low <= int(given) <= high:
         return int(given)
     raise Refusal(
         "invalid",
@@ -86,6 +109,11 @@ def whole(request: Request, name: str, low: int, high: int, default: int) -> int
         en=f"{name} must be a whole number from {low} to {high}.",
         fields={name: given[:40]},
     )
+
+
+def after(request: Request) -> int:
+    """The cursor AFTER; 0 where it is left out."""
+    return whole(request, "after", 0, LARGEST, 0)
 
 
 def time(request: Request, name: str, default: datetime) -> datetime:

@@ -60,15 +60,23 @@ class LiveRain(APIView):
         responses={200: shapes.LiveRain, 304: None},
     )
     def get(self, request: Request) -> HttpResponse:
-        """Rain per region: 5, 10, 30 min, 1, 3, 24 h (highest gauge and areal mean), and the next 1 h and 2 h."""
-        level = asked.choice(request, "level", RAIN_LEVELS, Level.DISTRICT.value)
+        """Rain per region: 5, 10, 30 min, 1, 3, 24 h (highest gauge and areal mean), and the next 1 h and 2 h.
+
+        Without `level` by district; of a street, the street.
+        """
         region = asked.region(request)
+        level = asked.choice(request, "level", RAIN_LEVELS, rain_level(region.path if region else ""))
         wanted = Asked((region.path,) if region else request.auth.scope.water_paths)
         at = now()
         if "as_of" in request.query_params:
             then = rain.shelf_then(Level(level), asked.time(request, "as_of", at), at)
             return _told(request, then.answer(wanted))
         return _told(request, rain.shelf(Level(level), at).answer(wanted))
+
+
+def rain_level(path: str) -> str:
+    """At which level the rain of a region's path is shown when nobody says: a street's own, else by district."""
+    return (Level.STREET if path.count("/") > 2 else Level.DISTRICT).value
 
 
 class PointRain(APIView):

@@ -32,10 +32,10 @@ class Stations(APIView):
         parameters=[
             OpenApiParameter("kind", str, enum=list(shapes.KIND_CODES.values())),
             asked.REGION,
-            OpenApiParameter("cursor", str),
+            asked.CURSOR,
             OpenApiParameter("limit", int, description="at most 1,000"),
         ],
-        responses=shapes.StationPage,
+        responses=asked.page_of(shapes.StationOut),
     )
     def get(self, request: Request) -> Response:
         """Gauges of the caller's districts, in order of code."""
@@ -44,9 +44,7 @@ class Stations(APIView):
         rows = Station.objects.within(*((region.path,) if region else request.auth.scope.water_paths))
         if kind:
             rows = rows.filter(kind=next(code for code, name in shapes.KIND_CODES.items() if name == kind))
-        pages = ByCode()
-        page = pages.paginate_queryset(rows, request, view=self)
-        response = pages.get_paginated_response(shapes.StationOut(page, many=True).data)
+        response = ByCode().answer(self, rows, shapes.StationOut)
         for name, value in PRIVATE.items():
             response[name] = value
         return response

@@ -12,6 +12,7 @@ from alerts.models import BulletinKind, ResponseOrder, Warning
 from alerts.order_shapes import OrderOut
 from foundation.clock import now
 from foundation.errors import not_found
+from hydrology.doors.asked import AFTER, after
 from hydrology.models import path_filter
 from notifications import months
 from notifications.models import Delivery, Dispatch, Errand
@@ -47,7 +48,7 @@ class OneWarning(APIView):
 
 
 class Reach(APIView):
-    @extend_schema(responses=ReachOut, operation_id="reach")
+    @extend_schema(parameters=[AFTER], responses=ReachOut, operation_id="reach")
     def get(self, request: Request, kind: str, pk: int) -> Response:
         """Counts per state, per district and street, streets with nobody confirmed, the unanswered.
 
@@ -63,6 +64,6 @@ class Reach(APIView):
         return Response(
             {
                 "dispatch": first.values_list("pk", flat=True).first(),
-                **reach_of(bulletins, scope.paths, once=True),
+                **reach_of(bulletins, scope.paths, after=after(request), once=True),
             }
         )

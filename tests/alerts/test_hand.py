@@ -49,7 +49,7 @@ def asked(level: int | None = None, *streets: str, hours: int = 2, note: str = "
 def begin(officer: Officer, level: int, *streets: str, at: datetime = NOW, **more: Any) -> Warning:
     hazard = more.pop("hazard", "rainstorm")
     drill = more.pop("drill", None)
-    return hand.begin(officer.pk, DESK, asked(level, *streets, **more), hazard=hazard, drill=drill, now=at)
+    return hand.begin(officer.pk, DESK, asked(level, *streets, **more), hazard=hazard, drill_of=drill, now=at)
 
 
 def act(

@@ -6,9 +6,11 @@ from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from django.db import connections
 from django.test import Client, RequestFactory
 from django.urls import get_resolver
@@ -28,6 +30,7 @@ from tests.hydrology.factories import SECRET, body, make_feed, make_regions
 
 KEY = {"HTTP_IDEMPOTENCY_KEY": "key 1"}
 ORDERS = "/api/v1/orders"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
 
 
 def order(**fields: Any) -> dict[str, Any]:
@@ -58,6 +61,39 @@ def test_the_same_key_and_body_gets_the_same_answer_and_is_done_once(desk: APICl
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json() == again.json()
     assert ResponseOrder.objects.count() == 1
+
+
+def test_who_has_signed_out_is_not_told_the_answer_again(desk: APIClient) -> None:
+    asked = order()
+    assert desk.post(ORDERS, asked, format="json", **KEY).status_code == 201
+    assert desk.delete("/api/v1/auth/sessions/current").status_code == 204
+    assert desk.post(ORDERS, asked, format="json", **KEY).status_code == 401
+
+
+def test_an_address_with_one_form_is_not_argued_with_about_it(desk: APIClient) -> None:
+    for path, form in (("warnings.atom", "application/atom+xml"), ("orders", "text/html")):
+        assert desk.get(f"/api/v1/{path}", HTTP_ACCEPT=form).status_code == 200
+
+
+def test_what_a_door_answers_is_what_the_document_says_of_it(desk: APIClient) -> None:
+    """The outermost names of every address without a parameter, as a city's whole staff may ask for them."""
+    document = yaml.safe_load(DOCUMENT.read_text())
+    shapes, looked_at = document["components"]["schemas"], []
+    for path, does in document["paths"].items():
+        said = (
+            does.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).get("application/json")
+        )
+        answer = desk.get(path) if said and "{" not in path else None
+        if answer is None or answer.status_code != 200:
+            continue
+        shape = said["schema"]
+        shape = shapes[shape["$ref"].rpartition("/")[2]] if "$ref" in shape else shape
+        told = answer.json()
+        assert isinstance(told, list) == (shape.get("type") == "array"), path
+        if shape.get("properties"):
+            assert set(shape.get("required", ())) <= set(told) <= set(shape["properties"]), path
+            looked_at.append(path)
+    assert len(looked_at) > 20, looked_at
 
 
 def test_the_same_key_with_another_body_is_refused_and_does_nothing(desk: APIClient) -> None:

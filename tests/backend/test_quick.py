@@ -104,7 +104,7 @@ PLAIN = [
     (LEVELS, ""), (LEVELS, "kind=river"), (LEVELS, "kind=reservoir&status=near"), (LEVELS, "status=over"),
     (LEVELS, "first=mine"), (LEVELS, "first=mine&kind=reservoir"), (LEVELS, f"region={EAST}"),
     (LEVELS, f"region={STREET}"), (LEVELS, f"region={STREET}&first=mine"), (RAIN, ""), (RAIN, "level=street"),
-    (RAIN, f"level=street&region={STREET}"), (RAIN, f"region={EAST}"),
+    (RAIN, f"level=street&region={STREET}"), (RAIN, f"region={EAST}"), (RAIN, f"region={STREET}"),
 ]  # fmt: skip
 UNUSUAL = [
     (LEVELS, "kind=lake"), (LEVELS, "first=yours"), (LEVELS, "kind="), (LEVELS, "kind=river&kind=reservoir"),
@@ -175,7 +175,8 @@ async def test_a_warm_answer_waits_for_nothing(bearers: dict[str, str]) -> None:
     quick = QuickDoor(passed_on)
     city = {"Authorization": bearers["city"]}
     for path in (LEVELS, RAIN):
-        await ask(quick, path, "", city)
+        # a busy machine may pass the first ones on to the full door
+        assert 200 in [(await ask(quick, path, "", city)).status for _ in range(20)]
         with pytest.raises(StopIteration) as done:
             ask(quick, path, "", city).send(None)
         assert done.value.value.status == 200

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from tests.test_house import ROOT
@@ -60,3 +61,28 @@ def test_sentinels_without_the_name_they_watch_are_refused() -> None:
     assert (
         "where NAME is what Sentinel watches" in look("postgresql://one/warnings", "sentinel://s1:26379")[1]
     )
+
+
+def test_a_command_beside_a_run_finds_its_servers_and_what_is_set_stays(tmp_path: Path) -> None:
+    """With nothing in the environment; the run leaves what its children are told (backend/up.py)."""
+    beside = {"DATABASE_URL": "postgresql:///beside", "REDIS_URL": "redis://beside", "SECRET_KEY": "x" * 40}
+    ours = {name: value for name, value in os.environ.items() if name not in beside} | {
+        "RUN_DIR": str(tmp_path)
+    }
+    look = [
+        "manage.py",
+        "shell",
+        "--no-imports",
+        "-c",
+        "from django.conf import settings; print(settings.DATABASE_URL)",
+    ]
+
+    def said(**more: str) -> str:
+        command = [sys.executable, *look]
+        ran = subprocess.run(command, cwd=ROOT, env=ours | more, capture_output=True, text=True, check=False)
+        return ran.stdout.strip() or ran.stderr
+
+    assert "Beside a `make run`" in said()
+    (tmp_path / "environment.json").write_text(json.dumps(beside))
+    assert said() == "postgresql:///beside"
+    assert said(**beside | {"DATABASE_URL": "postgresql:///own"}) == "postgresql:///own"

@@ -228,6 +228,7 @@ def test_rain_per_street_is_scoped_and_a_street_without_gauges_is_not_dry(
     assert [item["region"] for item in items] == ["440304001"]
     hour = items[0]["observed"][3]
     assert (hour["station_max_mm"], hour["station_share"], hour["mean_mm"]) == (None, 0.0, 22.0)
+    assert client_for(WEST).get("/live/rain?region=440304001").json()["items"] == items
 
 
 def test_new_data_is_told_at_once(rained: datetime, feed: Feed, client_for: ClientFor) -> None:

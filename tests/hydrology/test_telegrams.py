@@ -31,6 +31,7 @@ from hydrology.models import (
     FeedPost,
     Latest,
     Observation,
+    PostKind,
     Question,
     Rtu,
     StationKind,
@@ -660,7 +661,7 @@ def test_the_command_keeps_confirms_and_reads_until_it_is_ended(kept_gauges: Fee
 
     visitor = threading.Thread(target=station)
     visitor.start()
-    call_command("listen_sl651", "telemetry", port=0, stdout=said)
+    call_command("listen_sl651", port=0, stdout=said)  # the only feed that can be meant
     visitor.join()
     assert [(answer.end, answer.serial) for answer in heard] == [(End.ESC, 2)]
     assert [row.verdict for row in Telegram.objects.order_by("id")] == [Verdict.STORED, Verdict.STORED]
@@ -671,12 +672,15 @@ def test_the_command_keeps_confirms_and_reads_until_it_is_ended(kept_gauges: Fee
     ("arguments", "why"),
     [
         (["nobody"], "no enabled feed 'nobody'"),
+        ([], "Name it (second, telemetry)"),
         (["telemetry", "--allow", "10.0.0"], "--allow wants a network"),
     ],
 )
 def test_the_command_says_what_is_wrong_with_its_arguments(
     kept_gauges: Feed, arguments: list[str], why: str
 ) -> None:
+    make_feed("second")
+    make_feed("other", kinds=[PostKind.GRID])
     with pytest.raises(CommandError, match=re.escape(why)):
         call_command("listen_sl651", *arguments)
 

@@ -16,6 +16,7 @@ from foundation.clock import now
 from hydrology.models import Region
 from notifications import dispatch, frames
 from notifications.models import Delivery, State
+from notifications.reach import reach_of
 from officers.models import Duty, Officer, Post
 from tests.alerts.conftest import DISTRICT, A, B, C, signed_in
 from tests.console.factories import make_officer
@@ -276,11 +277,13 @@ def test_a_page_of_items_costs_the_same_queries_however_many_orders_it_has(
     api = phone(regions[A])
     desks.issued(DISTRICT, A, duties=["flood", "reporter"], tasks=TASKS)
     inbox(api)
-    with django_assert_num_queries(7):  # who he is, the page, thread, tasks, posts and reports, the papers
+    with django_assert_num_queries(
+        8
+    ):  # who he is, where the ledger begins, the page, thread, tasks, posts and reports, the papers
         assert len(inbox(api)) == 1
     for _ in range(4):
         desks.issued(DISTRICT, A, duties=["flood", "reporter"], tasks=TASKS)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         assert len(inbox(api)) == 5
 
 
@@ -354,15 +357,14 @@ def test_a_paper_is_given_to_whom_the_order_was_delivered_to_and_to_nobody_else(
 def test_a_paper_sent_twice_with_one_key_is_added_once(desks: Desks) -> None:
     pk = desks.draft(DISTRICT, A)
     path, key = f"/api/v1/orders/{pk}/attachments", {"HTTP_IDEMPOTENCY_KEY": "once"}
-    body = (
-        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n'
-        + PAPER
-        + b"\r\n--x--\r\n"
-    )
-    form = "multipart/form-data; boundary=x"
-    first, again = (desks.desk.generic("POST", path, body, content_type=form, **key) for _ in range(2))
-    assert (first.status_code, again.status_code) == (201, 201)
-    assert first.json()["id"] == json.loads(again.content)["id"]
+    answers = []
+    for mark in (b"x", b"y"):  # a client that sends again draws another boundary
+        head = b'\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n'
+        body = b"--" + mark + head + PAPER + b"\r\n--" + mark + b"--\r\n"
+        form = f"multipart/form-data; boundary={mark.decode()}"
+        answers.append(desks.desk.generic("POST", path, body, content_type=form, **key))
+    assert [answer.status_code for answer in answers] == [201, 200]
+    assert len({answer.json()["id"] for answer in answers}) == 1
 
 
 def test_papers_are_frozen_with_the_order(desks: Desks) -> None:
@@ -400,6 +402,23 @@ def test_an_orders_reach_names_the_dispatch_by_which_its_people_are_found(
     assert A in {person["region"] for person in people}
 
 
+def test_the_unanswered_of_an_order_come_in_pages(
+    desks: Desks, regions: Regions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        phone(regions[A])
+    path = f"/api/v1/orders/{desks.issued(CITY, A)}/reach"
+    everybody = desks.desk.get(path).json()["unanswered"]
+    monkeypatch.setattr(reach_of, "__kwdefaults__", {**reach_of.__kwdefaults__, "limit": 2})
+    seen, after = [], 0
+    while after is not None:
+        page = desks.desk.get(path, {"after": after}).json()
+        seen += page["unanswered"]
+        after = page["next"]
+    assert seen == everybody and len(seen) > 2
+    assert desks.desk.get(path, {"after": "x"}).status_code == 400
+
+
 def test_an_orders_reach_stays_its_own_after_it_is_called_off(desks: Desks, regions: Regions) -> None:
     """Who went still counts, whether or not the news that it is over has been dispatched."""
     phone(regions[A])
@@ -435,6 +454,16 @@ def test_a_preview_counts_each_person_once_by_the_duty_he_is_addressed_for(
     shown = desks.desk.post("/api/v1/orders/preview", body, format="json").json()
     assert {row["duty"]: row["officers"] for row in shown["duties"]} == {"desk": 1, "flood": 1, "reporter": 1}
     assert shown["officers"] == 3
+
+
+def test_a_warnings_preview_takes_what_a_warning_takes(desks: Desks, regions: Regions) -> None:
+    make_officer(regions[A], Duty.FLOOD)
+    make_officer(regions[B], Duty.FLOOD)
+    path, warning = "/api/v1/warnings/preview", {"hazard": "rainstorm", "level": "alert", "note": "雷达"}
+    shown = desks.desk.post(path, warning | {"streets": [A]}, format="json").json()
+    assert {row["duty"]: row["officers"] for row in shown["duties"]} == {"desk": 1, "flood": 1}
+    answer = desks.desk.post(path, warning, format="json")
+    assert (answer.status_code, set(answer.json()["fields"])) == (400, {"streets"})
 
 
 @pytest.mark.parametrize(

@@ -264,7 +264,7 @@ def test_one_bad_receipt_does_not_lose_the_good_ones(line: Delivery, phone: APIC
     body = json.dumps({"receipts": [bad, row(line.pk, "opened")]})
     answer = phone.post(DOOR, body, content_type="application/json")
     assert answer.status_code == 200, answer.content
-    assert sorted(result["result"] for result in answer.json()["results"]) == ["accepted", "invalid"]
+    assert [result["result"] for result in answer.json()["results"]] == ["invalid", "accepted"]
     line.refresh_from_db()
     assert line.state == State.OPENED
 
@@ -291,7 +291,24 @@ def test_the_inbox_shows_the_state_the_receipts_left(line: Delivery, phone: APIC
     phone.post(DOOR, {"receipts": [row(line.pk, "opened")]}, format="json")
     item = phone.get("/api/v1/inbox").json()["items"][0]
     assert (item["id"], item["state"], item["requires"]) == (line.pk, "opened", "confirm")
-    assert phone.get(f"/api/v1/inbox?since={line.pk}").json() == {"items": [], "next": line.pk}
+    assert phone.get(f"/api/v1/inbox?since={line.pk}").json() == {
+        "items": [], "next": line.pk, "gap": False,
+    }  # fmt: skip
+
+
+def test_a_phone_that_knows_more_than_the_ledger_is_told_of_the_gap_and_hears_what_comes(
+    line: Delivery, phone: APIClient
+) -> None:
+    ahead = phone.get(f"/api/v1/inbox?since={line.pk + 1000}").json()
+    assert ahead == {"items": [], "next": line.pk, "gap": True}
+
+
+def test_a_phone_that_was_last_here_before_the_oldest_line_is_told_of_the_gap(
+    line: Delivery, phone: APIClient
+) -> None:
+    old = phone.get(f"/api/v1/inbox?since={line.pk - 10}").json()
+    assert ([item["id"] for item in old["items"]], old["gap"]) == ([line.pk], True)
+    assert phone.get("/api/v1/inbox").json()["gap"] is False
 
 
 @pytest.mark.parametrize("since", ["-1", "²", "1.5", "x", "9" * 5000])

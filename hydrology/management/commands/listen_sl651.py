@@ -1,4 +1,4 @@
-"""`manage.py listen_sl651 FEED --allow NETWORK`: take SL 651 telemetry in over TCP until ended."""
+"""`manage.py listen_sl651 [FEED] --allow NETWORK`: take SL 651 telemetry in over TCP until ended."""
 
 import asyncio
 import logging
@@ -7,11 +7,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError, connections
+from django.db.models import Q
 
 from foundation.clock import now
 from hydrology.feeds import telegrams
 from hydrology.feeds.sl651_line import Listener
-from hydrology.models import Feed
+from hydrology.models import Feed, PostKind
 
 log = logging.getLogger(__name__)
 SWEEP_S = 5.0
@@ -22,7 +23,11 @@ class Command(BaseCommand):
     help = "Listen to SL 651-2014 stations; every report is kept, confirmed, then read into observations."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("feed", help="key of the enabled feed the readings belong to")
+        parser.add_argument(
+            "feed",
+            nargs="?",
+            help="key of the enabled feed the readings belong to; may be left out where only one can be",
+        )
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=6510, help="0 takes a free one")
         parser.add_argument(
@@ -37,9 +42,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: object, **options: object) -> None:
-        feed_key = str(options["feed"])
-        if not Feed.objects.filter(pk=feed_key, enabled=True).exists():
-            raise CommandError(f"There is no enabled feed {feed_key!r}: register it first.")
+        feed_key = _feed(options["feed"])
         connections.close_all()
         given = options["allow"] or ["127.0.0.0/8", "::1/128"]
         listener = Listener(feed_key, _networks(given), now, hang_up=bool(options["hang_up"]))
@@ -57,6 +60,24 @@ class Command(BaseCommand):
             server.close()
             for task in busy:
                 task.cancel()
+
+
+def _feed(key: str | None) -> str:
+    """The enabled feed's key; where none is given, of the only one that can be meant."""
+    enabled = Feed.objects.filter(enabled=True)
+    if key is not None:
+        if not enabled.filter(pk=key).exists():
+            raise CommandError(f"There is no enabled feed {key!r}: register it first.")
+        return key
+    own = enabled.filter(Q(kinds=[]) | Q(kinds__contains=[PostKind.READINGS]), drill=False, replayed=False)
+    keys = list(own.order_by("key").values_list("key", flat=True))
+    if len(keys) != 1:
+        raise CommandError(
+            f"Which feed do the readings belong to? Name it ({', '.join(keys)})."
+            if keys
+            else "No feed takes telemetry: register one with `manage.py feeds add telemetry --kinds readings`."
+        )
+    return str(keys[0])
 
 
 def _networks(given: object) -> list[IPv4Network | IPv6Network]:
