@@ -146,7 +146,7 @@ class SameAnswerTwice:
 
     The row is written before the view runs, in its own transaction, so two at once cannot both run; it is
     removed again when nothing came of it: who mends a refused body may send it with the same key. Keys belong to
-    the bearer's token subject, never shared; without a bearer nothing is kept.
+    the bearer's token subject, never shared; without a bearer of ours nothing is kept.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -158,8 +158,11 @@ class SameAnswerTwice:
         if request.method != "POST" or not key or not caller or secret or FILES.fullmatch(request.path):
             # answers with tokens or phone numbers are never kept; a feed's post is kept by its own digest
             return self.get_response(request)
+        subject = subject_of(caller)
+        if subject is None:  # nobody of ours: the view says so, and no row is made
+            return self.get_response(request)
         digest = hashlib.sha256(request.path.encode() + b"\n" + request.body).hexdigest()
-        kept, ours = _begin(subject_of(caller), key, digest)
+        kept, ours = _begin(subject, key, digest)
         if not ours:
             # who has signed out is told so by the view
             return (

@@ -165,15 +165,15 @@ def grants_of(claims: Collection[Claim], now: datetime) -> dict[Claim, Grant]:
     return {claim: grant for claim, grant in found if grant}
 
 
-def subject_of(authorization: str) -> str:
-    """A stable name for the caller of this header: the officer of an unexpired access token, else the header.
+def subject_of(authorization: str) -> str | None:
+    """A stable name for the officer of an unexpired access token that we signed; None for anything else.
 
     Only the signature is asked, not the database: it tells callers apart, it admits nobody.
     """
     try:
         return f"officer:{claim_of(authorization, clock.now()).officer_id}"
     except Refusal:
-        return authorization
+        return None
 
 
 def admits(authorization: str) -> bool:

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import yaml
 from django.db import connections
+from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import get_resolver
 from rest_framework.test import APIClient
 
 from alerts.models import ResponseOrder
-from backend.doors import ABANDONED, forget_answers
+from backend.doors import ABANDONED, SameAnswerTwice, forget_answers
 from backend.models import KeptAnswer
 from foundation.bodies import MOST_JSON_BYTES
 from foundation.clock import now
@@ -147,6 +148,18 @@ def test_what_may_pass_is_not_kept(desk: APIClient) -> None:
 def test_answers_that_may_carry_tokens_are_never_kept(desk: APIClient, door: str) -> None:
     desk.post(f"/api/v1/auth/{door}", {"phone": "13800001234"}, format="json", **KEY)
     assert not KeptAnswer.objects.exists()
+
+
+@pytest.mark.parametrize("bearer", ["Bearer x", "Bearer x~y", "Basic eDp5", "x"])
+def test_for_whom_we_have_not_signed_nothing_is_kept(db: None, bearer: str) -> None:
+    kept: list[int] = []
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        kept.append(KeptAnswer.objects.count())  # the row is made before the view runs
+        return HttpResponse(status=401)
+
+    SameAnswerTwice(answer)(RequestFactory().post(ORDERS, headers={"Authorization": bearer}, **KEY))
+    assert kept == [0]
 
 
 def test_two_tickets_asked_with_one_key_are_two_tickets(desk: APIClient) -> None:
