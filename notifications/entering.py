@@ -4,7 +4,7 @@ One pipeline to Redis for the tickets, one query each for their sessions, the re
 begins, and what they missed. Runs in a thread; leaves nothing behind but spent tickets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -13,6 +13,7 @@ from foundation.scope import Scope, below
 from hydrology.models import Region
 from notifications import frames
 from notifications.frames import Item, Since
+from officers.directory import scopes_of
 from officers.tickets import Admission, redeem_tickets
 
 MOST_REPLAYED: Final = 500  # items a hello; who missed more reads the older ones from the inbox
@@ -27,13 +28,24 @@ class Hello(NamedTuple):
     topics: tuple[str, ...]
 
 
+class Topics(NamedTuple):
+    """The regions whose levels and whose board one listens to, as paths."""
+
+    levels: tuple[str, ...] = ()
+    boards: tuple[str, ...] = ()
+
+    def within(self, scope: Scope) -> bool:
+        return all(below(path, scope.water_paths) for path in self.levels) and all(
+            below(path, scope.paths) for path in self.boards
+        )
+
+
 class Entry(NamedTuple):
     """Who has come in and what he is told first."""
 
     admission: Admission
     inbox: bool
-    board: bool
-    level_paths: tuple[str, ...]
+    topics: Topics
     seq: int  # what follows begins after this
     gap: bool  # what lies between his `since` and `seq` does not follow: he reads it from the inbox
     items: list[Item]
@@ -50,14 +62,13 @@ def enter(hellos: Sequence[Hello], now: datetime, *, page: int) -> list[Entry | 
         if admission is None:
             answers.append(NOT_SIGNED_IN)
             continue
-        paths = level_paths(hello.topics, admission.grant.scope, places)
-        if paths is None:
+        topics = _topics(hello.topics, places)
+        if topics is None or not topics.within(admission.grant.scope):
             answers.append(TOPIC_OUTSIDE)
             continue
         inbox = "inbox" in hello.topics or not hello.topics
-        board = any(topic.startswith("board:") for topic in hello.topics)
         seq = replayed_from(hello.since, oldest, newest)
-        answers.append(Entry(admission, inbox, board, _same(paths), seq, seq != hello.since, [], newest))
+        answers.append(Entry(admission, inbox, _same(topics), seq, seq != hello.since, [], newest))
     return _with_items(answers, newest, now, page)
 
 
@@ -71,20 +82,21 @@ def replayed_from(since: int, oldest: int, newest: int) -> int:
     return max(since, oldest - 1) if since else since
 
 
-def level_paths(topics: Sequence[str], scope: Scope, places: dict[str, str]) -> tuple[str, ...] | None:
-    """The region paths of the level topics; None when a topic lies outside the scope or is unknown."""
-    paths = []
-    for topic in topics:
-        kind, code = _split(topic)
-        if topic == "inbox":
-            continue
-        allowed = {"levels": scope.water_paths, "board": scope.paths}.get(kind, ())
-        place = places.get(code)
-        if place is None or not below(place, allowed):
-            return None
-        if kind == "levels":
-            paths.append(place)
-    return tuple(sorted(paths))
+def outside(heard: Collection[tuple[int, Topics]], now: datetime) -> set[tuple[int, Topics]]:
+    """Of officers and what they listen to, what their posts of this instant no longer cover; one query."""
+    scopes = scopes_of({officer for officer, _ in heard}, now)
+    return {one for one in heard if not one[1].within(scopes.get(one[0], Scope()))}
+
+
+def _topics(named: Sequence[str], places: dict[str, str]) -> Topics | None:
+    """None when a place is unknown."""
+    paths: dict[str, list[str]] = {"levels": [], "board": []}
+    for kind, code in map(_split, named):
+        if kind != "inbox":
+            if code not in places:
+                return None
+            paths[kind].append(places[code])
+    return Topics(tuple(sorted(paths["levels"])), tuple(sorted(paths["board"])))
 
 
 def _with_items(answers: list[Entry | int], newest: int, now: datetime, page: int) -> list[Entry | int]:
@@ -110,6 +122,6 @@ def _places(codes: set[str]) -> dict[str, str]:
 
 
 @lru_cache(maxsize=4096)
-def _same(paths: tuple[str, ...]) -> tuple[str, ...]:
-    """One tuple for equal ones: most sockets of a district share theirs."""
-    return paths
+def _same(topics: Topics) -> Topics:
+    """One for equal ones: most sockets of a district share theirs."""
+    return topics

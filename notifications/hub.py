@@ -26,7 +26,7 @@ from foundation.scope import below
 from foundation.together import Together
 from foundation.wire import HINTS, beat, client, hint
 from notifications import frames
-from notifications.entering import Entry, Hello, enter
+from notifications.entering import TOPIC_OUTSIDE, Entry, Hello, enter, outside
 from notifications.frames import Item, Since
 from officers.grants import lately_ended
 
@@ -39,6 +39,9 @@ MOST_UNSENT: Final = 1 << 20  # bytes a line may leave untaken; beyond it is cut
 ROOM: Final = 1 << 16  # with more than this untaken, the next page of what was missed waits
 BOARD_S: Final = 0.5  # board frames and joins are gathered this long
 SWEEP_S: Final = 5.0
+POSTS_S: Final = (
+    240.0  # what a post no longer covers is heard no longer than live water is read without it (ADR 8)
+)
 PAGE: Final = 50  # items of catching up a socket and query
 MOST_TOGETHER: Final = 250  # hellos or sockets behind a query
 MOST_TOLD: Final = 100_000  # lines a query, when much is new
@@ -53,8 +56,8 @@ class Socket:
     """One welcomed phone or board. `upto`: it has been told everything up to this seq."""
 
     __slots__ = (
-        "behind", "board", "device", "hub", "inbox", "issued_at_s", "level_paths", "line", "officer", "send", "session",
-        "stalled_s", "turn", "unsent", "upto",
+        "behind", "device", "hub", "inbox", "issued_at_s", "line", "officer", "send", "session", "stalled_s",
+        "topics", "turn", "unsent", "upto",
     )  # fmt: skip
 
     def __init__(self, hub: "Hub", line: asyncio.Transport, send: Callable[[Any], Awaitable[None]]) -> None:
@@ -66,7 +69,7 @@ class Socket:
         grant = entry.admission.grant
         self.officer, self.device, self.session = grant.officer_id, grant.device_id, grant.session_id
         self.issued_at_s = entry.admission.issued_at.timestamp()
-        self.inbox, self.board, self.level_paths = entry.inbox, entry.board, entry.level_paths
+        self.inbox, self.topics = entry.inbox, entry.topics
         self.turn, self.upto = turn, entry.seq
 
     def write(self, frame: bytes) -> None:
@@ -234,8 +237,8 @@ class Hub:
         head = orjson.dumps({"type": "levels", "as_of": message.get("as_of")})[:-1]
         wanted: dict[tuple[str, ...], list[Socket]] = {}
         for socket in self.everyone():
-            if socket.level_paths:
-                wanted.setdefault(socket.level_paths, []).append(socket)
+            if socket.topics.levels:
+                wanted.setdefault(socket.topics.levels, []).append(socket)
         for paths, sockets in wanted.items():
             theirs = [items for path, items in encoded.items() if below(path, paths)]
             if theirs:
@@ -245,7 +248,7 @@ class Hub:
         if self.boards:
             frame = frames.framed(type="board", dispatches=sorted(self.boards))
             self.boards.clear()
-            await self._send_all([socket for socket in self.everyone() if socket.board], frame)
+            await self._send_all([socket for socket in self.everyone() if socket.topics.boards], frame)
 
     async def _send_all(self, sockets: Iterable[Socket], frame: bytes) -> None:
         for number, socket in enumerate(sockets):
@@ -313,6 +316,14 @@ class Hub:
             if socket.session in ended.sessions or socket.officer in ended.officers:
                 socket.close(NOT_SIGNED_IN)
 
+    async def _close_outside(self) -> None:
+        """Sockets with a topic that their officers' posts no longer cover; he comes back and says what he may hear."""
+        heard = {(socket.officer, socket.topics) for socket in self.everyone() if any(socket.topics)}
+        if heard and (gone := await _outside(heard, self._clock())):
+            for socket in self.everyone():
+                if (socket.officer, socket.topics) in gone:
+                    socket.close(TOPIC_OUTSIDE)
+
     async def _take_turn(self) -> None:
         self._pinged = (self._pinged + 1) % TURNS
         for socket in self.everyone():
@@ -328,6 +339,7 @@ class Hub:
         self.hold(self._listen())
         self.hold(_again(self._tell, self._new, SWEEP_S))
         self.hold(_again(self._close_ended, self._ended, SWEEP_S))
+        self.hold(_again(self._close_outside, never, POSTS_S))
         self.hold(_again(self._catch_up, self._lagging, 1.0))
         self.hold(_again(self._tell_boards, never, BOARD_S))
         self.hold(_again(self._announce, never, BOARD_S))
@@ -369,4 +381,5 @@ _missed = database_sync_to_async(_missed_now, thread_sensitive=False)
 _ledger = database_sync_to_async(frames.ledger, thread_sensitive=False)
 _step = database_sync_to_async(frames.step, thread_sensitive=False)
 _told = database_sync_to_async(frames.told, thread_sensitive=False)
+_outside = database_sync_to_async(outside, thread_sensitive=False)
 _lately_ended = database_sync_to_async(lately_ended, thread_sensitive=False)

@@ -3,8 +3,10 @@
 Reads only. Who is to hear a bulletin is asked in notifications/audience.py, not here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 
 from foundation.scope import Scope, below
 from officers.models import Duty, Post, PostQuerySet
@@ -22,7 +24,20 @@ def posts_of(officer_id: int, now: datetime) -> PostQuerySet:
 
 def scope_of(officer_id: int, now: datetime) -> Scope:
     """The scope of an officer's active posts; empty when he has none or is no longer active."""
-    return scope_from(posts_of(officer_id, now).values_list("duty", "region__path", "station_id"))
+    return scopes_of([officer_id], now).get(officer_id, Scope())
+
+
+def scopes_of(officer_ids: Collection[int], now: datetime) -> dict[int, Scope]:
+    """Of each who has a post in force, in one query."""
+    rows = (
+        Post.objects.active(now)
+        .filter(officer_id__in=officer_ids)
+        .order_by("officer_id", "id")
+        .values_list("officer_id", "duty", "region__path", "station_id")
+    )
+    return {
+        officer_id: scope_from(row[1:] for row in posts) for officer_id, posts in groupby(rows, itemgetter(0))
+    }
 
 
 def scope_from(posts: Iterable[tuple[str, str, str | None]]) -> Scope:

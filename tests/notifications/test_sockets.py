@@ -12,7 +12,7 @@ import uvicorn
 from channels.db import database_sync_to_async
 from django.conf import settings as settings_now
 from django.db import OperationalError
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -21,6 +21,7 @@ from foundation.clock import now
 from foundation.wire import HINTS, hint, wire
 from hydrology.models import Region
 from notifications import consumers, dispatch, entering, hub
+from notifications.entering import Topics
 from notifications.hub import Hub
 from notifications.models import Delivery, Errand, Receipt
 from officers import auth
@@ -427,6 +428,54 @@ async def test_a_topic_outside_his_regions_closes_the_socket(phone: Any, topic: 
     one = await phone()
     await one.hello("inbox", topic)
     assert await one.next() == {"type": "close", "code": 4403}
+
+
+async def test_who_no_longer_answers_for_a_topic_is_closed_and_the_others_stay(
+    phone: Any, grant: Grant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "POSTS_S", 0.05)
+    desk, stays = await district_desk(), await district_desk()
+    moved, ended, inbox, stayed = await phone(desk), await phone(), await phone(), await phone(stays)
+    inbox.grant = await second_device(grant.officer_id)
+    await moved.hello(f"levels:{DISTRICT}", f"board:{DISTRICT}")
+    await ended.hello("inbox", f"levels:{STREET}")
+    await inbox.hello("inbox")
+    await stayed.hello(f"levels:{DISTRICT}", f"board:{DISTRICT}")
+    for one in (moved, ended, inbox, stayed):
+        await one.next()
+    await subscribed()
+    # the desk keeps its district's water, but not its board
+    await Post.objects.filter(officer_id=desk.officer_id).aupdate(region_id=STREET)
+    await Post.objects.filter(officer_id=grant.officer_id).aupdate(valid_to=now())
+    for one in (moved, ended):
+        assert await one.next() == {"type": "close", "code": 4403}
+    hint("board", dispatch=7)
+    assert await stayed.next() == {"type": "board", "dispatches": [7]}
+    again = await phone(
+        await database_sync_to_async(signed_in)(await Officer.objects.aget(pk=desk.officer_id))
+    )
+    await again.hello(f"levels:{DISTRICT}", f"board:{STREET}")
+    assert (await again.next())["type"] == "welcome"
+    assert len(Hub.here(now).everyone()) == 3
+
+
+def test_what_posts_no_longer_cover_is_found_in_one_query(
+    officer: Officer, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    other = make_officer(Region.objects.get(pk=OTHER), Duty.DESK)
+    Post.objects.filter(officer=other).update(valid_from=now() - timedelta(days=1))
+    district, far = f"4403/{DISTRICT}/", f"4403/{OTHER}/"
+    street = f"{district}{STREET}/"
+    stands = {
+        (officer.pk, Topics((district, street), (street,))), (officer.pk, Topics()),
+        (other.pk, Topics((), (far,))), (other.pk, Topics((far,))),
+    }  # fmt: skip
+    gone = {
+        (officer.pk, Topics((), (district,))), (officer.pk, Topics((far,))), (other.pk, Topics((far, district))),
+        (0, Topics((district,))),
+    }  # fmt: skip
+    with django_assert_num_queries(1):
+        assert entering.outside(stands | gone, now()) == gone
 
 
 async def test_the_same_device_replaces_its_older_socket(phone: Any) -> None:

@@ -7,6 +7,7 @@ const SILENCE_MS = 60000; // the server pings every 25 s
 const POLL_MS = 10000;
 const KEPT = "console.seq"; // the inbox items this tab has had; they are only hints here
 const REPLACED = 4409; // another tab of the same sign-in has the socket; taking it back would only be a fight
+const OUTSIDE = 4403; // my posts are others by now: the page reads anew what it may show
 
 /**
  * Keeps one socket open and calls `on.levels()`, `on.board()`, `on.everything()` (after each welcome and, while
@@ -33,7 +34,7 @@ export function listen(topics, on) {
     lastHeard = Date.now();
     socket.onopen = () => socket.send(JSON.stringify({ type: "hello", ticket, topics, since: Number(sessionStorage.getItem(KEPT) ?? 0) }));
     socket.onmessage = ({ data }) => hear(JSON.parse(data));
-    socket.onclose = ({ code }) => (code === REPLACED ? yieldTo() : later());
+    socket.onclose = ({ code }) => (code === REPLACED ? yieldTo() : code === OUTSIDE ? anew() : later());
     return undefined;
   }
 
@@ -60,6 +61,11 @@ export function listen(topics, on) {
     retry = setTimeout(join, RETRY_MS[Math.min(tries, RETRY_MS.length - 1)] * (0.75 + Math.random() / 2));
     tries += 1;
     return undefined;
+  }
+
+  function anew() {
+    on.state("polling");
+    retry = setTimeout(() => location.reload(), POLL_MS * Math.random());
   }
 
   function yieldTo() {
