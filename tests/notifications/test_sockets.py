@@ -445,18 +445,21 @@ async def test_who_no_longer_answers_for_a_topic_is_closed_and_the_others_stay(
         await one.next()
     await subscribed()
     # the desk keeps its district's water, but not its board
-    await Post.objects.filter(officer_id=desk.officer_id).aupdate(region_id=STREET)
-    await Post.objects.filter(officer_id=grant.officer_id).aupdate(valid_to=now())
+    await change_posts(desk, region_id=STREET)
+    await change_posts(grant, valid_to=now())
     for one in (moved, ended):
         assert await one.next() == {"type": "close", "code": 4403}
     hint("board", dispatch=7)
     assert await stayed.next() == {"type": "board", "dispatches": [7]}
-    again = await phone(
-        await database_sync_to_async(signed_in)(await Officer.objects.aget(pk=desk.officer_id))
-    )
+    again = await phone(await second_device(desk.officer_id))
     await again.hello(f"levels:{DISTRICT}", f"board:{STREET}")
     assert (await again.next())["type"] == "welcome"
     assert len(Hub.here(now).everyone()) == 3
+
+
+@database_sync_to_async
+def change_posts(grant: Grant, **fields: object) -> None:
+    Post.objects.filter(officer_id=grant.officer_id).update(**fields)
 
 
 def test_what_posts_no_longer_cover_is_found_in_one_query(
