@@ -67,12 +67,15 @@ def add(
     return paper, True
 
 
-def remove(order_id: int, paper_id: int, scope: Scope) -> None:
-    """Take it away from a draft. Raises Refusal; one that is not there is not found."""
+def remove(order_id: int, paper_id: int, scope: Scope) -> Attachment:
+    """Take it away from a draft; answers what it was. Raises Refusal; one that is not there is not found."""
     with transaction.atomic():
         order = _open(order_id, scope)
-        if not Attachment.objects.filter(order=order, pk=paper_id).delete()[0]:
+        paper = order.attachments.defer("body").filter(pk=paper_id).first()
+        if paper is None:
             raise not_found("附件", "attachment")
+        paper.delete()
+    return paper
 
 
 def _open(order_id: int, scope: Scope) -> ResponseOrder:

@@ -9,6 +9,7 @@ from foundation.wire import wire
 from hydrology.feeds.health import standings
 from hydrology.science.feed_states import FeedState
 from monitoring import jobs, readings, watchman
+from monitoring.api import may_read
 
 LATE_DELIVERY_S = 30
 
@@ -21,6 +22,7 @@ def alive(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """503 unless the database, Redis, the workers and the senders do their work; says which does not.
 
+    What exactly is wrong is for who may read /metrics; others hear of each part only whether it is well.
     `workers` is null while nobody knows (just started, or Redis emptied); `faults` are those the watch over the machines
     would tell of, and `queues` the jobs that are late: both also when Celery itself is dead and can tell nobody.
     """
@@ -38,7 +40,20 @@ def ready(request: HttpRequest) -> JsonResponse:
         parts |= {"redis": False, "redis_fault": type(error).__name__}
     late = float(parts.get("oldest_unsent_s", 0)) >= LATE_DELIVERY_S
     good = parts["database"] and parts["redis"] and parts.get("workers") is not False and not late
+    if not may_read(request):
+        parts = _plainly(parts, late)
     return JsonResponse({"ok": good, **parts}, status=200 if good else 503)
+
+
+def _plainly(parts: dict[str, Any], late: bool) -> dict[str, bool | None]:
+    """Whether each part is well; None when nobody knows."""
+    queues, feeds = parts.get("queues"), parts.get("feeds")
+    return {
+        **{name: parts.get(name) for name in ("database", "redis", "workers")},
+        "queues": None if queues is None else not queues,
+        "deliveries": None if feeds is None else not late,
+        "feeds": None if feeds is None else not any(one["late"] for one in feeds),
+    }
 
 
 def _ledger(at: Any) -> dict[str, Any]:

@@ -197,7 +197,8 @@ class RegionReachView(APIView):
 class FeedsView(APIView):
     @extend_schema(operation_id="console_feeds", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
-        """The age of every feed, worst first."""
+        """The age of every feed, worst first. Duty desks, commanders and duty engineers only."""
+        request.auth.scope.require_staff()
         now = clock.now()
         return Response({"as_of": clock.iso(now), "items": board.feeds(now)})
 

@@ -49,6 +49,16 @@ class Scope:
                 status=403,
             )
 
+    def require_staff(self) -> None:
+        """Raises Refusal 403 unless he staffs a desk, commands, or keeps the system running, wherever."""
+        if not (self.desk_paths or self.command_paths or self.engineer_paths):
+            raise Refusal(
+                "staff_only",
+                zh="只有值班、指挥或系统值班岗可以查看。",
+                en="Only a duty desk, a commander or a duty engineer may see this.",
+                status=403,
+            )
+
     def require_command(self, path: str) -> None:
         """Raises Refusal 403 unless he commands this region or one above it."""
         if not below(path, self.command_paths):

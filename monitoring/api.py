@@ -126,7 +126,7 @@ class Slo(APIView):
 
 def metrics(request: HttpRequest) -> HttpResponse:
     """For Prometheus. With METRICS_TOKEN to its bearer; without one to this machine itself, past no proxy; else 403."""
-    if not _may_read(request):
+    if not may_read(request):
         return HttpResponse(
             "METRICS_TOKEN as a bearer, or unset and from the machine itself. 须以 METRICS_TOKEN 为 Bearer 令牌。\n",
             "text/plain; charset=utf-8",
@@ -135,7 +135,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(exposition(now()), CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
 
-def _may_read(request: HttpRequest) -> bool:
+def may_read(request: HttpRequest) -> bool:
+    """Whether it comes from who watches our machines."""
     if settings.METRICS_TOKEN:
         wanted = f"Bearer {settings.METRICS_TOKEN}".encode()
         return hmac.compare_digest(wanted, request.headers.get("Authorization", "").encode())

@@ -1,5 +1,6 @@
 """Two doors of orders that need to know the people: issuing, which counts them, and papers, which they may open."""
 
+from django.db import transaction
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -18,6 +19,7 @@ from foundation.errors import not_found
 from hydrology.models import path_filter
 from notifications.doors.told import told
 from notifications.issuing import issue
+from officers import audit
 
 
 class IssueIn(NoteIn):
@@ -71,6 +73,9 @@ class OrderPaper(APIView):
 
     @extend_schema(operation_id="order_detach", responses={204: None})
     def delete(self, request: Request, pk: int, paper: int) -> Response:
-        """Take a paper away from a draft or rejected order."""
-        papers.remove(pk, paper, request.auth.scope)
+        """Take a paper away from a draft or rejected order. Kept in the audit log."""
+        with transaction.atomic():
+            gone = papers.remove(pk, paper, request.auth.scope)
+            detail = {"paper": paper, "sha256": gone.sha256, "added_by": gone.added_by_id}
+            audit.record(request.user.pk, "order.detach", f"order:{pk}", detail, now())
         return Response(status=204)

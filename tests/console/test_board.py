@@ -1,6 +1,7 @@
 """What the duty room reads: only the signed in, only their regions, in a fixed number of queries."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from pytest_django import DjangoAssertNumQueries
@@ -11,6 +12,7 @@ from escalation.models import ClimbState
 from foundation.scope import Scope
 from hydrology.models import Feed, FeedMark, Region, Station
 from notifications.models import State
+from officers.models import Officer
 from tests.console.conftest import ClientFor
 from tests.console.factories import make_bulletin, make_climb, make_dispatch
 from tests.hydrology.factories import NOW, make_feed
@@ -24,13 +26,26 @@ def test_nobody_reads_the_board_without_signing_in(db: None, door: str) -> None:
     assert APIClient().get(f"/api/v1/console/{door}").status_code == 401
 
 
-@pytest.mark.parametrize("door", ["dispatches", "map", "feeds"])
+@pytest.mark.parametrize("door", ["dispatches", "map"])
 def test_an_officer_without_a_post_sees_no_people_and_no_places(
     city: dict[str, Region], client_for: ClientFor, door: str
 ) -> None:
     make_dispatch([(city["440303001"], State.SENT)])
     answer = client_for().get(f"/api/v1/console/{door}").json()
     assert not any(answer.get(key) for key in ("items", "districts", "streets", "stations", "topics"))
+
+
+@pytest.mark.parametrize("held", ["desk_paths", "command_paths", "engineer_paths", "paths", "stations"])
+def test_feeds_are_for_whoever_staffs_a_desk_commands_or_keeps_the_system_running(
+    db: None, client_for: ClientFor, held: str
+) -> None:
+    api = client_for()
+    api.force_authenticate(Officer(pk=1), token=SimpleNamespace(scope=Scope(**{held: ("4403/440303/",)})))
+    answer = api.get("/api/v1/console/feeds")
+    if held.endswith("_paths"):
+        assert (answer.status_code, answer.json()["items"]) == (200, [])
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (403, "staff_only")
 
 
 def test_map_shows_the_whole_district_but_says_whose_people_are_mine(

@@ -11,13 +11,14 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from alerts.models import Bulletin
 from foundation import clock
 from foundation.wire import beat
-from hydrology.models import Region
+from hydrology.models import FeedMark, Region
 from monitoring import jobs, samples
 from notifications import canaries, dispatch
 from notifications.hub import SOCKETS
 from notifications.models import Delivery
 from officers.models import Duty, Officer
 from tests.alerts.conftest import signed_in
+from tests.hydrology.factories import make_feed
 from tests.monitoring.conftest import CITY, STREET
 
 TOKEN = "0123456789abcdef"
@@ -90,6 +91,32 @@ def test_readyz_says_that_the_workers_are_dead(db: None) -> None:
     assert set(told["queues"]) >= {"delivery.send", "delivery.telephone", "dispatch.release"}
     beat(jobs.BEATS, "delivery.send", clock.now())
     assert Client().get("/readyz").json()["ok"] is True
+
+
+@pytest.mark.parametrize(("token", "peer"), [("", "10.1.2.3"), (TOKEN, "127.0.0.1")])
+def test_readyz_tells_strangers_only_whether_each_part_is_well(
+    db: None, settings: Settings, token: str, peer: str
+) -> None:
+    settings.METRICS_TOKEN = token
+    stranger, feed = Client(REMOTE_ADDR=peer), make_feed("secret-name")
+    FeedMark.objects.create(feed=feed, received_at=clock.now(), good_at=clock.now())
+    told = stranger.get("/readyz").json()
+    assert {name for name, said in told.items() if said is not None and not isinstance(said, bool)} == set()
+    assert (told["database"], told["redis"], told["deliveries"], told["feeds"]) == (True, True, True, True)
+    quiet_at = clock.now() - timedelta(hours=1)
+    FeedMark.objects.update(received_at=quiet_at, good_at=quiet_at)
+    jobs.watch("monitor.sweep", clock.now() - timedelta(seconds=40))
+    beat(jobs.BEATS, "delivery.send", clock.now() - timedelta(seconds=61))
+    answer = stranger.get("/readyz")
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {
+            "ok": False, "database": True, "redis": True, "workers": False, "queues": False, "deliveries": True,
+            "feeds": False,
+        },
+    )  # fmt: skip
+    if token:
+        assert "faults" in stranger.get("/readyz", headers={"Authorization": f"Bearer {token}"}).json()
 
 
 @pytest.mark.parametrize(

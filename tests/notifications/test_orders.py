@@ -1,5 +1,6 @@
 """Orders and their people: heads counted before, nobody told twice, each his own tasks, papers for whom it was delivered to."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,7 +18,7 @@ from hydrology.models import Region
 from notifications import dispatch, frames
 from notifications.models import Delivery, State
 from notifications.reach import reach_of
-from officers.models import Duty, Officer, Post
+from officers.models import AuditEntry, Duty, Officer, Post
 from tests.alerts.conftest import DISTRICT, A, B, C, signed_in
 from tests.console.factories import make_officer
 from tests.notifications.conftest import give_phone
@@ -375,6 +376,10 @@ def test_papers_are_frozen_with_the_order(desks: Desks) -> None:
     path = f"/api/v1/orders/{pk}/attachments"
     assert desks.desk.delete(f"{path}/{other['id']}").status_code == 204
     assert desks.desk.delete(f"{path}/{other['id']}").status_code == 404
+    [entry] = AuditEntry.objects.filter(act="order.detach")
+    assert (entry.actor_id, entry.object) == (desks.desk.officer.pk, f"order:{pk}")
+    sha256 = hashlib.sha256(PAPER + b" ").hexdigest()
+    assert entry.detail == {"paper": other["id"], "sha256": sha256, "added_by": desks.desk.officer.pk}
     desks.act(pk, "submit")
     for refused in (attach(desks.desk, pk, PAPER + b"x%%EOF"), desks.desk.delete(f"{path}/{paper['id']}")):
         assert (refused.status_code, refused.json()["code"]) == (409, "order_closed")

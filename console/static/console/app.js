@@ -27,8 +27,8 @@ const readWarnings = () => read("warnings", "warnings?active=1", (answer) => { n
 const readOrders = () => read("orders", "orders", (answer) => { now.orders = rows(answer); });
 const readLevels = () => read("levels", "live/levels", (answer) => { now.levels = rows(answer); now.levels_at = serverNow(); });
 const readRain = () => now.street && read("rain", `live/rain?level=street&region=${now.street}`, (answer) => { now.rain = answer.items[0]; });
-const readDispatches = () => read("dispatches", `console/dispatches?limit=${LATEST}`, (answer) => { now.dispatches = answer.items; });
-const readFeeds = () => read("feeds", "console/feeds", (answer) => { learnClock(answer.as_of); now.feeds = answer.items; });
+const readDispatches = () => read("dispatches", `console/dispatches?limit=${LATEST}`, (answer) => { learnClock(answer.as_of); now.dispatches = answer.items; });
+const readFeeds = () => reading.stand("feeds").status !== 403 && read("feeds", "console/feeds", (answer) => { now.feeds = answer.items; });
 
 const refreshBoard = throttled(() => { readDispatches(); readWarnings(); readOrders(); refreshUnfolded(box("dispatches"), openStreet); readReach(); }, 2000);
 const refreshWater = throttled(() => { readLevels(); readRain(); }, 5000);

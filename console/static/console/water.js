@@ -28,7 +28,7 @@ let drawn = "";
 const reading = reader(() => paint(), (3 * POLL_MS) / 1000);
 const readLevels = () => reading.read("levels", "live/levels", (answer) => { [now.levels, now.read_at] = [answer, serverNow()]; readOpen(); });
 
-const readClock = () => api("console/feeds").then((answer) => learnClock(answer.as_of)).catch(() => {});
+const readClock = () => api("console/dispatches?limit=1").then((answer) => learnClock(answer.as_of)).catch(() => {});
 const refresh = throttled(() => { readLevels(); readPictures(reading); }, 2000);
 const readOpen = throttled(openAgain, 10000);
 
