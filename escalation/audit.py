@@ -20,6 +20,7 @@ from escalation.models import Climb, ClimbState, Incident
 from foundation.clock import local
 from notifications import dispatch, months
 from notifications.models import REFUSED
+from notifications.threads import hanging
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ def _without_climb(now: datetime) -> int:
     }
     with connection.cursor() as cursor:
         cursor.execute(_MISSING, {**asked, "late": late, "open": months.open_since(now)})
-        return int(cursor.fetchone()[0])
+        missing = int(cursor.fetchone()[0])
+    return missing + len(hanging([one.dispatch for one in opens], at=late))
 
 
 def _hollow(now: datetime) -> list[int]:

@@ -9,7 +9,7 @@ statement that may be repeated. Also reopens the climbs whose end was taken back
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from alerts.models import DrillState
@@ -19,6 +19,7 @@ from escalation.ladder_table import ALWAYS_CHASED
 from escalation.models import Climb
 from foundation.clock import local
 from notifications import months, telephony
+from notifications.dispatch import own_what_hangs
 from notifications.models import REFUSED, STOPPED_REASONS, Delivery, Dispatch, Errand, Receipt
 
 SAID_WITHIN = timedelta(days=1)  # a "cannot" is looked for so long; messages are valid for hours
@@ -127,25 +128,27 @@ def start_climbs(*, now: datetime) -> int:
         ]
         for reach in Reach
     }
+    said = {"now": now, "since": now - SAID_WITHIN, "open": months.open_since(now)}
+    started = 0
     with connection.cursor() as cursor:
-        said = {"now": now, "since": now - SAID_WITHIN, "open": months.open_since(now)}
-        started = 0
-        if numbers:
-            cursor.execute(
-                _START,
-                {
-                    **said,
-                    **{reach.value: ladders for reach, ladders in due.items()},
-                    "version": opens[0].version,
-                    "dispatch": [one.dispatch for one in opens],
-                    "told_at": [one.told_at for one in opens],
-                    "rungs": [_array(ladder.rungs) for ladder in numbers],
-                    "waits": [_array(ladder.waits_s) for ladder in numbers],
-                    "channels": [_array(ladder.channels) for ladder in numbers],
-                    "of_group": [ladder.of_group for ladder in numbers],
-                },
-            )
-            started = cursor.rowcount
+        with transaction.atomic():  # so that the audit finds nobody who owes and is not chased
+            own_what_hangs([one.dispatch for one in opens], now=now)
+            if numbers:
+                cursor.execute(
+                    _START,
+                    {
+                        **said,
+                        **{reach.value: ladders for reach, ladders in due.items()},
+                        "version": opens[0].version,
+                        "dispatch": [one.dispatch for one in opens],
+                        "told_at": [one.told_at for one in opens],
+                        "rungs": [_array(ladder.rungs) for ladder in numbers],
+                        "waits": [_array(ladder.waits_s) for ladder in numbers],
+                        "channels": [_array(ladder.channels) for ladder in numbers],
+                        "of_group": [ladder.of_group for ladder in numbers],
+                    },
+                )
+                started = cursor.rowcount
         for reopen in (_REOPEN, _REOPEN_OTHERS, _REOPEN_DRILL):
             cursor.execute(reopen, said)
     return started

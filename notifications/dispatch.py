@@ -22,7 +22,7 @@ from notifications.drills import stop_reason
 from notifications.leavers import call_off_leavers
 from notifications.models import LANE, Dispatch, Errand
 from notifications.months import SEQ_LOCK
-from notifications.threads import told
+from notifications.threads import hanging, told
 from officers.models import has_live_device
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,18 @@ WHERE (%(drill_of)s::bigint IS NULL  -- nobody but who takes part in the exercis
   AND a.officer_id NOT IN (  -- he has his line already, maybe in a month before: no unique key reaches there
        SELECT officer_id FROM notifications_delivery WHERE id >= %(first)s AND dispatch_id = %(dispatch)s)
 ON CONFLICT DO NOTHING
+"""
+
+# looked at once more: it renews what still stands, or nothing. Locked in the order of ids, as receipts do
+_ANEW = f"""
+WITH lines AS MATERIALIZED (
+    SELECT id, officer_id FROM notifications_delivery
+    WHERE id = ANY(%(lines)s) AND quiet AND state <> 'confirmed' ORDER BY id FOR NO KEY UPDATE
+), anew AS MATERIALIZED (
+    SELECT a.id, told.id AS root FROM lines a {_LIVE} {{told}}
+)
+UPDATE notifications_delivery d SET root_id = anew.root, quiet = anew.root IS NOT NULL
+FROM anew WHERE d.id = anew.id AND d.id = ANY(%(lines)s)
 """
 
 # Many dispatches at once. %(first)s: no line for which they speak, nor of what was first said, has a lower id.
@@ -208,6 +220,24 @@ def run_errands(asks: Sequence[Ask], *, now: datetime) -> list[Dispatch]:
         transaction.on_commit(partial(hints, kind, "dispatch", told))
     log.info("dispatch.errands n=%s recipients=%s", len(dispatches), sum(recipients.values()))
     return dispatches
+
+
+def own_what_hangs(among: Sequence[int], *, now: datetime) -> int:
+    """Of these first dispatches, which ask and may ring: who has one only in place of what is over has it for itself from
+    now on, and owes its answer, unless something else that stands has rung him. Returns how many lines; call inside a
+    transaction."""
+    hang = defaultdict[int, list[int]](list)
+    for dispatch, line in hanging(among, at=now):
+        hang[dispatch].append(line)
+    dispatches = Dispatch.objects.select_related("bulletin").in_bulk(hang)
+    with connection.cursor() as cursor:
+        for pk, lines in hang.items():  # in order: what was said first may ring for what was said later
+            thread = [earlier for earlier in told(dispatches[pk], now) if earlier in among]
+            given = {"lines": lines, "thread": thread, "since": months.since_of(pk__in=thread)}
+            cursor.execute(_ANEW.format(told=_TOLD if thread else _NOBODY_TOLD), given)
+    if hang:
+        log.info("dispatch.hanging dispatches=%s lines=%s", len(hang), sum(map(len, hang.values())))
+    return sum(map(len, hang.values()))
 
 
 def _dispatch(ask: Ask, now: datetime, first_line: int) -> Dispatch:

@@ -18,14 +18,15 @@ from alerts.models import (
 from escalation import audit, climb
 from escalation.models import CallTask, Climb, ClimbState
 from hydrology.models import Region
-from notifications import receipts
-from notifications.models import Delivery, ReceiptState
-from officers.models import Duty, Officer
+from notifications import delivery, receipts
+from notifications.models import Delivery, ReceiptState, State
+from officers.models import Duty, Officer, Rank
 from tests.console.factories import make_officer
 from tests.escalation.test_climb import (
     DEPUTY_S,
     DESK_S,
     DISTRICT,
+    END_S,
     NOON,
     REPEAT_S,
     STREET,
@@ -215,6 +216,104 @@ def test_an_answer_to_what_rang_is_one_to_what_renewed_it(regions: Regions) -> N
     climb.sweep(now=at(REPEAT_S + 2))
     assert ended() == {told.pk: (ClimbState.ANSWERED, "confirmed")}
     assert set(Delivery.objects.filter(officer=officer).values_list("state", flat=True)) == {"confirmed"}
+
+
+ORDER_THREAD = "order/1"
+OVER_S = REPEAT_S + 30
+
+
+def under(regions: Regions, urgency: int, over_in_s: float | None = None, **fields: Any) -> Bulletin:
+    """Told of an order that joins the thread."""
+    order = order_of(regions[DISTRICT])
+    told = tell(
+        STREET,
+        kind=BulletinKind.ORDER,
+        order=order,
+        thread=ORDER_THREAD,
+        renews=True,
+        urgency=urgency,
+        **fields,
+    )
+    if over_in_s is not None:
+        ends(told, over_in_s)
+    return told
+
+
+def ends(told: Bulletin, at_s: float) -> None:
+    ResponseOrder.objects.filter(pk=told.order_id).update(status=OrderStatus.ENDED, ended_at=at(at_s))
+    Warning.objects.filter(pk=told.warning_id).update(ended_at=at(at_s))
+
+
+def line(officer: Officer, told: Bulletin) -> Delivery:
+    return Delivery.objects.get(officer=officer, dispatch__bulletin=told, dispatch__errand="first")
+
+
+def says(officer: Officer, told: Bulletin, state: ReceiptState, at_s: float) -> None:
+    said = receipts.Answer(line(officer, told).pk, state, at(at_s))
+    receipts.take(officer.pk, [said], source="http", now=at(at_s))
+
+
+@pytest.mark.parametrize("state", [ReceiptState.CONFIRMED, ReceiptState.CANNOT])
+@pytest.mark.parametrize("orders", [True, False], ids=["orders", "warnings"])
+def test_who_has_it_only_in_place_of_what_is_over_is_rung_and_chased_for_it(
+    regions: Regions, orders: bool, state: ReceiptState
+) -> None:
+    if orders:
+        officer = person(regions[STREET])
+        over, stands = under(regions, 4), under(regions, 4, issued_at=at(5))
+    else:
+        officer, over, stands = renewed(regions)
+    deputy = person(regions[STREET], rank=Rank.B, valid_from=at(OVER_S))
+    sweep_until(OVER_S)
+    Delivery.objects.update(state=State.SENT, sent_at=at(OVER_S))
+    ends(over, OVER_S)
+    assert audit.look(at(OVER_S + 29)).get("no_climb") is None  # the next sweep's
+    assert audit.look(at(OVER_S + 31))["no_climb"] == 1
+    assert climb.sweep(now=at(OVER_S + 5)) == 1
+    assert ended()[stands.pk] == (ClimbState.CLIMBING, "")
+    assert ended()[over.pk][0] == ClimbState.STOPPED
+    assert audit.look(at(OVER_S + 36)) == {}
+    [ring] = delivery.claim(at(OVER_S + 6))
+    assert ring.message_id == str(line(officer, stands).pk)
+    assert (ring.quiet, ring.why, ring.tag) == (False, "", "")
+    says(officer, stands, state, OVER_S + 10)
+    climb.sweep(now=at(OVER_S + 11))
+    called = state == ReceiptState.CANNOT
+    assert heard(deputy) == (["deputy"] if called else [])
+    assert ended()[stands.pk][0] == (ClimbState.CLIMBING if called else ClimbState.ANSWERED)
+
+
+def test_who_had_answered_what_is_over_is_not_rung_for_what_renewed_it(regions: Regions) -> None:
+    officer = person(regions[STREET])
+    over = under(regions, 4)
+    says(officer, over, ReceiptState.CONFIRMED, 4)
+    stands = under(regions, 4, issued_at=at(5))
+    ends(over, 6)
+    sweep_until(DEPUTY_S)
+    assert (line(officer, stands).quiet, heard(officer)) == (True, ["first", "first"])
+    assert audit.look(at(DEPUTY_S + 60)) == {}
+
+
+@pytest.mark.parametrize(
+    ("urgencies", "chased"),
+    [
+        ((4, 3, 3), [1]),  # the first of two rings for both
+        ((4, 3, 4), [2]),  # the graver one rings
+        ((3, 4, 3), [1]),  # it has rung him already, and stands
+    ],
+    ids=str,
+)
+def test_of_what_is_left_of_a_thread_one_is_chased(
+    regions: Regions, urgencies: tuple[int, ...], chased: list[int]
+) -> None:
+    officer = person(regions[STREET])
+    told = [under(regions, urgency, issued_at=at(n)) for n, urgency in enumerate(urgencies)]
+    ends(told[0], 10)
+    sweep_until(END_S)
+    climbing = {pk for pk, (_, why) in ended().items() if why != "told anew" and pk != told[0].pk}
+    assert climbing == {told[n].pk for n in chased}
+    assert heard(officer).count("repeat") == 1
+    assert audit.look(at(END_S + 30)) == {}
 
 
 def test_one_sweep_costs_the_same_statements_for_one_bulletin_and_for_twenty(
