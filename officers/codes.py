@@ -36,7 +36,7 @@ LIFE = timedelta(minutes=5)
 TRIES = 5
 HOURLY = 10
 COUNTING = 2  # a number's newest codes: a stranger who asks for it does not end the owner's
-FROM_ONE = 300  # a carrier puts hundreds of phones behind one address
+FROM_ONE = 1000  # a carrier, or the government's own network, puts many phones behind one address
 MOST_WRONG, MANY_WRONG, FEW_WRONG = 50, 1000, 5  # an hour
 _PAUSE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
@@ -57,13 +57,13 @@ class Verdict(StrEnum):
 
 
 def source_of(address: str) -> str:
-    """A digest of where a request comes from: the address, of IPv6 the network of 64 bits that one line has."""
+    """A digest of where a request comes from: the address, of IPv6 the /56 that one line may have."""
     try:
         ip = ip_address(address)
     except ValueError:
         return seals.keyed_digest(address, "source")
     if isinstance(ip, IPv6Address):
-        ip = ip.ipv4_mapped or ip_network((ip, 64), strict=False).network_address
+        ip = ip.ipv4_mapped or ip_network((ip, 56), strict=False).network_address
     return seals.keyed_digest(str(ip), "source")
 
 
