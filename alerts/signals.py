@@ -72,6 +72,12 @@ def _read(feed: Feed, body: bytes, now: datetime) -> Store:
             said = from_cap(alert, places)
             if alert.status is Status.ACTUAL and alert.msg_type in (MsgType.UPDATE, MsgType.CANCEL):
                 ends = [one.identifier for one in alert.references if one.identifier != alert.identifier]
+        elif settings.CAP_TRUSTED_FILE:
+            raise malformed(
+                "body",
+                "须为已签名的 CAP：已配置可信证书，不再接受 JSON",
+                "must be signed CAP: certificates are trusted here, and JSON carries no signature",
+            )
         else:
             said = [from_json(orjson.loads(body), places)]
     except BadCap as error:

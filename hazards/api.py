@@ -6,7 +6,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from foundation.clock import now
-from foundation.errors import Refusal
+from foundation.errors import Refusal, not_found
+from foundation.scope import below
 from hazards import feedback, tasks
 from hazards.models import Feedback, TaskReport, TaskState
 from hazards.rollup import roll_up
@@ -58,6 +59,8 @@ class OrderTasks(APIView):
         if not paths:
             scope.require_desk("")
         order = seen(pk, paths)
+        if order.released_at is None and not below(order.authority.path, paths):
+            raise not_found("指令", "order")  # another authority's draft
         region = view_of(order, paths, request.query_params.get("region"))
         at = now()
         items = tasks.standing(order, region, now=at)

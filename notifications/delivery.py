@@ -7,6 +7,7 @@ vendor; whom no vendor that works can reach gets a text message if the matter is
 """
 
 import logging
+import math
 import random
 import threading
 import time
@@ -20,6 +21,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 import orjson
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from alerts.models import Bulletin
@@ -425,19 +427,27 @@ def _believed(
 
 
 def _reroute(claims: list[Claim], verdicts: list[dict[str, object]], now: datetime) -> int:
-    """Whom none of his phones can be pushed to at the moment: by text message instead, if it is grave; how many."""
+    """Whom none of his phones can be pushed to at the moment: by text message instead, if it is grave; how many.
+
+    No more than go out while the vendor rests: the others may be rung by it sooner than their text's turn would come.
+    """
     held = [
-        verdict
+        (verdict, one.held[1])
         for one, verdict in zip(claims, verdicts, strict=True)
         if one.grave and one.held and verdict["reason"] == one.held[0]
     ]
     if not held or not providers.text_messages(now):
         return 0
-    for verdict in held:
+    waiting = Delivery.objects.filter(
+        id__gte=months.open_since(now), transport="sms", state__in=UNSENT
+    ).count()
+    room = math.ceil(settings.SMS_RATE_PER_S * max(rest_s for _, rest_s in held)) - waiting
+    rerouted = [verdict for verdict, _ in held[: max(room, 0)]]
+    for verdict in rerouted:
         verdict |= {
             "state": str(State.PENDING), "due_at": now, "reason": "", "transport": "sms", "rerouted": verdict["reason"],
         }  # fmt: skip
-    return len(held)
+    return len(rerouted)
 
 
 def write(verdicts: list[dict[str, object]]) -> None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from django.db.models import Q
+
 from notifications import receipts, telephony
 from notifications.dispatch import PUSH
 from notifications.models import Delivery, ProviderReport, ReceiptState
@@ -76,12 +78,10 @@ def take(provider: str, reports: list[Report], *, now: datetime) -> list[str]:
     """Keep the reports and carry them into the ledger; per report `accepted`, `repeated` or `unknown`."""
     push = provider in PUSH_VENDORS
     claimed = {report.id: _delivery_of(provider, report.id) for report in reports}
-    sent = {
-        row.pk: row
-        for row in Delivery.objects.filter(
-            pk__in=[pk for pk in claimed.values() if pk], transport=PUSH if push else provider, attempts__gt=0
-        )
-    }
+    # a push nobody knew the fate of may have come after all, though a text message was sent for it since
+    by_it = Q(transport=PUSH) | ~Q(rerouted="") if push else Q(transport=provider)
+    named = [pk for pk in claimed.values() if pk]
+    sent = {row.pk: row for row in Delivery.objects.filter(by_it, pk__in=named, attempts__gt=0)}
     by_id = {name: sent.get(pk or 0) for name, pk in claimed.items()}
     results = _keep(provider, reports, by_id, now)
     # those said before too: this process may have died between keeping and doing

@@ -9,7 +9,9 @@ from django.db.models import Q
 
 from alerts.models.dangers import Warning
 from alerts.models.drills import Drill
-from alerts.models.orders import ResponseOrder
+from alerts.models.orders import OrderStatus, ResponseOrder
+
+OVER = (OrderStatus.WITHDRAWN, OrderStatus.ENDED, OrderStatus.SUPERSEDED)
 
 
 class BulletinKind(models.TextChoices):
@@ -34,8 +36,13 @@ class Requires(models.TextChoices):
 
 class BulletinQuerySet(models.QuerySet["Bulletin"]):
     def unsent(self, now: datetime) -> Self:
-        """Valid bulletins that no dispatch has taken up yet: the outbox of this room."""
-        return self.filter(valid_until__gt=now, dispatches=None).order_by("-urgency", "issued_at", "id")
+        """Valid bulletins that no dispatch has taken up yet: the outbox of this room.
+
+        What asks people to go for an order that is over by now is said to nobody any more.
+        """
+        over = Q(order__status__in=OVER, requires__in=[Requires.CONFIRM, Requires.REPORT])
+        waiting = self.filter(~over, valid_until__gt=now, dispatches=None)
+        return waiting.order_by("-urgency", "issued_at", "id")
 
 
 class Bulletin(models.Model):

@@ -84,6 +84,8 @@ def test_where_signers_are_known_a_cap_message_of_nobody_known_is_refused(
         with pytest.raises(Refusal) as refused:
             take_signals(met, message, NOW)
         assert (refused.value.code, set(refused.value.fields)) == ("malformed", {"Signature"})
+    with pytest.raises(Refusal, match="malformed"):  # JSON is signed by nobody
+        say(met, "orange", DISTRICT)
     assert not Signal.objects.exists()
     take_signals(met, sign(raw, key, certificate), NOW)
     assert in_force() == {"orange": [DISTRICT]}

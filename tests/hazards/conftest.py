@@ -61,7 +61,7 @@ def also(officer: Officer, region: Region, duty: Duty = Duty.FLOOD) -> None:
 
 
 def released(
-    *areas: str, at: datetime = NOW, tasks: Iterable[dict[str, Any]] = (), **fields: Any
+    *areas: str, at: datetime = NOW, tasks: Iterable[dict[str, Any]] = (), told: bool = True, **fields: Any
 ) -> ResponseOrder:
     """An order released at that instant to whoever has one of its duties in its areas then."""
     city = Region.objects.get(pk=CITY)
@@ -83,7 +83,8 @@ def released(
         kind=BulletinKind.ORDER, order=order, areas=order.areas, duties=order.duties, thread=order.thread,
         drill=order.drill, drill_of=order.drill_of, issued_at=at, caused_at=at, valid_until=order.valid_until,
     )  # fmt: skip
-    dispatch.take_up(now=at)
+    if told:
+        dispatch.take_up(now=at)
     return order
 
 

@@ -182,6 +182,9 @@ def test_the_standing_is_for_desks_and_commands_below_their_regions(regions: Reg
     assert phone(person(regions[WEST], Duty.DESK)).get(door).status_code == 404
     assert phone(person(regions[A], Duty.DESK)).get(door, {"region": B}).status_code == 404
     assert phone(person(regions[EAST], Duty.COMMAND)).get(door).status_code == 200
+    ResponseOrder.objects.update(status=OrderStatus.APPROVED, released_at=None)
+    assert phone(person(regions[A], Duty.DESK)).get(door).status_code == 404, "another authority's draft"
+    assert phone(person(regions[CITY], Duty.DESK)).get(door).status_code == 200
 
 
 def test_who_reports_on_his_task_is_acting_and_has_confirmed(regions: Regions) -> None:

@@ -311,6 +311,17 @@ def test_a_push_vendors_word_moves_the_line_forward_in_any_order_and_never_back(
     assert ProviderReport.objects.count() == 3
 
 
+def test_a_push_that_came_after_all_is_believed_though_a_text_message_was_sent_for_it(
+    root: Delivery, settings: Settings
+) -> None:
+    Delivery.objects.update(state=State.PENDING, attempts=1, transport="sms", rerouted="huawei_paused")
+    assert [one["result"] for one in post_push(settings, "huawei", push_said(root, "shown"))[1]] == [
+        "accepted"
+    ]
+    root.refresh_from_db()
+    assert root.state == State.SHOWN
+
+
 def test_nobody_else_reports_a_push(root: Delivery, settings: Settings) -> None:
     Delivery.objects.update(state=State.SENT, attempts=1)
     assert post_push(settings, "jpush", push_said(root, "shown"), secret="x" * 20)[0] == 401

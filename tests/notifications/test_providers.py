@@ -1,5 +1,6 @@
 """Each phone through its own vendor; a vendor that fails is left alone, and who depends on him is told another way."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -257,6 +258,29 @@ def test_whom_no_vendor_reaches_gets_a_text_message_when_it_is_grave(
     row.refresh_from_db()
     assert (row.state, row.rerouted) == (State.SENT, "huawei_paused")  # the ledger keeps why
     assert len(switchboard.taken) == 1
+
+
+def test_no_more_become_text_messages_than_go_out_while_the_vendor_rests(
+    regions: Regions,
+    person: Person,
+    bulletin: Bulletins,
+    vendor: Standin,
+    switchboard: Switchboard,
+    settings: Settings,
+) -> None:
+    """The others wait for the vendor: it may be well again long before their text's turn would come."""
+    settings.SMS_RATE_PER_S = 1
+    for _ in range(12):
+        give_phone(person(regions[STREET], phones=0), provider="huawei")
+    at = now()
+    rest("huawei", at)
+    bulletin(STREET, requires=Requires.CONFIRM)
+    dispatch.take_up(now=at)
+    send(at)
+    ways = Counter(Delivery.objects.values_list("transport", flat=True))
+    assert ways == {"sms": health.PAUSE_S, "fcm": 12 - health.PAUSE_S}
+    send(at + timedelta(seconds=health.PAUSE_S - 1))  # those texts wait still, and the rest is nearly over
+    assert Counter(Delivery.objects.values_list("transport", flat=True)) == ways
 
 
 def test_a_reply_to_that_text_message_answers_the_line_itself(

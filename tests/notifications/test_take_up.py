@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 from django.db import connections
 
-from alerts.models import Bulletin, OrderStatus
+from alerts.models import Bulletin, OrderStatus, ResponseOrder
 from foundation.clock import now
 from foundation.errors import Refusal
 from hydrology.models import Region
@@ -79,6 +79,17 @@ def test_one_that_cannot_be_told_holds_up_no_other(
     with pytest.raises(Refusal):
         dispatch.take_up(now=now())
     assert list(Dispatch.objects.values_list("bulletin", flat=True)) == [good.pk]
+
+
+def test_an_order_that_was_over_before_anybody_was_told_is_told_to_nobody(regions: dict[str, Region]) -> None:
+    """The workers were away: released, replaced by a graver one, and found in that order."""
+    officer = of_street(regions[A])
+    first = released(EAST, at=now(), told=False)
+    second = released(EAST, at=now(), replaces=first, thread=first.thread, told=False)
+    ResponseOrder.objects.filter(pk=first.pk).update(status=OrderStatus.SUPERSEDED)
+    dispatch.take_up(now=now())
+    told = Delivery.objects.filter(officer=officer).values_list("dispatch__bulletin__order", flat=True)
+    assert list(told) == [second.pk]
 
 
 def test_an_order_is_called_off_though_one_of_its_areas_has_left_the_city(regions: dict[str, Region]) -> None:
