@@ -25,7 +25,6 @@ from hydrology.science.quality import Quality
 from hydrology.science.readings import Element
 from hydrology.science.stages import STALE
 from hydrology.standing import Item, item_of, season_limits
-from officers.models import IN_FORCE
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +125,6 @@ def tell_followers(*, now: datetime) -> int:
         "good": int(Quality.GOOD),
         "since": water_clock(now) - STALE,
         "rearm_m": REARM_M,
-        "now": now,
     }
     groups: dict[tuple[str, float], list[tuple[int, int]]] = defaultdict(list)
     readings: dict[str, tuple[float, datetime]] = {}
@@ -180,14 +178,9 @@ FROM hydrology_latest l
 WHERE f.told_at IS NOT NULL AND l.station_id = f.station_id AND l.element = %(stage)s AND l.quality = %(good)s
   AND l.observed_at > f.told_at AND l.value < f.threshold_m - %(rearm_m)s
 """
-# whose waters these are no more, since he serves elsewhere, is told nothing (Scope.water_paths)
-_PASSED = f"""
+_PASSED = """
 SELECT f.id, f.officer_id, f.station_id, f.threshold_m, l.value, l.observed_at
 FROM alerts_follow f JOIN hydrology_latest l ON l.station_id = f.station_id AND l.element = %(stage)s
-JOIN hydrology_station t ON t.code = f.station_id JOIN hydrology_region there ON there.code = t.region_id
 WHERE f.told_at IS NULL AND l.quality = %(good)s AND l.observed_at >= %(since)s AND l.value >= f.threshold_m
-  AND EXISTS (SELECT 1 FROM officers_post p JOIN hydrology_region own ON own.code = p.region_id
-              WHERE p.officer_id = f.officer_id AND {IN_FORCE}
-                AND starts_with(there.path, substring(own.path FROM '^[^/]+/(?:[^/]+/)?')))
 ORDER BY f.id FOR UPDATE OF f SKIP LOCKED
 """

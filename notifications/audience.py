@@ -46,11 +46,15 @@ _KEEPERS = f"""
     ORDER BY a.officer_id, length(r.path) DESC, a.region_id
 """
 
-# exactly these persons, each by his nearest post; without one he answers for nothing and is not addressed
+# exactly these persons, each by his nearest post; without one he answers for nothing and is not addressed, nor about water
+# that is not his (Scope.water_paths): he followed the station before he served elsewhere
 _NAMED = f"""
     SELECT DISTINCT ON (p.officer_id) p.officer_id, p.region_id
     FROM officers_post p JOIN hydrology_region r ON r.code = p.region_id
     WHERE p.officer_id = ANY(%(officers)s) AND {_ACTIVE}
+      AND (NOT %(of_water)s OR EXISTS (
+          SELECT 1 FROM hydrology_region there
+          WHERE there.code = ANY(%(areas)s) AND starts_with(there.path, substring(r.path FROM '^[^/]+/(?:[^/]+/)?'))))
     ORDER BY p.officer_id, length(r.path) DESC, p.id
 """
 
@@ -146,6 +150,7 @@ def audience(bulletin: Bulletin, now: datetime) -> Query:
         "stations": bulletin.stations,
         "officers": bulletin.officers,
         "now": now,
+        "of_water": bulletin.kind == BulletinKind.LEVEL,
         # a silent feed is not every street desk's concern
         "desks_below": bulletin.kind != BulletinKind.MESSAGE,
     }
