@@ -117,6 +117,7 @@ class _Comparison:
         }
 
     def of(self, lines: Sequence[Line]) -> Difference:
+        self.unsaid = {"rank", "position", "valid_to"}.difference(*(line.cells for line in lines))
         seats = []
         for line in lines:
             seat, faults = read_line(line)
@@ -210,6 +211,8 @@ class _Comparison:
             self.found.people.append(person)
         for place, (term, _) in person.posts.items():
             was = self.held.pop((person.id, place), None) if person.id else None
+            if was:  # what the file has no column for stays as it is
+                term = term._replace(**{name: getattr(was, name) for name in self.unsaid})
             change = Change(person.name, person.id, roster.mask(person.phone), place, was, term)
             if was is None:
                 self.found.new.append((person, change))

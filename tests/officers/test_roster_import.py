@@ -274,6 +274,15 @@ def test_a_changed_rank_or_position_is_a_new_term_and_the_old_one_stays_as_a_row
     assert Post.objects.active(LATEST).get().position == ""
 
 
+def test_what_a_file_has_no_column_for_stays_as_it_is_and_an_empty_cell_empties_it(city: Region) -> None:
+    write(city, row(rank="B", position="东片1", valid_to="2027-04-15"))
+    found, moved = write(city, row(), now=LATER)
+    assert (found.unchanged, found.changed, moved) == (1, [], None)
+    found, _ = write(city, row(rank=None, position=None), now=LATER)
+    assert [(change.now.rank, change.now.position) for _, change in found.changed] == [("A", "")]
+    assert Post.objects.active(LATER).get().valid_to == datetime(2027, 4, 15, 16, tzinfo=UTC)
+
+
 def test_an_import_is_undone_whole(city: Region) -> None:
     write(city, row(2, staff_code="S1"), row(3, name="officer 2", phone=STRANGER))
     before = (
