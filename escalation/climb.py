@@ -33,6 +33,7 @@ from officers.models import IN_FORCE
 log = logging.getLogger(__name__)
 
 CLIMB_LOCK = 0x5E9_0002  # with the bulletin's id; the first half is used nowhere else
+MANY = 500  # rows written by a sweep of which the planner is told before anybody reads them; autovacuum comes in a minute
 BULLETINS = 500  # at once: each holds a place in PostgreSQL's table of locks until the commit
 
 # the bulletins that this transaction now has to itself; those of another sweep are left to it
@@ -120,15 +121,18 @@ def sweep(*, now: datetime) -> int:
     is raised when all others are done.
     """
     faults: list[Exception] = []
+    written = taken = 0
     try:
-        start_climbs(now=now)
+        written = start_climbs(now=now)
     except (DatabaseError, ValueError) as error:  # those that have started go on
         log.exception("climb.start_failed")
         faults.append(error)
     bulletins = bulletins_due(now)
-    taken = 0
     for first in range(0, len(bulletins), BULLETINS):
         taken += _take_all(bulletins[first : first + BULLETINS], now, faults)
+    if written + taken >= MANY:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE escalation_climb, escalation_rung, escalation_calltask")
     if faults:
         raise faults[0]
     return taken
