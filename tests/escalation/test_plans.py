@@ -129,7 +129,7 @@ def test_no_statement_compares_every_line_with_every_other(work: dict[str, int],
     if known == "yesterday":
         analyze()
     work.clear()
-    said = told(at, thread="storm")
+    said = told(at, thread="storm", valid_until=at + timedelta(seconds=1300))
     send(at)
     lines = list(Delivery.objects.filter(dispatch__bulletin=said).order_by("id").values_list("id", "officer"))
     assert len(lines) > PEOPLE
@@ -152,6 +152,12 @@ def test_no_statement_compares_every_line_with_every_other(work: dict[str, int],
     told(at + timedelta(seconds=1000), thread="storm", valid_until=at + timedelta(seconds=1100))
     for seconds in (1061, 1101, 1110):
         climb.sweep(now=at + timedelta(seconds=seconds))
+    # renewed in place, and chased for that when what rang is over
+    renewed = told(at + timedelta(seconds=1200), thread="storm", renews=True)
+    assert Delivery.objects.filter(dispatch__bulletin=renewed, quiet=True).count() > PEOPLE // 2
+    for seconds in (1301, 1361, 1400):
+        climb.sweep(now=at + timedelta(seconds=seconds))
+    assert Climb.objects.filter(delivery__dispatch__bulletin=renewed).count() > PEOPLE // 2
     dearest = sorted(work.items(), key=lambda item: -item[1])
     assert dearest[0][1] <= ROWS_A_PERSON * PEOPLE, dearest[0]
 
