@@ -29,9 +29,8 @@ from tests.console.factories import make_bulletin, make_officer
 from tests.hydrology.factories import make_regions
 
 PEOPLE, STREETS = 2000, ("440303001", "440303002", "440304001")
-ROWS_A_PERSON = (
-    300  # of the dearest statement: in this city a silent A has up to 34 deputies. PEOPLE were quadratic
-)
+# of the dearest statement: in this city a silent A has up to 34 deputies. PEOPLE were every one with every other
+ROWS_A_PERSON = 500
 
 
 def rows_of(plan: dict) -> int:
