@@ -33,6 +33,7 @@ PERIODS_S = {
     "routine.poll": 5.0,
     "routine.forms": 10.0,
     "routine.remind": 60.0,
+    "routine.seal": 60.0,
     "routine.tidy": 3600.0,
     "routine.coverage": 900.0,
 }

@@ -31,7 +31,7 @@ from hazards import feedback, ground, reminders
 from hydrology import ingest, live, storage
 from hydrology.feeds import questions, telegrams
 from hydrology.sources import polls
-from monitoring import samples, watchman
+from monitoring import samples, seals, watchman
 from notifications import canaries, centre, delivery, dispatch, drills, months, nights, reports, telephony
 from officers import auth, oidc
 
@@ -158,6 +158,11 @@ def remind() -> None:
     reminders.remind(now=clock.now())
 
 
+@shared_task(name="routine.seal")
+def seal_logs() -> None:
+    seals.seal(now=clock.now())
+
+
 @shared_task(name="routine.tidy")
 def tidy() -> None:
     """Room for the months to come; what is old goes. Whole months last: a long reader may hold them up."""
@@ -196,6 +201,7 @@ def tidy() -> None:
             rested_on=grounds.months_named,
         ),
         partial(ingest.forget_posts),
+        partial(seals.watch, now=now),
         partial(delivery.end_left, now=now),
         partial(climb.end_left, now=now),
         partial(months.tidy, now=now, keep_days=days["ledger"], archive_days=days["archive"]),

@@ -78,7 +78,7 @@ def pdf(report: Row, *, english: bool = False) -> bytes:
         made, pagesize=A4, leftMargin=14 * mm, rightMargin=14 * mm, topMargin=14 * mm, bottomMargin=14 * mm,
         title=w("title"), author="", invariant=1,
     )  # fmt: skip
-    parts = (_head, _counters, _rain, _orders, _receipts, _warnings, _nobody, _late, _faults, _fatigue)
+    parts = (_head, _counters, _rain, _orders, _receipts, _warnings, _nobody, _late, _faults, _fatigue, _seal)
     document.build(
         [piece for part in parts for piece in part(report, w)], onFirstPage=_foot, onLaterPages=_foot
     )
@@ -95,6 +95,13 @@ def _head(report: Row, w: Words) -> list[Flowable]:
     regions = "、".join(region["name"] for region in report["regions"]) or w("nowhere")
     line = f"{_full(report['since'])} – {_full(report['until'])} · {w('of')} {regions} · {w('made')} {_full(report['made_at'])}"
     return [_text(w("title"), TITLE), _text(line, SMALL), _text(w("synthetic"), SMALL)]
+
+
+def _seal(report: Row, w: Words) -> list[Flowable]:
+    seal = report["seal"]
+    if seal is None:
+        return []
+    return [_text(f"{w('sealed')} {_full(seal['made_at'])} · {seal['id']} · {seal['digest']}", SMALL)]
 
 
 def _counters(report: Row, w: Words) -> list[Flowable]:

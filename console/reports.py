@@ -27,6 +27,7 @@ from console.report_rain import rain_curve
 from foundation.clock import iso
 from foundation.errors import Refusal
 from hydrology.models import Region, path_filter
+from monitoring.models import Seal
 from notifications.reach import told_of
 
 LONGEST = timedelta(days=400)
@@ -71,7 +72,14 @@ def report(since: datetime, until: datetime, paths: tuple[str, ...], now: dateti
         "late": report_ledger.late(since, until, paths, now),
         "faults": report_ledger.faults(since, until, paths),
         "fatigue": report_ledger.fatigue(since, until, paths),
+        "seal": _newest_seal(until),
     }
+
+
+def _newest_seal(until: datetime) -> Row | None:
+    """The newest seal of the logs this report is read from: who keeps it can prove later that nothing was changed since."""
+    row = Seal.objects.filter(made_at__lte=until).order_by("-id").values("id", "made_at", "digest").first()
+    return row and {**row, "made_at": iso(row["made_at"])}
 
 
 def _warnings(since: datetime, until: datetime, paths: tuple[str, ...]) -> list[Row]:

@@ -72,6 +72,7 @@ const WORDS = {
   messages: ["信息", "Messages"],
   each: ["每人", "Each"],
   none: ["无。", "None."],
+  sealed: ["台账已封存至", "The ledger is sealed up to"],
   synthetic: ["本报告由台账逐行统计，不含个人姓名和号码。", "Counted row by row from the ledger; it holds no names and no numbers of persons."],
   count: ["条", "bulletins"],
 };
@@ -102,7 +103,8 @@ export function drawReport(report, english) {
     h("p", { class: "quiet" }, `${full(report.since)} – ${full(report.until)} · ${w("of")} ${regions} · ${w("made")} ${full(report.made_at)}`),
     counters(report, say), rain(report, say), orders(report, say), receipts(report, say), warnings(report, say),
     nobody(report, say), late(report, say), faults(report, say), fatigue(report, say),
-    h("p", { class: "quiet" }, w("synthetic")));
+    h("p", { class: "quiet" }, w("synthetic")),
+    report.seal && h("p", { class: "quiet" }, `${w("sealed")} ${full(report.seal.made_at)} · ${report.seal.id} · ${report.seal.digest}`));
 }
 
 function counters(report, { w, number }) {
