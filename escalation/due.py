@@ -14,7 +14,7 @@ from escalation.ladder import Ladder, Step, step
 from escalation.models import ClimbState
 from notifications import months
 from notifications.models import REFUSED
-from officers.models import IN_FORCE
+from officers.models import IN_FORCE, IN_FORCE_SINCE
 
 # Of one dispatch, by its own index: joined to all dispatches asked about, the whole month was read in each sweep. A repeat
 # follows its first delivery's state, but what was said hangs on the first.
@@ -47,7 +47,8 @@ WITH gone AS MATERIALIZED (
     WHERE s.errand = 'first' AND s.expires_at > %(now)s AND EXISTS (
         SELECT 1 FROM gone WHERE gone.id > b.id AND (gone.warning_id = b.warning_id OR b.thread <> '' AND gone.thread = b.thread))
 ), at AS MATERIALIZED (
-    SELECT c.*, d.officer_id, d.region_id, d.state = 'confirmed' AS confirmed, d.dispatch_id, s.bulletin_id
+    SELECT c.*, d.officer_id, d.region_id, d.state = 'confirmed' AS confirmed, d.dispatch_id, s.bulletin_id,
+           s.created_at AS told_at
     FROM (
         SELECT * FROM escalation_climb WHERE state = 'climbing'
         UNION ALL
@@ -72,31 +73,34 @@ WITH gone AS MATERIALIZED (
     SELECT b.id, b.warning_id, b.thread, b.urgency, b.drill, b.stations, b.areas, {_ENDED} AS ended
     FROM {_BULLETINS} WHERE b.id IN (SELECT bulletin_id FROM at)
 ), asked AS MATERIALIZED (
-    SELECT id, bulletin_id, errand FROM notifications_dispatch WHERE bulletin_id IN (SELECT id FROM told)
+    SELECT id, bulletin_id, errand, created_at FROM notifications_dispatch WHERE bulletin_id IN (SELECT id FROM told)
 ), refused AS MATERIALIZED ({REFUSED}
 ), seats AS NOT MATERIALIZED (  -- whose A and B stand in for each other: a station's posts, those of one position
-    SELECT p.officer_id, p.rank, p.duty, p.region_id, p.station_id,
+    SELECT p.officer_id, p.rank, p.duty, p.region_id, p.station_id, p.valid_from, p.valid_to, {IN_FORCE} AS held,
            coalesce('station ' || p.station_id, p.region_id || ' ' || p.duty || ' ' || p.position) AS seat
     FROM officers_post p JOIN officers_officer o ON o.id = p.officer_id AND o.is_active
-    WHERE (p.station_id IS NOT NULL OR p.position <> '') AND {IN_FORCE}
+    WHERE p.station_id IS NOT NULL OR p.position <> ''
 ), deputies AS MATERIALIZED (  -- by region the seats of those who take over; '': of anybody there
     SELECT DISTINCT b.id AS bulletin_id, d.region_id, coalesce(p.seat, '') AS seat
     FROM (SELECT * FROM asked WHERE errand = 'deputy' OFFSET 0) s
     CROSS JOIN LATERAL ({_CONFIRMED}) d
     JOIN alerts_bulletin b ON b.id = s.bulletin_id
     LEFT JOIN seats p ON p.officer_id = d.officer_id AND p.rank = 'B' AND {_ADDRESSED.format(line="d")}
+         AND {IN_FORCE_SINCE.format(since="s.created_at")}
     WHERE d.id NOT IN (SELECT delivery_id FROM refused)
 ), alone AS MATERIALIZED (  -- who is silent there and has a deputy of his own, who is none of these
     SELECT at.id
     FROM at JOIN alerts_bulletin b ON b.id = at.bulletin_id
-    CROSS JOIN LATERAL (SELECT * FROM seats WHERE officer_id = at.officer_id OFFSET 0) p
+    CROSS JOIN LATERAL (
+        SELECT * FROM seats p WHERE officer_id = at.officer_id AND {IN_FORCE_SINCE.format(since="at.told_at")} OFFSET 0
+    ) p
     WHERE ((at.bulletin_id, at.region_id) IN (SELECT bulletin_id, region_id FROM deputies)) IS TRUE
       AND {_ADDRESSED.format(line="at")}
       -- a station's only B has the region's for deputies, that of a position has none (notifications/audience.py)
       AND CASE WHEN p.station_id IS NULL
           THEN EXISTS (SELECT 1 FROM seats o WHERE o.region_id = p.region_id AND o.duty = p.duty AND o.rank = 'B'
-                       AND o.seat = p.seat OFFSET 0)
-          ELSE EXISTS (SELECT 1 FROM seats o WHERE o.station_id = p.station_id AND o.rank = 'B'
+                       AND o.seat = p.seat AND o.held OFFSET 0)
+          ELSE EXISTS (SELECT 1 FROM seats o WHERE o.station_id = p.station_id AND o.rank = 'B' AND o.held
                        AND o.officer_id <> p.officer_id OFFSET 0) END
     GROUP BY at.id
     HAVING NOT bool_or((at.bulletin_id, at.region_id, p.seat) IN (SELECT bulletin_id, region_id, seat FROM deputies))
@@ -134,21 +138,21 @@ WITH gone AS MATERIALIZED (
     JOIN hydrology_region own ON own.code = at.region_id
     WHERE b.reasons @> '{{"lowers": true}}'
       AND (told.areas <@ b.areas OR string_to_array(own.path, '/') && b.areas::text[])
-), posts AS (
-    SELECT p.* FROM officers_post p WHERE {IN_FORCE}
 ), answers AS MATERIALIZED (  -- of a station's keepers; where the message names none, of those called in one region
     SELECT told.id AS bulletin_id, coalesce(p.station_id, d.region_id) AS group_code, count(DISTINCT d.officer_id) AS people
     FROM (SELECT * FROM asked WHERE bulletin_id IN (SELECT bulletin_id FROM at WHERE of_group IS NOT NULL) OFFSET 0) s
     JOIN told ON told.id = s.bulletin_id
     CROSS JOIN LATERAL ({_CONFIRMED}) d
-    LEFT JOIN posts p ON p.officer_id = d.officer_id AND p.station_id = ANY(told.stations)
+    LEFT JOIN officers_post p ON p.officer_id = d.officer_id AND p.station_id = ANY(told.stations)
+         AND {IN_FORCE_SINCE.format(since="s.created_at")}
     WHERE (p.station_id IS NOT NULL OR told.stations = '{{}}' AND s.errand = 'first')
       AND d.id NOT IN (SELECT delivery_id FROM refused)
     GROUP BY told.id, group_code
 ), enough AS MATERIALIZED (  -- of the stations he keeps, the one with the fewest answers decides
     SELECT at.id
     FROM at JOIN told ON told.id = at.bulletin_id
-    LEFT JOIN posts p ON p.officer_id = at.officer_id AND p.station_id = ANY(told.stations)
+    LEFT JOIN officers_post p ON p.officer_id = at.officer_id AND p.station_id = ANY(told.stations)
+         AND {IN_FORCE_SINCE.format(since="at.told_at")}
     LEFT JOIN answers ON answers.bulletin_id = told.id AND answers.group_code = coalesce(p.station_id, at.region_id)
     WHERE at.of_group IS NOT NULL AND (p.station_id IS NOT NULL OR told.stations = '{{}}')
     GROUP BY at.id, at.of_group HAVING at.of_group <= min(coalesce(answers.people, 0))

@@ -83,6 +83,8 @@ class Officer(AbstractBaseUser):
 
 # `in_force` in SQL: the post `p` at %(now)s
 IN_FORCE = "p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > %(now)s)"
+# or was at the instant, or since: who was told by it has not lost his deputy because his term has ended meanwhile
+IN_FORCE_SINCE = "p.valid_from <= %(now)s AND (p.valid_to IS NULL OR p.valid_to > {since})"
 
 
 def in_force(at: datetime, prefix: str = "") -> Q:

@@ -171,6 +171,32 @@ def test_a_deputy_is_called_for_his_own_position_and_answers_for_it_alone(
     assert [n for n, officer in enumerate(people) if state_of(officer) == ClimbState.ANSWERED] == ended
 
 
+@pytest.mark.parametrize("station", [False, True], ids=["position", "station"])
+def test_a_term_that_ends_meanwhile_changes_nobodys_deputy(regions: Regions, station: bool) -> None:
+    """At midnight, between the call and the deputy's rung; the deputy's own ends once he has answered."""
+    lakes = [make_reservoir(code, STREET).pk for code in ("1", "2")]
+    seats: list[dict[str, Any]] = [
+        {"station_id": lake} if station else {"position": lake} for lake in lakes for _ in range(2)
+    ]
+    ranks = [Rank.A, Rank.B, Rank.A, Rank.B]
+    first, his, second, other = (
+        person(regions[STREET], rank=rank, **seat) for rank, seat in zip(ranks, seats, strict=True)
+    )
+    told = make_bulletin(
+        kind=BulletinKind.ORDER, urgency=4, areas=[STREET], stations=lakes if station else [],
+        issued_at=NOON, caused_at=NOON, valid_until=at(7200), officers=[first.pk, second.pk],
+    )  # fmt: skip
+    dispatch.take_up(now=NOON)
+    assert told.dispatches.get().recipients == 2
+    Post.objects.filter(officer__in=[first.pk, second.pk]).update(valid_to=at(REPEAT_S + 10))
+    sweep_until(DEPUTY_S)
+    assert [rungs(officer)[-1] for officer in (first, second)] == [("deputy", 1)] * 2
+    answer(his, Errand.DEPUTY, now=at(DEPUTY_S + 1))
+    Post.objects.filter(officer=his).update(valid_to=at(DEPUTY_S + 2))
+    climb.sweep(now=at(DEPUTY_S + 5))
+    assert (state_of(first), state_of(second)) == (ClimbState.ANSWERED, ClimbState.CLIMBING)
+
+
 def test_the_only_b_of_a_position_has_no_deputy_but_the_superior(regions: Regions) -> None:
     dark = person(regions[STREET], phones=0, rank=Rank.B, position="1")
     other = person(regions[STREET], rank=Rank.B, position="2")
