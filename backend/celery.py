@@ -24,6 +24,7 @@ PERIODS_S = {
     "delivery.telephone": 2.0,
     "escalation.sweep": 5.0,
     "escalation.audit": 10.0,
+    "escalation.newcomers": 20.0,
     "monitor.sweep": 10.0,
     "watch.assess": 10.0,
     "watch.feeds": 10.0,

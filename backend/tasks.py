@@ -24,7 +24,7 @@ from alerts import (
     watch,
 )
 from backend.doors import forget_answers
-from escalation import audit, climb
+from escalation import audit, climb, starts
 from foundation import clock
 from foundation.months import months_from
 from hazards import feedback, ground, reminders
@@ -120,6 +120,16 @@ def _escalate() -> None:
 @shared_task(name="escalation.sweep")
 def sweep_escalation() -> None:
     _escalate()
+
+
+@Alone
+def _take_in() -> None:
+    starts.take_in(now=clock.now())
+
+
+@shared_task(name="escalation.newcomers")
+def take_in_newcomers() -> None:
+    _take_in()
 
 
 @Alone

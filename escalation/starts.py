@@ -18,7 +18,7 @@ from escalation.ladder import Ladder, Reach
 from escalation.ladder_table import ALWAYS_CHASED
 from escalation.models import Climb
 from foundation.clock import local
-from notifications import months, telephony
+from notifications import months, newcomers, telephony
 from notifications.dispatch import own_what_hangs
 from notifications.models import REFUSED, STOPPED_REASONS, Delivery, Dispatch, Errand, Receipt
 
@@ -40,7 +40,7 @@ WITH wanted AS (  -- of each dispatch the ladder for each kind of person; null: 
     SELECT * FROM unnest(%(rungs)s::text[], %(waits)s::text[], %(channels)s::text[], %(of_group)s::int[])
         WITH ORDINALITY AS t(rungs, waits_s, channels, of_group, number)
 ), owing AS MATERIALIZED (
-    SELECT d.id, CASE WHEN said.cannot THEN %(now)s::timestamptz ELSE w.told_at END AS since,
+    SELECT d.id, CASE WHEN said.cannot OR d.id >= %(late)s THEN %(now)s::timestamptz ELSE w.told_at END AS since,
            CASE WHEN said.cannot THEN w.cannot
                 WHEN d.state = 'failed_perm' THEN w.dark
                 WHEN d.state <> 'confirmed' THEN w.rings END AS ladder
@@ -114,9 +114,18 @@ class Open(NamedTuple):
         return reach in self.ladders and self.due_at(reach) <= at
 
 
-def start_climbs(*, now: datetime) -> int:
+@transaction.atomic
+def take_in(*, now: datetime) -> int:
+    """Who came after it is told what stands (newcomers.py) and is chased from that moment on: the audit finds nobody who owes
+    and has no climb. Returns how many climbs began."""
+    late = newcomers.tell(now=now)
+    return 0 if late is None else start_climbs(now=now, late=late)
+
+
+def start_climbs(*, now: datetime, late: int = months.NOWHERE) -> int:
     """A climb for each unanswered first delivery of a chased message, when its first wait is over; how many.
 
+    From the line `late` on they were told now: these start as well, and have the wait before them.
     Those without a live device start at once, and those who cannot go, whatever the message.
     """
     opens = open_dispatches(now)
@@ -128,7 +137,7 @@ def start_climbs(*, now: datetime) -> int:
         ]
         for reach in Reach
     }
-    said = {"now": now, "since": now - SAID_WITHIN, "open": months.open_since(now)}
+    said = {"now": now, "since": now - SAID_WITHIN, "open": months.open_since(now), "late": late}
     started = 0
     with connection.cursor() as cursor:
         with transaction.atomic():  # so that the audit finds nobody who owes and is not chased

@@ -60,6 +60,7 @@ CROSS JOIN (SELECT {lane} AS lane FROM alerts_bulletin b WHERE b.id = %(bulletin
 {told}
 WHERE (%(drill_of)s::bigint IS NULL  -- nobody but who takes part in the exercise
        OR a.officer_id = ANY(ARRAY(SELECT unnest(officers) FROM alerts_drill WHERE id = %(drill_of)s)))
+  AND (%(only)s::bigint[] IS NULL OR a.officer_id = ANY(%(only)s))
   AND a.officer_id NOT IN (  -- he has his line already, maybe in a month before: no unique key reaches there
        SELECT officer_id FROM notifications_delivery WHERE id >= %(first)s AND dispatch_id = %(dispatch)s)
 ON CONFLICT DO NOTHING
@@ -178,7 +179,7 @@ def run_errand(
     """One dispatch of the bulletin to the errand's audience; call inside a transaction."""
     if errand is not Errand.FIRST:
         return run_errands([Ask(bulletin, errand, unanswered, lead, transport)], now=now)[0]
-    dispatch = _dispatch(Ask(bulletin, errand, ()), now, _take_turn(now))
+    dispatch = _dispatch(Ask(bulletin, errand, ()), now, take_turn(now))
     dispatch.save()
     dispatch.recipients = _fill(dispatch, now)
     dispatch.save(update_fields=["recipients"])
@@ -190,7 +191,7 @@ def run_errand(
 
 def run_errands(asks: Sequence[Ask], *, now: datetime) -> list[Dispatch]:
     """A dispatch for each, filled together whatever their number; call inside a transaction. Not for FIRST."""
-    first_line = _take_turn(now)
+    first_line = take_turn(now)
     dispatches = Dispatch.objects.bulk_create([_dispatch(ask, now, first_line) for ask in asks])
     made = list(zip(dispatches, asks, strict=True))
     spoken_for = [(dispatch.pk, pk) for dispatch, ask in made for pk in ask.unanswered]
@@ -232,7 +233,7 @@ def own_what_hangs(among: Sequence[int], *, now: datetime) -> int:
     dispatches = Dispatch.objects.select_related("bulletin").in_bulk(hang)
     with connection.cursor() as cursor:
         for pk, lines in hang.items():  # in order: what was said first may ring for what was said later
-            thread = [earlier for earlier in told(dispatches[pk], now) if earlier in among]
+            thread = [other for other in told(dispatches[pk], now) if other < pk and other in among]
             given = {"lines": lines, "thread": thread, "since": months.since_of(pk__in=thread)}
             cursor.execute(_ANEW.format(told=_TOLD if thread else _NOBODY_TOLD), given)
     if hang:
@@ -259,8 +260,9 @@ def _wake() -> None:
 
 
 @transaction.atomic
-def refill(pk: int, *, now: datetime) -> int:
-    """Write the lines that a dispatch should have and has not; returns how many. For the audit (escalation/audit.py).
+def refill(pk: int, *, now: datetime, only: Sequence[int] | None = None) -> int:
+    """Write the lines that a dispatch should have and has not; returns how many. For the audit (escalation/audit.py), and
+    for those `only` who came after it (newcomers.py).
 
     A first dispatch asks its audience anew. Of an errand's rung it is not known any more for whom it spoke: what is
     left of it is taken as it is, and its climbs go on to the next rung.
@@ -271,20 +273,20 @@ def refill(pk: int, *, now: datetime) -> int:
     lines = dispatch.deliveries.filter(id__gte=dispatch.first_line).count()
     added = 0
     if dispatch.errand == Errand.FIRST:
-        _take_turn(now)
-        added = _fill(dispatch, now)
+        take_turn(now)
+        added = _fill(dispatch, now, only)
     if lines + added != dispatch.recipients:
         dispatch.recipients = lines + added
         dispatch.save(update_fields=["recipients"])
     if added:
         _wake()
         transaction.on_commit(partial(hint, "dispatch", dispatch=pk))
-    log.warning("dispatch.refilled id=%s lines=%s added=%s", pk, lines, added)
+    (log.info if only else log.warning)("dispatch.refilled id=%s lines=%s added=%s", pk, lines, added)
     return added
 
 
-def _fill(dispatch: Dispatch, now: datetime) -> int:
-    """A first dispatch's lines, one a person, when the turn is taken; returns how many were new."""
+def _fill(dispatch: Dispatch, now: datetime, only: Sequence[int] | None = None) -> int:
+    """A first dispatch's lines, one a person (of these), when the turn is taken; returns how many were new."""
     bulletin = dispatch.bulletin
     text, parameters = audience(bulletin, now)
     with connection.cursor() as cursor:
@@ -300,12 +302,13 @@ def _fill(dispatch: Dispatch, now: datetime) -> int:
                 "thread": thread,
                 "since": months.since_of(pk__in=thread),
                 "first": dispatch.first_line,
+                "only": only,
             },
         )
         return int(cursor.rowcount)
 
 
-def _take_turn(now: datetime) -> int:
+def take_turn(now: datetime) -> int:
     """Until the commit nobody else writes lines, so their ids become visible in order; an id below which none will be."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SEQ_LOCK])

@@ -120,7 +120,10 @@ class Post(models.Model):
     objects = PostQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["region", "duty", "rank"], name="post_region_duty")]
+        indexes = [
+            models.Index(fields=["region", "duty", "rank"], name="post_region_duty"),
+            models.Index(fields=["valid_from"], name="post_began"),  # whose began since (newcomers.py)
+        ]
         constraints = [  # terms that have ended stay: who answered for it last year is asked after the storm
             models.UniqueConstraint(
                 fields=["officer", "duty", "region", "station"],
