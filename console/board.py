@@ -13,6 +13,7 @@ from django.db.models import Count, Exists, OuterRef, Q
 from escalation.models import Climb, ClimbState
 from foundation.clock import age_s, iso
 from foundation.errors import not_found
+from foundation.gathered import Gathered
 from foundation.scope import Scope
 from hydrology.feeds.health import Standing, standings
 from hydrology.models import LEVEL_KINDS, Feed, Level, Region, Station, path_filter
@@ -165,21 +166,31 @@ def _heading(dispatch: Dispatch) -> dict[str, Any]:
 def _climbs(scope: Scope, dispatch_ids: list[int], since: int) -> dict[int, dict[str, int]]:
     """Per dispatch: people for whom at least one rung was taken, and those still silent after every rung."""
     found = {pk: {"escalated": 0, "exhausted": 0} for pk in dispatch_ids}
+    for pk, path, escalated, exhausted in _climbed(
+        {(pk, path, since) for pk in found for path in scope.paths}
+    ):
+        if pk in found and scope.sees(path):
+            found[pk]["escalated"] += escalated
+            found[pk]["exhausted"] += exhausted
+    return found
+
+
+@Gathered
+def _climbed(wanted: set[tuple[int, str, int]]) -> list[tuple[int, str, int, int]]:
+    """(dispatch, region's path, people with a rung, of them silent after the last) by dispatch, path and a first line."""
     silent = Q(climb__state=ClimbState.EXHAUSTED) & ~Q(state=State.CONFIRMED)
-    rows = (
+    return list(
         Delivery.objects.filter(
-            path_filter("region__path", scope.paths),
-            id__gte=since,
-            dispatch__in=dispatch_ids,
+            path_filter("region__path", {path for _, path, _ in wanted}),
+            id__gte=min((first for _, _, first in wanted), default=0),
+            dispatch__in={pk for pk, _, _ in wanted},
             climb__rung__gt=0,
         )
-        .values("dispatch")
+        .values("dispatch", "region__path")
         .annotate(escalated=Count("id"), exhausted=Count("id", filter=silent))
+        .values_list("dispatch", "region__path", "escalated", "exhausted")
         .order_by()
     )
-    for row in rows:
-        found[row.pop("dispatch")] = row
-    return found
 
 
 def _add_rungs(unanswered: list[dict[str, Any]]) -> None:

@@ -21,6 +21,7 @@ from tests.console.factories import make_bulletin, make_dispatch
 from tests.hydrology.factories import NOW, make_regions
 
 CITY, DISTRICT = ("4403/",), ("4403/440303/",)
+STREETS = ("4403/440303/440303002/", "4403/440304/440304001/")
 PLACES = ["4403", "440303", "440303001", "440303002", "440304001"]
 
 
@@ -41,6 +42,10 @@ def test_figures_equal_a_plain_recount(regions: dict[str, Region], lines: list[t
         assert district["pushed"] == sum(rank >= RANK[State.SENT] for rank in own)
         assert district["opened"] == sum(rank >= RANK[State.OPENED] for rank in own)
         assert district["confirmed"] == sum(rank == RANK[State.CONFIRMED] for rank in own)
+    for paths in (CITY, DISTRICT, STREETS, ()):
+        own_reach = reach_of(dispatch.bulletin_id, paths)
+        nobody = sorted(row["code"] for row in own_reach["nobody"])
+        assert told_of([dispatch.bulletin_id], paths)[dispatch.bulletin_id] == (counts(own_reach), nobody)
     called = {code for code, _ in lines if len(code) == 9}
     confirmed = {code for code, state in lines if state == State.CONFIRMED}
     assert {row["code"] for row in reach["nobody"]} == called - confirmed
