@@ -81,6 +81,8 @@ class Told:
     first: list[Delivery]
     over: bool = False
     words: dict[int, Word] = field(default_factory=dict)
+    hangs: dict[int, tuple["Told", Delivery]] = field(default_factory=dict)
+    """By line, what rang him instead: it only renews that."""
 
     def word(self, line: int) -> Word:
         return self.words.setdefault(line, Word())
@@ -128,16 +130,48 @@ class Chase(RuleBasedStateMachine):
         street=st.sampled_from([STREET, NEXT_STREET]),
         urgency=st.sampled_from([3, 4]),
         thread=st.sampled_from(["storm/1", ""]),
+        renews=st.booleans(),
     )
-    def people_are_told(self, street: str, urgency: int, thread: str) -> None:
+    def people_are_told(self, street: str, urgency: int, thread: str, renews: bool) -> None:
         self.passes(1)
         order = order_of(self.town.desk.posts.get().region)
         bulletin = make_bulletin(
-            kind=BulletinKind.ORDER, order=order, urgency=urgency, thread=thread, areas=[street],
-            issued_at=self.now, caused_at=self.now, valid_until=self.now + VALID,
+            kind=BulletinKind.ORDER, order=order, urgency=urgency, thread=thread, renews=renews,
+            areas=[street], issued_at=self.now, caused_at=self.now, valid_until=self.now + VALID,
         )  # fmt: skip
         dispatch.take_up(now=self.now)
-        self.told.append(Told(bulletin, self.now, list(lines(bulletin, Errand.FIRST))))
+        told = Told(bulletin, self.now, list(lines(bulletin, Errand.FIRST)))
+        self.told.append(told)
+        if renews and thread:
+            for line in told.first:
+                self.hangs_on_what_rang(told, line)
+        quiet = lines(bulletin, Errand.FIRST).filter(quiet=True)
+        assert set(told.hangs) == set(quiet.values_list("id", flat=True))
+
+    def hangs_on_what_rang(self, told: Told, line: Delivery) -> None:
+        """On the first message of the thread that he has, no less grave, that stands; on nothing where there is none."""
+        told.hangs.pop(line.pk, None)
+        for one in self.told[: self.told.index(told)]:
+            mine = next((other for other in one.first if other.officer_id == line.officer_id), None)
+            if mine and self.covers(one, told) and not self.is_over(one):
+                told.hangs[line.pk] = one.hangs.get(mine.pk, (one, mine))
+                return
+
+    def what_is_over_lets_go(self) -> None:
+        """What renewed it, and stands, is his own, unless he had said something to what rang him."""
+        for told in self.told:
+            for line in [one for one in told.first if one.pk in told.hangs and not self.is_over(told)]:
+                rang, mine = told.hangs[line.pk]
+                if self.is_over(rang) and rang.word(mine.pk) == Word():
+                    self.hangs_on_what_rang(told, line)
+
+    @staticmethod
+    def covers(one: Told, told: Told) -> bool:
+        same = one.bulletin.thread == told.bulletin.thread != ""
+        return same and one.bulletin.urgency >= told.bulletin.urgency
+
+    def is_over(self, told: Told) -> bool:
+        return told.over or told.at + VALID <= self.now
 
     def passes(self, passed_s: int) -> None:
         self.now += timedelta(seconds=passed_s)
@@ -169,7 +203,8 @@ class Chase(RuleBasedStateMachine):
     def says(self, told: Told, line: Delivery, state: str, source: str) -> None:
         said = receipts.Answer(line.pk, ReceiptState(state), self.now)
         receipts.take(line.officer_id, [said], source=source, now=self.now)
-        word = told.word(line.pk)
+        rang, mine = told.hangs.get(line.pk, (told, line))
+        word = rang.word(mine.pk)
         if state == "cannot":
             word.cannot_at = self.now
         else:
@@ -195,9 +230,19 @@ class Chase(RuleBasedStateMachine):
     @rule(draw=st.data(), status=st.sampled_from([OrderStatus.WITHDRAWN, OrderStatus.SUPERSEDED]))
     def an_order_ends(self, draw: st.DataObject, status: OrderStatus) -> None:
         self.passes(1)
-        told = draw.draw(st.sampled_from(self.told))
-        ResponseOrder.objects.filter(pk=told.bulletin.order_id).update(status=status)
+        self.ends(draw.draw(st.sampled_from(self.told)), status)
+
+    def ends(self, told: Told, status: OrderStatus) -> None:
+        order = ResponseOrder.objects.filter(pk=told.bulletin.order_id)
+        order.update(status=status, ended_at=self.now)
         told.over = True
+
+    @precondition(lambda self: len(self.told) < 4 and not any(told.over for told in self.told))
+    @rule(street=st.sampled_from([STREET, NEXT_STREET]))
+    def what_rang_ends_while_what_renewed_it_stands(self, street: str) -> None:
+        for renews in (False, True):
+            self.people_are_told(street=street, urgency=4, thread="storm/1", renews=renews)
+        self.ends(self.told[-2], OrderStatus.ENDED)
 
     @rule(draw=st.data())
     def a_phone_dies(self, draw: st.DataObject) -> None:
@@ -258,6 +303,7 @@ class Chase(RuleBasedStateMachine):
         before = self.rungs() if before is None else before
         due = dict(Climb.objects.filter(state=ClimbState.CLIMBING).values_list("id", "due_at"))
         count = sweep()
+        self.what_is_over_lets_go()
         fresh = list(Rung.objects.exclude(pk__in=before).select_related("climb__delivery"))
         assert count == len(fresh) == len({rung.climb_id for rung in fresh}), "never two rungs at once"
         taken = {rung.climb.delivery_id: rung for rung in fresh}
@@ -298,8 +344,8 @@ class Chase(RuleBasedStateMachine):
     def is_open(self, told: Told, line: Delivery) -> bool:
         """What is said in answer, by himself or for him, and whether the message stands; from the record of events."""
         if (
-            told.over
-            or told.at + VALID <= self.now
+            self.is_over(told)
+            or line.pk in told.hangs
             or told.word(line.pk).answered
             or self.is_told_anew(told, line)
         ):
@@ -325,11 +371,11 @@ class Chase(RuleBasedStateMachine):
         """He is chased for a later message that stands, or has answered one."""
         later = self.told[self.told.index(told) + 1 :]
         return any(
-            one.bulletin.thread == told.bulletin.thread != ""
-            and one.bulletin.urgency >= told.bulletin.urgency
+            self.covers(one, told)
             and any(
                 other.officer_id == line.officer_id
-                and (one.word(other.pk).answered or not (one.over or one.at + VALID <= self.now))
+                and other.pk not in one.hangs
+                and (one.word(other.pk).answered or not self.is_over(one))
                 for other in one.first
             )
             for one in later
