@@ -133,6 +133,19 @@ class MeSerializer(serializers.Serializer[object]):
     duty = serializers.ListField(child=serializers.ChoiceField(choices=Duty.choices))
 
 
+class MyDeviceSerializer(serializers.Serializer[object]):
+    id = serializers.IntegerField(source="device.pk")
+    platform = serializers.ChoiceField(choices=Platform.choices, source="device.platform")
+    name = serializers.CharField(source="device.name", help_text="as given at sign-in, may be empty")
+    registered_at = ShenzhenTimeField(source="device.registered_at")
+    last_used_at = ShenzhenTimeField(help_text="to within 15 minutes; an open socket alone does not count")
+    current = serializers.BooleanField(help_text="the one that asks")
+
+
+class MyDevicesSerializer(serializers.Serializer[object]):
+    items = MyDeviceSerializer(many=True)
+
+
 class _OpenView(APIView):
     """A door for people who are not signed in yet."""
 
@@ -262,4 +275,19 @@ class PushView(APIView):
         asked.is_valid(raise_exception=True)
         grant = request.auth
         devices.give_token(grant.device_id, grant.officer_id, **asked.validated_data, now=clock.now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class MyDevicesView(APIView):
+    @extend_schema(operation_id="me_devices", responses={200: MyDevicesSerializer})
+    def get(self, request: Request) -> Response:
+        """My devices that are signed in, the one that was used last first."""
+        return Response(MyDevicesSerializer({"items": auth.signed_in_on(request.auth, clock.now())}).data)
+
+
+class MyDeviceView(APIView):
+    @extend_schema(operation_id="me_device_remove", request=None, responses={204: None})
+    def delete(self, request: Request, device: int) -> Response:
+        """Sign a device of mine out, a lost phone: its sessions end, its socket closes, it is no longer rung."""
+        auth.remove_device(request.auth, device, clock.now())
         return Response(status=status.HTTP_204_NO_CONTENT)

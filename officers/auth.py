@@ -24,13 +24,13 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.request import Request
 
 from foundation import clock, seals
-from foundation.errors import Refusal
+from foundation.errors import Refusal, not_found
 from foundation.scope import Scope
 from foundation.wire import hint
 from officers import audit, codes, devices, directory, roster
 from officers.codes import Verdict
 from officers.devices import DeviceClaim
-from officers.models import Device, Officer, Session
+from officers.models import Device, Officer, Session, SessionQuerySet
 
 ACCESS_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(days=30)  # since the last refresh
@@ -61,6 +61,14 @@ class Tokens:
 
     access: str
     refresh: str
+
+
+class InUse(NamedTuple):
+    """A device that is signed in."""
+
+    device: Device
+    last_used_at: datetime  # it came for tokens; a device that asks anything comes every 15 minutes
+    current: bool  # it is the one that asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +140,41 @@ def refresh(token: str, now: datetime) -> Tokens:
 @transaction.atomic
 def sign_out(grant: Grant, now: datetime) -> None:
     """End the session and stop ringing its device."""
-    Session.objects.live(now).filter(pk=grant.session_id).update(revoked_at=now, revoked_reason="signed out")
-    _tell_ended()
+    _end(Session.objects.filter(pk=grant.session_id), "signed out", now)
     devices.retire(grant.device_id, "signed out", now)
     audit.record(grant.officer_id, "auth.sign_out", f"session:{grant.session_id}", {}, now)
+
+
+def signed_in_on(grant: Grant, now: datetime) -> list[InUse]:
+    """The officer's devices that are signed in, the one that was used last first."""
+    sessions = Session.objects.live(now).filter(officer_id=grant.officer_id).select_related("device")
+    return [
+        InUse(session.device, session.expires_at - SESSION_LIFE, session.device_id == grant.device_id)
+        for session in sessions.order_by("-expires_at", "pk")
+    ]
+
+
+@transaction.atomic
+def remove_device(grant: Grant, device_id: int, now: datetime) -> None:
+    """End what is signed in on a device of the officer's and stop ringing it. Raises Refusal 404 when it is not his."""
+    if not Device.objects.filter(pk=device_id, officer_id=grant.officer_id).exists():
+        raise not_found("设备", "device")
+    _end(Session.objects.filter(device=device_id), "removed", now)
+    devices.retire(device_id, "removed", now)
+    audit.record(grant.officer_id, "device.remove", f"device:{device_id}", {}, now)
+
+
+@transaction.atomic
+def sign_out_everywhere(officer_id: int, now: datetime) -> tuple[int, int]:
+    """End all sessions of somebody who has lost his phone and stop ringing his devices; how many of each.
+
+    Also of who is not active: with the roster he would be back on all of them. The audit log names no actor.
+    """
+    sessions = _end(Session.objects.filter(officer=officer_id), "signed out by command", now)
+    phones = devices.retire_lost(officer_id, now)
+    detail = {"sessions": sessions, "devices": phones}
+    audit.record(None, "auth.sign_out_everywhere", f"officer:{officer_id}", detail, now)
+    return sessions, phones
 
 
 def grant_of(access: str, now: datetime) -> Grant:
@@ -281,6 +320,13 @@ def _opened_access(access: str, now: datetime) -> Claim:
             status=401,
         )
     return claim
+
+
+def _end(sessions: SessionQuerySet, why: str, now: datetime) -> int:
+    """End those of the sessions that were not ended before; how many."""
+    ended = sessions.filter(revoked_at=None, expires_at__gt=now).update(revoked_at=now, revoked_reason=why)
+    _tell_ended()
+    return ended
 
 
 def _tell_ended() -> None:

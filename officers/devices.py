@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from officers import audit
 from officers.models import Device, Platform
@@ -73,6 +73,12 @@ def retire_tokens(provider: str, tokens: Iterable[str], reason: str, now: dateti
 def retire_of(officers: Collection[int], now: datetime) -> None:
     """They have left the roster: no phone of theirs is rung."""
     Device.objects.live().filter(officer__in=officers).update(retired_at=now, retired_reason=LEFT)
+
+
+def retire_lost(officer_id: int, now: datetime) -> int:
+    """No device of this officer is rung, not even when he is back on the roster; how many were."""
+    his = Device.objects.filter(Q(retired_at=None) | Q(retired_reason=LEFT), officer=officer_id)
+    return his.update(retired_at=now, retired_reason="lost")
 
 
 def revive_of(officers: Collection[int]) -> None:

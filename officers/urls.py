@@ -14,4 +14,6 @@ urlpatterns = [
     path("auth/tickets", api.TicketsView.as_view()),
     path("me", api.MeView.as_view()),
     path("me/device/push", api.PushView.as_view()),
+    path("me/devices", api.MyDevicesView.as_view()),
+    path("me/devices/<int:device>", api.MyDeviceView.as_view()),
 ]

@@ -12,6 +12,7 @@ from hazards.models import CloseReason, GroundKind, GroundSeverity, GroundStatus
 from hydrology.models import SourceKind, Verdict
 from hydrology.science.feed_states import Doubt, FeedState
 from hydrology.science.stages import LimitKind, Stand
+from officers.models import Platform
 
 STATIC = Path(__file__).parents[2] / "console" / "static" / "console"
 SCRIPTS = sorted(STATIC.glob("*.js"))
@@ -122,6 +123,7 @@ def test_every_code_feeds_levels_and_reports_speak_has_its_words_in_both_languag
         "ground_severity": set(GroundSeverity),
         "ground_status": set(GroundStatus),
         "ground_reason": set(CloseReason),
+        "platform": set(Platform),
     }
     for kind, codes in spoken.items():
         [line] = re.findall(rf"^  {kind}: \{{(.*)\}},$", WORDS, re.MULTILINE)

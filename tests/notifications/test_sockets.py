@@ -278,13 +278,18 @@ async def test_what_could_not_be_read_is_told_by_the_next_sweep(
     assert not faults
 
 
-async def test_who_signs_out_is_closed(phone: Any, grant: Grant) -> None:
-    one, other = await phone(), await phone(await second_device(grant.officer_id))
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["himself", "from another device"])
+async def test_who_signs_out_is_closed(phone: Any, grant: Grant, elsewhere: bool) -> None:
+    second = await second_device(grant.officer_id)
+    one, other = await phone(), await phone(second)
     for each in (one, other):
         await each.hello("inbox")
         await each.next()
     await subscribed()
-    await database_sync_to_async(auth.sign_out)(grant, now())
+    if elsewhere:
+        await database_sync_to_async(auth.remove_device)(second, grant.device_id, now())
+    else:
+        await database_sync_to_async(auth.sign_out)(grant, now())
     assert await one.next() == {"type": "close", "code": 4401}
     assert await told(1) == await seqs(other, 1)
 

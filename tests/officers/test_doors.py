@@ -1,14 +1,16 @@
 """The outside contract of sign-in and `me`, through HTTP."""
 
 import re
+from datetime import timedelta
 
 import pytest
+from django.urls.converters import IntConverter
 from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIClient
 
 from foundation import clock
-from officers import codes
-from officers.models import Device, Officer, Post
+from officers import auth, codes, roster
+from officers.models import Device, Officer, Post, Session
 from officers.tickets import redeem_tickets
 from officers.urls import urlpatterns
 from tests.officers.conftest import NOW, PHONE, STRANGER
@@ -144,6 +146,8 @@ def test_a_browser_signs_in_without_a_push_token(
     [
         ("get", "/api/v1/me"),
         ("put", "/api/v1/me/device/push"),
+        ("get", "/api/v1/me/devices"),
+        ("delete", "/api/v1/me/devices/1"),
         ("post", "/api/v1/auth/tickets"),
         ("delete", "/api/v1/auth/sessions/current"),
     ],
@@ -220,7 +224,39 @@ def test_a_device_brings_its_next_push_token(client: APIClient, session: dict[st
     assert Device.objects.get().token == "token-2"
 
 
-def test_no_door_reads_anything_from_its_address(client: APIClient, officer: Officer) -> None:
-    assert not any(pattern.pattern.converters for pattern in urlpatterns)
+def test_my_devices_are_told_without_tokens_and_only_mine_are_removed(
+    client: APIClient, session: dict[str, str]
+) -> None:
+    mine = Device.objects.get()
+    other = roster.enrol([roster.officer_row("officer 2", STRANGER)])[0]
+    theirs = Device.objects.create(officer=other, platform="ios", registered_at=NOW)
+    lost = Device.objects.create(officer=mine.officer, platform="ios", name="phone 2", registered_at=NOW)
+    auth.admit(theirs.pk, clock.now())
+    used_at = clock.now() - timedelta(days=1)
+    auth.admit(lost.pk, used_at)
+    items = client.get("/api/v1/me/devices").json()["items"]
+    assert items[1] == {
+        "id": lost.pk,
+        "platform": "ios",
+        "name": "phone 2",
+        "registered_at": clock.iso(NOW),
+        "last_used_at": clock.iso(used_at),
+        "current": False,
+    }
+    assert [(one["id"], one["current"]) for one in items] == [(mine.pk, True), (lost.pk, False)]
+    for unknown in (theirs.pk, lost.pk + 1, 10**30):
+        answer = client.delete(f"/api/v1/me/devices/{unknown}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert client.delete(f"/api/v1/me/devices/{lost.pk}").status_code == 204
+    assert [one["id"] for one in client.get("/api/v1/me/devices").json()["items"]] == [mine.pk]
+    assert client.delete(f"/api/v1/me/devices/{mine.pk}").status_code == 204
+    assert client.get("/api/v1/me").status_code == 401
+    assert Session.objects.live(clock.now()).get().officer == other
+
+
+def test_no_door_reads_anything_but_an_id_from_its_address(client: APIClient, officer: Officer) -> None:
+    read = [kind for pattern in urlpatterns for kind in pattern.pattern.converters.values()]
+    assert read
+    assert all(isinstance(kind, IntConverter) for kind in read)
     asked = client.post(f"/api/v1/auth/otp?phone={PHONE}", {}, format="json")
     assert (asked.status_code, list(asked.json()["fields"])) == (400, ["phone"])

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
@@ -14,7 +15,7 @@ from foundation import clock
 from foundation.errors import Refusal
 from officers import auth, devices, roster
 from officers.devices import DeviceClaim
-from officers.models import Device, Officer, Platform, Post, Session
+from officers.models import AuditEntry, Device, Officer, Platform, Post, Session
 from tests.officers.conftest import ANDROID, NOW, PHONE, STRANGER, SignIn
 
 MINUTE = timedelta(minutes=1)
@@ -141,6 +142,74 @@ def test_signing_out_ends_the_session_and_silences_the_device(signed_in: SignIn)
     assert refusal_of_access(tokens.access) == ("signed_out", 401)
     assert refusal_of_refresh(tokens.refresh) == ("signed_out", 401)
     assert Device.objects.get().retired_reason == "signed out"
+
+
+def test_a_lost_phone_is_removed_from_another_device(signed_in: SignIn) -> None:
+    lost = signed_in().tokens
+    browser = signed_in(now=NOW + MINUTE, claim=DeviceClaim(Platform.WEB)).tokens
+    phone, own = (auth.grant_of(each.access, NOW + MINUTE) for each in (lost, browser))
+    auth.refresh(lost.refresh, NOW + 3 * MINUTE)
+    assert [
+        (one.device.pk, one.last_used_at, one.current) for one in auth.signed_in_on(own, NOW + 3 * MINUTE)
+    ] == [
+        (phone.device_id, NOW + 3 * MINUTE, False),
+        (own.device_id, NOW + MINUTE, True),
+    ]
+    auth.remove_device(own, phone.device_id, NOW + 4 * MINUTE)
+    assert refusal_of_access(lost.access) == ("signed_out", 401)
+    assert refusal_of_refresh(lost.refresh) == ("signed_out", 401)
+    assert not Device.objects.live()
+    assert [one.device.pk for one in auth.signed_in_on(own, NOW + 4 * MINUTE)] == [own.device_id]
+    entry = AuditEntry.objects.latest("pk")
+    assert (entry.actor_id, entry.act, entry.object) == (
+        own.officer_id,
+        "device.remove",
+        f"device:{phone.device_id}",
+    )
+
+
+@pytest.mark.parametrize("who", ["S-17", PHONE])
+def test_who_lost_his_phone_is_signed_out_everywhere_and_comes_back_as_new(
+    signed_in: SignIn, capsys: pytest.CaptureFixture[str], who: str
+) -> None:
+    now = clock.now()
+    other = roster.enrol([roster.officer_row("officer 2", STRANGER)])[0]
+    untouched = signed_in(STRANGER, now, DeviceClaim(Platform.ANDROID, "", "fcm", "token-2")).tokens
+    lost = [signed_in(now=now).tokens]
+    lost.append(signed_in(now=now + MINUTE, claim=DeviceClaim(Platform.WEB)).tokens)
+    officer = Officer.objects.get(phone_digest=roster.digest("+86" + PHONE))
+    Officer.objects.filter(pk=officer.pk).update(staff_code="S-17")
+    capsys.readouterr()
+    call_command("sign_out", who)
+    assert "signed out 2, 不再呼叫 rung no more 2" in capsys.readouterr().out
+    for tokens in lost:
+        assert refusal_of_access(tokens.access, now) == ("signed_out", 401)
+        assert refusal_of_refresh(tokens.refresh, now) == ("signed_out", 401)
+    assert auth.grant_of(untouched.access, now).officer_id == other.pk
+    assert [device.officer_id for device in Device.objects.live()] == [other.pk]
+    entry = AuditEntry.objects.latest("pk")
+    assert (entry.actor, entry.object) == (None, f"officer:{officer.pk}")
+    assert entry.detail == {"sessions": 2, "devices": 2}
+    auth.grant_of(signed_in(now=now + 2 * MINUTE).tokens.access, now)
+    assert Device.objects.live().filter(officer=officer).count() == 1
+
+
+def test_who_is_off_the_roster_does_not_come_back_on_his_lost_phone(signed_in: SignIn) -> None:
+    lost = signed_in()
+    his = [lost.officer.pk]
+    Officer.objects.update(is_active=False)
+    devices.retire_of(his, NOW)
+    assert auth.sign_out_everywhere(lost.officer.pk, NOW) == (1, 1)
+    Officer.objects.update(is_active=True)
+    devices.revive_of(his)
+    assert refusal_of_refresh(lost.tokens.refresh) == ("signed_out", 401)
+    assert not Device.objects.live()
+
+
+def test_nobody_is_signed_out_under_a_number_that_is_not_on_the_roster(officer: Officer) -> None:
+    for who in (STRANGER, "S-17", ""):
+        with pytest.raises(CommandError, match="没有该工号"):
+            call_command("sign_out", who)
 
 
 def test_signing_in_again_on_the_same_phone_ends_the_session_before(signed_in: SignIn) -> None:

@@ -1,5 +1,6 @@
 // The door of every page: sign in by one-time code or through the city's portal, sign out, change the language. Says nothing of what lies behind it.
 
+import { openDevices } from "./devices.js";
 import { dressPage, either, switchLanguage, word } from "./words.js";
 import { api, askCode, leaveForPortal, Refused, signedIn, signIn, signOut, spoken, whenSignedOut } from "./session.js";
 
@@ -38,7 +39,7 @@ export function openGate({ page, reading, know, begin = () => {}, leave, dress }
     else { dressIn(); begin(); }
   };
   const goIn = () => { show(true); reading.show(); return learn(visit += 1); };
-  const goOut = () => { [visit, me] = [visit + 1, null]; reading.reset(); leave(); show(false); box("phone").focus(); };
+  const goOut = () => { [visit, me] = [visit + 1, null]; box("devices").close(); reading.reset(); leave(); show(false); box("phone").focus(); };
   box("phone-form").onsubmit = (event) => {
     event.preventDefault();
     tryTo(async () => {
@@ -54,6 +55,7 @@ export function openGate({ page, reading, know, begin = () => {}, leave, dress }
   };
   box("portal")?.addEventListener("click", () => tryTo(leaveForPortal)); // only where there is one
   box("sign-out").onclick = signOut;
+  box("who").onclick = openDevices;
   for (const button of document.querySelectorAll(".language")) button.onclick = () => { switchLanguage(); dressPage(); if (me) dressIn(); };
   whenSignedOut(goOut);
   dressPage();

@@ -27,6 +27,7 @@ export const CODES = {
   receipt: { delivered: ["送达", "delivered"], shown: ["展示", "shown"], opened: ["打开", "opened"], confirmed: ["签收", "confirmed"], arrived: ["已到岗", "arrived"], reported: ["已反馈", "reported"], cannot: ["不能到岗", "cannot go"], help: ["求助", "asks for help"] },
   source: { http: ["客户端", "app"], socket: ["客户端（长连接）", "app (socket)"], call: ["人工电话", "call by hand"], task: ["任务反馈", "task report"], fcm: ["应用推送", "app push"], sms: ["短信", "SMS"], voice: ["语音", "call"], huawei: ["华为推送", "Huawei"], apns: ["苹果推送", "Apple"], jpush: ["极光推送", "JPush"] },
   report: { delivered: ["已送达", "delivered"], reply: ["有回复", "replied"], ringing: ["振铃", "ringing"], answered: ["已接听", "picked up"], keypress: ["按键", "key pressed"], no_answer: ["无人接听", "no answer"], busy: ["占线", "busy"], failed: ["失败", "failed"], shown: ["已展示", "shown"] },
+  platform: { android: ["安卓", "Android"], ios: ["苹果", "iOS"], harmony: ["鸿蒙", "HarmonyOS"], web: ["浏览器", "browser"] },
   lane: { 0: ["生命安全", "life safety"], 1: ["一般", "prompt"], 2: ["批量", "bulk"] },
   fault_kind: { lease: ["发送中断，租约超时", "sending stopped, leases ran out"], backlog: ["待发积压", "lines pile up"], silent: ["通道无应答", "accepts nothing"], vendor: ["通道故障，已暂停", "fails and rests"], canary: ["探测手机未返回", "canary not back"], queue: ["后台任务停摆", "jobs are dead"],
     late_steps: ["叫应步骤超时", "late steps of the ladder"], no_climb: ["未进入叫应", "silent people not chased"], no_dispatch: ["消息未分发", "messages not dispatched"], no_deliveries: ["缺少送达记录", "dispatches lack lines"] },
