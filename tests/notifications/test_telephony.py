@@ -228,11 +228,12 @@ def test_nobody_is_called_to_an_order_that_is_over(
 ) -> None:
     order = ResponseOrder.objects.create(
         hazard="rainstorm", level=2, authority=regions["440303"], areas=[STREET], duties=["flood"], title_zh="x",
-        title_en="x", text_zh="x", text_en="x", status=OrderStatus.WITHDRAWN,
+        title_en="x", text_zh="x", text_en="x", status=OrderStatus.DRAFT,
         drafted_by=person(regions["440303"]), created_at=now(), valid_until=now() + timedelta(hours=1),
     )  # fmt: skip
     told = bulletin(STREET, order=order)
     dispatch.take_up(now=now())
+    ResponseOrder.objects.update(status=OrderStatus.WITHDRAWN)
     row = rung(first_line(told), "voice")
     send()
     assert switchboard.taken == []
