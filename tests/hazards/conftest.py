@@ -72,7 +72,7 @@ def released(
             "title_zh": "巡查积水点", "title_en": "Inspect", "text_zh": "请巡查。", "valid_until": at + 72 * HOUR,
             "report_every_h": 2, "status": OrderStatus.ISSUED, "drafted_by": drafter, "approved_by": approver,
             "created_at": at, "released_at": at,
-        } | fields
+        } | fields | {"status": OrderStatus.ISSUED}
     )  # fmt: skip
     if not order.thread:
         order.thread = f"order/{order.pk}"
@@ -85,6 +85,9 @@ def released(
     )  # fmt: skip
     if told:
         dispatch.take_up(now=at)
+    if over := fields.get("status"):  # what became of it since it was told
+        order.status = over
+        order.save(update_fields=["status"])
     return order
 
 
