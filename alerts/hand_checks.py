@@ -85,17 +85,11 @@ def drill_there(streets: Sequence[Region]) -> int:
     ]
     if len(there) == 1:
         return there[0]
-    raise Refusal(
-        "drill_wanted",
-        zh="这些街道没有正在进行的演练，请先启动演练。"
-        if not there
-        else "这些街道有多个演练在进行，请用 drill_of 指明。",
-        en="No drill runs in these streets: begin one first."
-        if not there
-        else "Several drills run in these streets: say which one with drill_of.",
-        status=409,
-        fields={"drill": ",".join(map(str, there))},
-    )
+    zh, en = "这些街道没有正在进行的演练，请先启动演练。", "No drill runs in these streets: begin one first."
+    if there:
+        zh = "这些街道有多个演练在进行，请用 drill_of 指明。"
+        en = "Several drills run in these streets: say which one with drill_of."
+    raise Refusal("drill_wanted", zh=zh, en=en, status=409, fields={"drill": ",".join(map(str, there))})
 
 
 def check_drill(drill_id: int, hazard: str, scope: Scope, streets: Sequence[Region]) -> None:

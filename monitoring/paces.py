@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Exists, OuterRef
 
-from alerts.models import BulletinKind, Requires
+from alerts.models import OWED, BulletinKind
 from monitoring.targets import SHARES
 from notifications import months
 from notifications.models import Delivery, Dispatch, DispatchQuerySet, Errand
@@ -90,7 +90,7 @@ def _pace(
     *took: Any,
 ) -> Pace:
     readings: dict[str, float | None] = {}
-    owed = requires in (Requires.CONFIRM, Requires.REPORT)
+    owed = requires in OWED
     for word, times in zip(("accepted", "delivered", "confirmed"), took, strict=True):
         if times is None or (word == "confirmed" and not owed):
             continue

@@ -78,7 +78,7 @@ def seal(*, now: datetime) -> int:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [SEAL_LOCK])
         if not cursor.fetchone()[0]:
             return 0
-        before = Seal.objects.order_by("-id").values_list("digest", flat=True).first() or ""
+        before = _head(Seal.objects.all())
         for name, which in LOGS.items():
             after = Seal.objects.filter(log=name).aggregate(last=models.Max("last"))["last"] or 0
             newest = _one(_NEWEST, which, after=after, until=now - SETTLED)
@@ -103,10 +103,7 @@ def broken(seals: models.QuerySet[Seal]) -> Iterator[tuple[Seal, str]]:
     before: str | None = None
     for one in seals.order_by("id").iterator():
         if before is None:
-            before = (
-                Seal.objects.filter(id__lt=one.pk).order_by("-id").values_list("digest", flat=True).first()
-                or ""
-            )
+            before = _head(Seal.objects.filter(id__lt=one.pk))
         if one.before != before:
             yield one, "chain"
         before = one.digest
@@ -151,6 +148,11 @@ def watch(*, now: datetime) -> None:
     if faults:
         log.error("seal.broken seals=%s", faults)
         raise RuntimeError(f"seals that do not hold: {', '.join(faults[:20])}")
+
+
+def _head(seals: models.QuerySet[Seal]) -> str:
+    """The digest of the newest of these; "" where the chain begins."""
+    return seals.order_by("-id").values_list("digest", flat=True).first() or ""
 
 
 def _digest(one: Seal) -> tuple[int, str]:

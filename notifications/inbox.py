@@ -5,13 +5,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from alerts.models import Attachment, Requires
+from alerts.models import OWED, Attachment
 from foundation.clock import iso
 from notifications.models import Delivery, Dispatch
 from notifications.own_tasks import Line, own_tasks, spoken
 
 Row = dict[str, Any]
-OWED = (Requires.CONFIRM, Requires.REPORT)
 
 
 def items(deliveries: Iterable[Delivery], language: str, *, now: datetime) -> list[Row]:

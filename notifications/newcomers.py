@@ -12,7 +12,7 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import Max
 
-from alerts.models import BulletinKind, Requires
+from alerts.models import OWED, BulletinKind
 from notifications import months
 from notifications.dispatch import refill, take_turn
 from notifications.models import Dispatch, Errand
@@ -60,7 +60,7 @@ def tell(*, now: datetime) -> int | None:
         errand=Errand.FIRST,
         created_at__lt=began_at or now,
         expires_at__gt=now,
-        bulletin__requires__in=[Requires.CONFIRM, Requires.REPORT],
+        bulletin__requires__in=OWED,
         bulletin__officers=[],
         bulletin__drill=False,
     )

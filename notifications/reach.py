@@ -28,12 +28,11 @@ from django.db.models import (
 )
 from django.db.models.functions import Concat, JSONObject
 
-from alerts.models import Bulletin, Requires, WarningLevel
+from alerts.models import OWED, Bulletin, Requires, WarningLevel
 from foundation.gathered import Gathered
 from foundation.scope import below
 from hydrology.models import Region, path_filter
 from notifications import months
-from notifications.inbox import OWED
 from notifications.models import (
     ANSWERED,
     DEAD_TOKEN,

@@ -1,6 +1,7 @@
 """Danger and orders as rows, a file each; their life cycles are separate."""
 
 from alerts.models.bulletins import (
+    OWED,
     Bulletin,
     BulletinKind,
     BulletinQuerySet,
@@ -68,6 +69,7 @@ __all__ = [
     "Proposal",
     "ProposalState",
     "ReleaseTable",
+    "OWED",
     "Requires",
     "ResponseLevel",
     "ResponseOrder",

@@ -34,13 +34,17 @@ class Requires(models.TextChoices):
     REPORT = "report"
 
 
+OWED = (Requires.CONFIRM, Requires.REPORT)
+"""What asks for an answer."""
+
+
 class BulletinQuerySet(models.QuerySet["Bulletin"]):
     def unsent(self, now: datetime) -> Self:
         """Valid bulletins that no dispatch has taken up yet: the outbox of this room.
 
         What asks people to go for an order that is over by now is said to nobody any more.
         """
-        over = Q(order__status__in=OVER, requires__in=[Requires.CONFIRM, Requires.REPORT])
+        over = Q(order__status__in=OVER, requires__in=OWED)
         waiting = self.filter(~over, valid_until__gt=now, dispatches=None)
         return waiting.order_by("-urgency", "issued_at", "id")
 
